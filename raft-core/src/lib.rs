@@ -1,0 +1,31 @@
+//! Raft as a pure state machine: all that happens to a node is an [`Input`], all that it asks for is an [`Output`].
+#![no_std]
+
+extern crate alloc;
+
+pub mod config;
+pub mod entry;
+pub mod hash;
+pub mod ids;
+pub mod input;
+pub mod log;
+pub mod membership;
+pub mod message;
+pub mod node;
+pub mod output;
+#[cfg(feature = "planted")]
+pub mod planted;
+pub mod status;
+pub mod write;
+
+pub use config::{Config, ConfigError, Limits};
+pub use entry::{Entry, LogSlice, Payload};
+pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Term, Ticket};
+pub use input::Input;
+pub use log::Log;
+pub use membership::{Member, Membership, Standing};
+pub use message::{Acquaintance, Body, Message};
+pub use node::{Drain, Node, Turn};
+pub use output::{Answer, Limit, Output, Report};
+pub use status::{RoleName, Status};
+pub use write::{Base, HardState, Persisted, Recovered, Write};

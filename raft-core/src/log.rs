@@ -1,0 +1,127 @@
+//! The log since its base, in memory: what this server has appended, durable or not.
+
+use crate::entry::Entry;
+use crate::ids::{EntryId, Index, Term};
+use crate::membership::Membership;
+use crate::write::Base;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// An entry and the running hash after it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Slot {
+    entry: Entry,
+    hash: u64,
+}
+
+/// The log. Invariants: indexes are contiguous from the base, terms never go down, each running hash continues the one
+/// before it, and `memberships` holds exactly the configurations of the base and of the entries, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    base: EntryId,
+    base_hash: u64,
+    slots: VecDeque<Slot>,
+    memberships: Vec<(Index, Membership)>,
+}
+
+impl Log {
+    /// A log on its base, or on nothing at all before the founding.
+    pub(crate) fn new(base: Option<&Base>) -> Log {
+        Log {
+            base: base.map_or(EntryId::ORIGIN, |base| base.id),
+            base_hash: base.map_or(0, |base| base.hash),
+            slots: VecDeque::new(),
+            memberships: base.map(|base| (base.id.index, base.membership.clone())).into_iter().collect(),
+        }
+    }
+
+    /// The entry that the base covers: the last one that is not held here.
+    pub fn base(&self) -> EntryId {
+        self.base
+    }
+
+    /// The last entry; the base's if there is none.
+    pub fn last(&self) -> EntryId {
+        self.slots.back().map_or(self.base, |slot| slot.entry.id())
+    }
+
+    /// The term of the entry at an index; `None` before the base and after the end.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        if index == self.base.index {
+            Some(self.base.term)
+        } else {
+            self.slot(index).map(|slot| slot.entry.term())
+        }
+    }
+
+    /// The id of the entry at an index; `None` before the base and after the end.
+    pub fn id_at(&self, index: Index) -> Option<EntryId> {
+        self.term_at(index).map(|term| EntryId { term, index })
+    }
+
+    /// The running hash after an index; `None` before the base and after the end.
+    pub fn hash_at(&self, index: Index) -> Option<u64> {
+        if index == self.base.index { Some(self.base_hash) } else { self.slot(index).map(|slot| slot.hash) }
+    }
+
+    /// The entry at an index.
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.slot(index).map(|slot| &slot.entry)
+    }
+
+    /// The entries from an index on.
+    pub fn from(&self, index: Index) -> impl Iterator<Item = &Entry> {
+        let skip = index.0.saturating_sub(self.base.index.0 + 1);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(self.slots.len());
+        self.slots.range(skip..).map(|slot| &slot.entry)
+    }
+
+    /// The configuration in force: the newest in the log, committed or not (dissertation 4.1). `None` before the
+    /// founding.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.memberships.last().map(|(_, membership)| membership)
+    }
+
+    /// Where the configuration in force stands.
+    pub fn membership_index(&self) -> Option<Index> {
+        self.memberships.last().map(|(index, _)| *index)
+    }
+
+    /// The newest own entry at or before `index` whose term is at most `term`: where two logs may still agree.
+    pub(crate) fn newest_within(&self, index: Index, term: Term) -> EntryId {
+        let mut at = index.min(self.last().index);
+        loop {
+            match self.id_at(at) {
+                Some(id) if id.term <= term => return id,
+                Some(_) => at = at.previous().unwrap_or_default(),
+                None => return self.base,
+            }
+        }
+    }
+
+    /// Appends an entry right after the last one.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        let last = self.last();
+        assert_eq!(entry.index(), last.index.next(), "entries are contiguous");
+        assert!(entry.term() >= last.term, "terms never go down along the log");
+        let before = self.slots.back().map_or(self.base_hash, |slot| slot.hash);
+        if let crate::entry::Payload::Membership(membership) = entry.payload() {
+            self.memberships.push((entry.index(), membership.clone()));
+        }
+        let hash = entry.running_hash(before);
+        self.slots.push_back(Slot { entry, hash });
+    }
+
+    /// Removes the entries after `keep`, and with them their configurations.
+    pub(crate) fn truncate(&mut self, keep: Index) {
+        assert!(keep >= self.base.index, "the base is committed");
+        let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
+        self.slots.truncate(kept);
+        self.memberships.retain(|(index, _)| *index <= keep);
+    }
+
+    fn slot(&self, index: Index) -> Option<&Slot> {
+        let after_base = index.0.checked_sub(self.base.index.0 + 1)?;
+        self.slots.get(usize::try_from(after_base).ok()?)
+    }
+}

@@ -1,0 +1,269 @@
+//! Configurations: who belongs, who votes, and the arithmetic of quorums (dissertation 4.3).
+
+use crate::ids::{DiskId, Index, NodeId};
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// What a member may do. While a configuration is joint there are two sets of voters, the old and the new; every
+/// decision needs a quorum in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Votes, in both halves while joint.
+    Voter,
+    /// Receives the log and counts in no quorum.
+    Learner,
+    /// Votes in the new half only.
+    Joining,
+    /// Votes in the old half only, and is removed afterwards.
+    Leaving,
+    /// Votes in the old half only, and is a learner afterwards.
+    Demoting,
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Who.
+    pub id: NodeId,
+    /// The data directory that this member's votes and acknowledgements must come from; `None` until it is on record.
+    pub disk: Option<DiskId>,
+    /// What it may do.
+    pub standing: Standing,
+    /// Addresses and the like: the core carries it and never looks inside. At most 65,535 bytes.
+    pub context: Bytes,
+}
+
+/// A configuration: its members in order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Membership {
+    members: Vec<Member>,
+}
+
+impl Membership {
+    /// A configuration of these members; `None` if two have the same id, a context is too long, or nobody votes.
+    pub fn new(mut members: Vec<Member>) -> Option<Membership> {
+        members.sort_by_key(|member| member.id);
+        let distinct = members.iter().zip(members.iter().skip(1)).all(|(a, b)| a.id != b.id);
+        let short = members.len() <= usize::from(u16::MAX)
+            && members.iter().all(|member| member.context.len() <= usize::from(u16::MAX));
+        let membership = Membership { members };
+        (distinct
+            && short
+            && membership.new_half().next().is_some()
+            && membership.old_half().next().is_some())
+        .then_some(membership)
+    }
+
+    /// Voters with these ids, their disks not on record yet: what a cluster is founded with.
+    pub fn founders(ids: impl IntoIterator<Item = NodeId>) -> Option<Membership> {
+        let member = |id| Member { id, disk: None, standing: Standing::Voter, context: Bytes::new() };
+        Membership::new(ids.into_iter().map(member).collect())
+    }
+
+    /// All members, by id.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member with this id.
+    pub fn get(&self, id: NodeId) -> Option<&Member> {
+        self.members.binary_search_by_key(&id, |member| member.id).ok().and_then(|at| self.members.get(at))
+    }
+
+    /// Whether this member votes, in either half.
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|member| member.standing != Standing::Learner)
+    }
+
+    /// Whether two sets of voters are in force.
+    pub fn is_joint(&self) -> bool {
+        self.members.iter().any(|member| {
+            matches!(member.standing, Standing::Joining | Standing::Leaving | Standing::Demoting)
+        })
+    }
+
+    /// Whether `id` is a member whose disk on record is `disk`: only then do its votes and acknowledgements count.
+    pub fn on_record(&self, id: NodeId, disk: DiskId) -> bool {
+        self.get(id).is_some_and(|member| member.disk == Some(disk))
+    }
+
+    /// The same members with disks from `disk_of` where it has one.
+    pub fn with_disks(&self, disk_of: impl Fn(NodeId) -> Option<DiskId>) -> Membership {
+        let mut members = self.members.clone();
+        for member in &mut members {
+            member.disk = disk_of(member.id).or(member.disk);
+        }
+        Membership { members }
+    }
+
+    /// The voters of the new configuration: all voters while not joint.
+    pub fn new_half(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.voters(|standing| matches!(standing, Standing::Voter | Standing::Joining))
+    }
+
+    /// The voters of the old configuration: the same as the new half while not joint.
+    pub fn old_half(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.voters(|standing| matches!(standing, Standing::Voter | Standing::Leaving | Standing::Demoting))
+    }
+
+    fn voters(&self, counts: fn(Standing) -> bool) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().filter(move |member| counts(member.standing)).map(|member| member.id)
+    }
+
+    /// Whether those who said yes are a majority of each half.
+    pub fn is_quorum(&self, yes: impl Fn(NodeId) -> bool) -> bool {
+        let majority = |voters: &mut dyn Iterator<Item = NodeId>| {
+            let (mut all, mut agreed) = (0_usize, 0_usize);
+            for id in voters {
+                all += 1;
+                agreed += usize::from(yes(id));
+            }
+            agreed > all / 2
+        };
+        majority(&mut self.new_half()) && (!self.is_joint() || majority(&mut self.old_half()))
+    }
+
+    /// The highest index that a majority of each half has reached.
+    pub fn quorum_index(&self, matched: impl Fn(NodeId) -> Index) -> Index {
+        let new = majority_index(self.new_half().map(&matched).collect());
+        if self.is_joint() { new.min(majority_index(self.old_half().map(&matched).collect())) } else { new }
+    }
+
+    /// The bytes that stand for this configuration in the log and on the wire:
+    /// count u16, then per member: id u64, standing u8, has-disk u8, disk u64, context length u16, context.
+    pub fn encode(&self) -> Bytes {
+        let size: usize = self.members.iter().map(|member| 20 + member.context.len()).sum();
+        let mut out = BytesMut::with_capacity(2 + size);
+        out.put_u16_le(self.members.len() as u16);
+        for member in &self.members {
+            out.put_u64_le(member.id.0);
+            out.put_u8(match member.standing {
+                Standing::Voter => 0,
+                Standing::Learner => 1,
+                Standing::Joining => 2,
+                Standing::Leaving => 3,
+                Standing::Demoting => 4,
+            });
+            out.put_u8(u8::from(member.disk.is_some()));
+            out.put_u64_le(member.disk.unwrap_or_default().0);
+            out.put_u16_le(member.context.len() as u16);
+            out.put_slice(&member.context);
+        }
+        out.freeze()
+    }
+
+    /// Reads what [`Membership::encode`] wrote; `None` for anything else, to the byte.
+    pub fn decode(bytes: &[u8]) -> Option<Membership> {
+        let (count, mut rest) = bytes.split_first_chunk::<2>()?;
+        let mut members = Vec::new();
+        for _ in 0..u16::from_le_bytes(*count) {
+            let (fixed, after) = rest.split_first_chunk::<20>()?;
+            let number = |at: usize| {
+                fixed.iter().skip(at).take(8).rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
+            };
+            let context = after.get(..usize::from(u16::from_le_bytes([fixed[18], fixed[19]])))?;
+            rest = after.get(context.len()..)?;
+            let standing = match fixed[8] {
+                0 => Standing::Voter,
+                1 => Standing::Learner,
+                2 => Standing::Joining,
+                3 => Standing::Leaving,
+                4 => Standing::Demoting,
+                _ => return None,
+            };
+            let disk = match (fixed[9], number(10)) {
+                (0, 0) => None,
+                (1, disk) => Some(DiskId(disk)),
+                _ => return None,
+            };
+            let id = NodeId(number(0));
+            if members.last().is_some_and(|member: &Member| member.id >= id) {
+                return None;
+            }
+            members.push(Member { id, disk, standing, context: Bytes::copy_from_slice(context) });
+        }
+        if rest.is_empty() { Membership::new(members) } else { None }
+    }
+}
+
+/// The highest index that a majority of these has reached.
+fn majority_index(mut matched: Vec<Index>) -> Index {
+    matched.sort_unstable();
+    let short_of_majority = matched.len().saturating_sub(1) / 2;
+    matched.get(short_of_majority).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn voters(n: u64) -> Membership {
+        Membership::founders((1..=n).map(NodeId)).unwrap()
+    }
+
+    fn with(standings: &[(u64, Standing)]) -> Membership {
+        let member = |&(id, standing): &(u64, Standing)| Member {
+            id: NodeId(id),
+            disk: None,
+            standing,
+            context: Bytes::new(),
+        };
+        Membership::new(standings.iter().map(member).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_majority_is_more_than_half() {
+        for (n, needed) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)] {
+            let membership = voters(n);
+            for yes in 0..=n {
+                assert_eq!(membership.is_quorum(|id| id.0 <= yes), yes >= needed, "{yes} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_quorum_index_is_what_a_majority_reached() {
+        let reached = [7, 3, 9, 1, 5, 2, 8];
+        for (n, expected) in [(1, 7), (2, 3), (3, 7), (4, 3), (5, 5), (6, 3), (7, 5)] {
+            let index = voters(n).quorum_index(|id| Index(reached[id.0 as usize - 1]));
+            assert_eq!(index, Index(expected), "of {n}");
+        }
+    }
+
+    #[test]
+    fn a_joint_configuration_needs_both_halves_and_no_learner() {
+        let joint = with(&[
+            (1, Standing::Voter),
+            (2, Standing::Leaving),
+            (3, Standing::Demoting),
+            (4, Standing::Joining),
+            (5, Standing::Joining),
+            (6, Standing::Learner),
+        ]);
+        let quorum = |yes: &[u64]| joint.is_quorum(|id| yes.contains(&id.0));
+        assert!(quorum(&[1, 2, 4]));
+        assert!(!quorum(&[1, 2, 3]), "old half only");
+        assert!(!quorum(&[1, 4, 5]), "new half only");
+        assert!(!quorum(&[2, 4, 6]), "a learner never counts");
+        assert_eq!(joint.quorum_index(|id| Index(10 * id.0)), Index(20));
+    }
+
+    #[test]
+    fn bytes_and_back() {
+        let mut membership = voters(3).with_disks(|id| (id.0 != 2).then_some(DiskId(id.0 * 7)));
+        membership.members[0].context = Bytes::from_static(b"a:1");
+        let bytes = membership.encode();
+        assert_eq!(Membership::decode(&bytes), Some(membership));
+        for cut in 0..bytes.len() {
+            assert_eq!(Membership::decode(&bytes[..cut]), None);
+        }
+        assert_eq!(Membership::decode(&[bytes.as_ref(), &[0]].concat()), None);
+    }
+
+    #[test]
+    fn nonsense_is_no_configuration() {
+        assert_eq!(Membership::new(vec![]), None);
+        assert_eq!(Membership::founders([NodeId(1), NodeId(1)]), None);
+    }
+}

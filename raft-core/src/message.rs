@@ -1,0 +1,129 @@
+//! What servers say to each other. Requests and replies carry the sender's stamp; a reply also the asker's, so that it
+//! counts only for the process that asked (rule 16 of `docs/protocol.md`).
+
+use crate::entry::LogSlice;
+use crate::ids::{EntryId, Index, Round, Stamp, Term};
+
+/// A message between two servers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// The process that sent it.
+    pub from: Stamp,
+    /// Replies: the process that asked. Requests: `None`.
+    pub to: Option<Stamp>,
+    /// The sender's term; for a pre-vote and its granted reply, the term that is asked for.
+    pub term: Term,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// A founder asks whether the other is there, and whether the cluster is formed already.
+    Hello,
+    /// The answer: see [`Acquaintance`].
+    HelloReply(Acquaintance),
+    /// Would you vote for me in this term (dissertation 9.6)? `last` is the candidate's last entry.
+    PreVote {
+        /// The candidate's last entry.
+        last: EntryId,
+    },
+    /// The answer to a pre-vote.
+    PreVoteReply {
+        /// Whether a real vote would be granted now.
+        granted: bool,
+    },
+    /// RequestVote (Figure 2).
+    Vote {
+        /// The candidate's last entry.
+        last: EntryId,
+        /// The leader itself asked for this election: being in touch with it is no reason to refuse.
+        transfer: bool,
+    },
+    /// The answer to a request for a vote.
+    VoteReply {
+        /// Whether the vote was given.
+        granted: bool,
+    },
+    /// AppendEntries (Figure 2) with its entries, possibly none.
+    Append {
+        /// Entries, and the one before them.
+        slice: LogSlice,
+        /// The leader's commit index.
+        commit: Index,
+    },
+    /// The follower holds everything up to here, durably, in the leader's order.
+    Appended {
+        /// The last entry that the append covered.
+        matched: Index,
+    },
+    /// The follower doesn't hold the entry before the append.
+    Conflict {
+        /// The `prev` that was asked about.
+        asked: EntryId,
+        /// The newest entry of the follower before it whose term is not above the asked one: a match may stand at or
+        /// before it, and nowhere after.
+        hint: EntryId,
+    },
+    /// The leader is there. Never waits behind data.
+    Heartbeat {
+        /// min(leader's commit, what this follower acknowledged).
+        commit: Index,
+        /// The newest round of this leader.
+        round: Round,
+    },
+    /// The answer to a heartbeat.
+    HeartbeatReply {
+        /// The round that was heard.
+        round: Round,
+    },
+    /// The leader hands over: campaign at once (dissertation 3.10).
+    TimeoutNow,
+    /// The request's term is over; this message's term is the newer one.
+    Stale,
+}
+
+/// What a server knows of the founder that said hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Acquaintance {
+    /// This server is still founding, too.
+    Founding,
+    /// The cluster is formed, and the asker's disk is the one on record.
+    OnRecord,
+    /// The cluster is formed, and the asker is not on record with this disk: it was wiped, or never belonged.
+    Stranger,
+}
+
+impl Body {
+    /// Whether this answers a request; replies are sent only to the process that asked.
+    pub fn is_reply(&self) -> bool {
+        match self {
+            Body::HelloReply(_)
+            | Body::PreVoteReply { .. }
+            | Body::VoteReply { .. }
+            | Body::Appended { .. }
+            | Body::Conflict { .. }
+            | Body::HeartbeatReply { .. }
+            | Body::Stale => true,
+            Body::Hello
+            | Body::PreVote { .. }
+            | Body::Vote { .. }
+            | Body::Append { .. }
+            | Body::Heartbeat { .. }
+            | Body::TimeoutNow => false,
+        }
+    }
+}
+
+impl Message {
+    /// Whether the parts fit together: a reply names its asker, a request doesn't, and no entry is of a later term than
+    /// the message. What isn't sound is dropped where bytes become values.
+    pub fn is_sound(&self) -> bool {
+        let entries = match &self.body {
+            Body::Append { slice, .. } => slice.last().term <= self.term,
+            _ => true,
+        };
+        entries && self.body.is_reply() == self.to.is_some()
+    }
+}

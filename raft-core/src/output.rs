@@ -1,0 +1,101 @@
+//! All that a node asks for. Outputs of different kinds may be carried out in any order; the writes among themselves
+//! stay in sequence, and so do the applies.
+
+use crate::entry::Entry;
+use crate::ids::{DiskId, EntryId, Index, NodeId, Ticket};
+use crate::message::Message;
+use crate::write::Write;
+
+/// One request of the node to its driver.
+#[must_use = "an output that is not carried out stalls the node"]
+#[derive(Debug)]
+#[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
+pub enum Output {
+    /// Put this on stable storage, then hand in its receipt.
+    Persist(Write),
+    /// Send a message; it may be lost, repeated or reordered.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// A committed entry that is durable here: apply it. Each index once in a boot, in order.
+    Apply(Entry),
+    /// The one answer to a ticket.
+    Answer {
+        /// Whose.
+        ticket: Ticket,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// The node has stopped for good and says why. It takes no further input.
+    Halt(Report),
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The command is committed there, durable here, and its `Apply` was put out.
+    Committed(EntryId),
+    /// The read may be served once this index is applied.
+    ReadAt(Index),
+    /// Refused: this node doesn't lead. Nothing was appended.
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// Refused: a limit was reached. Nothing was appended.
+    Busy(Limit),
+    /// Another committed entry stands at the command's index: it never took effect and never will.
+    Lost,
+    /// A snapshot covers the command's index: whether it took effect can't be told here.
+    Unknown,
+}
+
+/// Which limit refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Too many bytes proposed and not yet committed.
+    UncommittedBytes,
+    /// One command is larger than `Limits::command_bytes`.
+    CommandTooLarge,
+    /// Too many tickets without an answer.
+    Tickets,
+    /// Leadership is being handed over.
+    Transferring,
+}
+
+/// Why a node stopped. Each is either a disk that lost what it had promised or a node that must not take part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Report {
+    /// A leader's append conflicts with an entry that this node knows to be committed.
+    ConflictBelowCommit {
+        /// The leader's entry.
+        theirs: EntryId,
+        /// Our committed entry at that index.
+        ours: EntryId,
+    },
+    /// The leader has an acknowledgement of this node for an index that its log doesn't reach: this disk lost it.
+    LostAcknowledged {
+        /// What was acknowledged and is committed.
+        commit: Index,
+        /// The last entry here.
+        last: EntryId,
+    },
+    /// Two entries of the same term and index differ.
+    SameIdOtherEntry {
+        /// Where.
+        id: EntryId,
+    },
+    /// The cluster is formed, and this data directory is not the one on record for this member: it was wiped, or it
+    /// never belonged. The remedy is `member replace`.
+    NotOnRecord {
+        /// This directory's disk id.
+        disk: DiskId,
+        /// The one on record, if a record was seen.
+        on_record: Option<DiskId>,
+        /// The member that said so.
+        told_by: NodeId,
+    },
+}

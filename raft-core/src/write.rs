@@ -1,0 +1,103 @@
+//! What goes to stable storage, and the receipt for it. A receipt can be made only from the write it is for, and names
+//! that write, never a log position (rule 1): a truncated and rewritten index can't be confirmed by an older sync.
+
+use crate::entry::Entry;
+use crate::ids::{Boot, EntryId, Index, NodeId, Term};
+use crate::membership::Membership;
+use alloc::vec::Vec;
+
+/// What every server keeps over a restart beside its log (Figure 2's persistent state, and the boot counter).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HardState {
+    /// The latest term this server has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+    /// Its newest start.
+    pub boot: Boot,
+}
+
+/// What the log stands on: the entry before its first, and the configuration in force there. A founder's base is at
+/// [`EntryId::ORIGIN`] and holds the disk ids that it heard while founding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// The last entry that the base covers.
+    pub id: EntryId,
+    /// The log's running hash there.
+    pub hash: u64,
+    /// The configuration there.
+    pub membership: Membership,
+}
+
+/// What a data directory held at a start: the default is an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Recovered {
+    /// Term, vote and boot.
+    pub hard: HardState,
+    /// The base; `None` before the founding.
+    pub base: Option<Base>,
+    /// The log after the base, contiguous.
+    pub entries: Vec<Entry>,
+}
+
+/// Which start of which node a write belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Owner {
+    pub(crate) node: NodeId,
+    pub(crate) boot: Boot,
+}
+
+/// One write, atomic as a whole: hard state, base, truncation and entries become durable together or not at all.
+/// Carried out in the order in which the node put them out.
+#[must_use = "a write that is not carried out stalls the node"]
+#[derive(Debug)]
+#[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
+pub struct Write {
+    pub(crate) owner: Owner,
+    pub(crate) number: u64,
+    pub(crate) hard: Option<HardState>,
+    pub(crate) base: Option<Base>,
+    pub(crate) keep: Option<Index>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Write {
+    /// The write's number: 1 for a start's first, then one more each.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The new hard state, if it changed.
+    pub fn hard(&self) -> Option<HardState> {
+        self.hard
+    }
+
+    /// A new base: the log before this write goes, as a whole.
+    pub fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
+    }
+
+    /// Entries after this index go, before this write's entries are appended.
+    pub fn keep(&self) -> Option<Index> {
+        self.keep
+    }
+
+    /// Entries to append, contiguous with what is kept.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The receipt: to be made only when everything in the write is on stable storage.
+    pub fn persisted(self) -> Persisted {
+        Persisted { owner: self.owner, number: self.number }
+    }
+}
+
+/// The receipt for one [`Write`].
+#[must_use = "a receipt that is not handed in stalls the node"]
+#[derive(Debug)]
+#[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
+pub struct Persisted {
+    pub(crate) owner: Owner,
+    pub(crate) number: u64,
+}
