@@ -28,4 +28,4 @@ pub use message::{Acquaintance, Body, Message};
 pub use node::{Drain, Node, Turn};
 pub use output::{Answer, Limit, Output, Report};
 pub use status::{RoleName, Status};
-pub use write::{Base, HardState, Persisted, Recovered, Write};
+pub use write::{Base, HardState, Persisted, Recovered, Update, Write};

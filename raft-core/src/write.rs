@@ -47,6 +47,19 @@ pub(crate) struct Owner {
     pub(crate) boot: Boot,
 }
 
+/// What a write changes on stable storage, in this order. Plain data: only the node makes a [`Write`] of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Update {
+    /// The new hard state, if it changed.
+    pub hard: Option<HardState>,
+    /// A new base: the log before this write goes, as a whole.
+    pub base: Option<Base>,
+    /// Entries after this index go, before this write's entries are appended.
+    pub keep: Option<Index>,
+    /// Entries to append, contiguous with what is kept.
+    pub entries: Vec<Entry>,
+}
+
 /// One write, atomic as a whole: hard state, base, truncation and entries become durable together or not at all.
 /// Carried out in the order in which the node put them out.
 #[must_use = "a write that is not carried out stalls the node"]
@@ -55,10 +68,7 @@ pub(crate) struct Owner {
 pub struct Write {
     pub(crate) owner: Owner,
     pub(crate) number: u64,
-    pub(crate) hard: Option<HardState>,
-    pub(crate) base: Option<Base>,
-    pub(crate) keep: Option<Index>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) update: Update,
 }
 
 impl Write {
@@ -67,24 +77,9 @@ impl Write {
         self.number
     }
 
-    /// The new hard state, if it changed.
-    pub fn hard(&self) -> Option<HardState> {
-        self.hard
-    }
-
-    /// A new base: the log before this write goes, as a whole.
-    pub fn base(&self) -> Option<&Base> {
-        self.base.as_ref()
-    }
-
-    /// Entries after this index go, before this write's entries are appended.
-    pub fn keep(&self) -> Option<Index> {
-        self.keep
-    }
-
-    /// Entries to append, contiguous with what is kept.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// What to store.
+    pub fn update(&self) -> &Update {
+        &self.update
     }
 
     /// The receipt: to be made only when everything in the write is on stable storage.
