@@ -5,8 +5,10 @@ extern crate alloc;
 
 mod candidate;
 mod clock;
+pub mod codec;
 pub mod config;
 pub mod entry;
+pub mod envelope;
 mod follower;
 mod founding;
 pub mod hash;
@@ -19,7 +21,6 @@ pub mod message;
 pub mod node;
 mod outbox;
 pub mod output;
-
 pub mod planted;
 mod progress;
 mod reads;
@@ -29,8 +30,10 @@ mod tickets;
 mod voter;
 pub mod write;
 
+pub use codec::CodecError;
 pub use config::{Config, ConfigError, Limits};
 pub use entry::{Entry, LogSlice, Payload};
+pub use envelope::{Envelope, EnvelopeError};
 pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Term, Ticket};
 pub use input::Input;
 pub use log::Log;
