@@ -1,1 +1,1 @@
-//! Placeholder until the first slice lands.
+//! The parts of `httpraft`, the server: a library, so that tests can use them one by one.

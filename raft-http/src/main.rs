@@ -1,0 +1,3 @@
+//! `httpraft`: a Raft cluster over HTTP.
+
+fn main() {}
