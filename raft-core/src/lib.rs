@@ -21,7 +21,6 @@ pub mod message;
 pub mod node;
 mod outbox;
 pub mod output;
-
 pub mod planted;
 mod progress;
 mod reads;
