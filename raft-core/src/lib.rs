@@ -3,23 +3,37 @@
 
 extern crate alloc;
 
+mod candidate;
+mod clock;
+pub mod codec;
 pub mod config;
 pub mod entry;
+pub mod envelope;
+mod follower;
+mod founding;
 pub mod hash;
 pub mod ids;
 pub mod input;
+mod leader;
 pub mod log;
 pub mod membership;
 pub mod message;
 pub mod node;
+mod outbox;
 pub mod output;
-#[cfg(feature = "planted")]
 pub mod planted;
+mod progress;
+mod reads;
+mod state;
 pub mod status;
+mod tickets;
+mod voter;
 pub mod write;
 
+pub use codec::CodecError;
 pub use config::{Config, ConfigError, Limits};
 pub use entry::{Entry, LogSlice, Payload};
+pub use envelope::{Envelope, EnvelopeError};
 pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Term, Ticket};
 pub use input::Input;
 pub use log::Log;

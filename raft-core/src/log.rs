@@ -82,6 +82,11 @@ impl Log {
         self.memberships.last().map(|(_, membership)| membership)
     }
 
+    /// The configuration of the base: what the cluster was founded with, while the base is the founding.
+    pub fn founding(&self) -> Option<&Membership> {
+        self.memberships.first().map(|(_, membership)| membership)
+    }
+
     /// Where the configuration in force stands.
     pub fn membership_index(&self) -> Option<Index> {
         self.memberships.last().map(|(index, _)| *index)
