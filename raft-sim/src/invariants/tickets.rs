@@ -151,7 +151,7 @@ impl Tickets {
                 Ok(Some(asked))
             }
             Asked::Command { hash, place } => {
-                truthful(cluster, place, hash, answer).map_err(|why| {
+                truthful(cluster, node, place, hash, answer).map_err(|why| {
                     let said = format!("node {node} answers ticket {ticket} with {answer:?}, but {why}");
                     super::broken(NAME, Class::Safety, said)
                 })?;
@@ -178,7 +178,7 @@ impl Tickets {
 }
 
 /// Whether an answer to a command is true; if not, why.
-fn truthful(cluster: &Cluster, place: Place, hash: u64, answer: Answer) -> Result<(), String> {
+fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: Answer) -> Result<(), String> {
     let canon = &cluster.canon;
     match (answer, place) {
         (Answer::Committed(id), _) => {
@@ -208,7 +208,10 @@ fn truthful(cluster: &Cluster, place: Place, hash: u64, answer: Answer) -> Resul
             Err(format!("its command was appended as {id}"))
         }
         (Answer::NotLeader { .. } | Answer::Busy(_), _) => Ok(()),
-        (Answer::Unknown, _) => Err("no snapshot covers anything here".into()),
+        (Answer::Unknown, _) if cluster.seat(node).status.as_ref().is_some_and(|status| status.halted) => {
+            Ok(())
+        }
+        (Answer::Unknown, _) => Err("the node has not halted, and no snapshot covers anything here".into()),
         (Answer::ReadAt(_), _) => Err("it stands for a command".into()),
     }
 }
