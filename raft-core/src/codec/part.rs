@@ -3,6 +3,7 @@
 use super::head::{HEAD_BYTES, Kind};
 use super::{CodecError, ROW_BYTES, slice};
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
+use crate::membership::Membership;
 use crate::message::{Acquaintance, Body, Message};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -15,11 +16,14 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
     }
     match &message.body {
         Body::Hello | Body::TimeoutNow | Body::Stale => {}
-        Body::HelloReply(acquaintance) => out.put_u8(match acquaintance {
-            Acquaintance::Founding => 0,
-            Acquaintance::OnRecord => 1,
-            Acquaintance::Stranger => 2,
-        }),
+        Body::HelloReply(acquaintance) => match acquaintance {
+            Acquaintance::Founding => out.put_u8(0),
+            Acquaintance::OnRecord(membership) => {
+                out.put_u8(1);
+                out.put_slice(&membership.encode());
+            }
+            Acquaintance::Stranger => out.put_u8(2),
+        },
         Body::PreVote { last } => put_id(*last, out),
         Body::Vote { last, transfer } => {
             put_id(*last, out);
@@ -121,7 +125,11 @@ impl<'a> Part<'a> {
         let at = self.at();
         match self.u8("acquaintance")? {
             0 => Ok(Acquaintance::Founding),
-            1 => Ok(Acquaintance::OnRecord),
+            1 => {
+                let membership = Membership::decode(core::mem::take(&mut self.rest));
+                let bad = CodecError::BadValue { field: "founding membership", at: at + 1, found: 1 };
+                membership.map(Acquaintance::OnRecord).ok_or(bad)
+            }
             2 => Ok(Acquaintance::Stranger),
             found => Err(CodecError::BadValue { field: "acquaintance", at, found }),
         }
