@@ -4,7 +4,11 @@
 //! nothing.
 
 pub mod codec;
+mod draw;
 pub mod envelope;
+mod host;
+mod peer;
+pub mod step;
 mod tally;
 
 pub use tally::tally;

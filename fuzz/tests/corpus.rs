@@ -27,3 +27,8 @@ fn codec() {
 fn envelope() {
     replay("envelope", raft_fuzz::envelope::decode);
 }
+
+#[test]
+fn step() {
+    replay("step", raft_fuzz::step::drive);
+}

@@ -1,7 +1,7 @@
 //! The part of a frame between its head and its payloads: what the message says, in numbers.
 
 use super::head::{HEAD_BYTES, Kind};
-use super::{CodecError, slice};
+use super::{CodecError, ROW_BYTES, slice};
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
 use crate::membership::Membership;
 use crate::message::{Acquaintance, Body, Message};
@@ -73,12 +73,14 @@ impl<'a> Part<'a> {
         HEAD_BYTES + self.length - self.rest.len()
     }
 
-    /// How many rows the rest consists of.
-    pub(super) fn rows(&self, row: usize) -> Result<usize, CodecError> {
-        if self.rest.len().is_multiple_of(row) {
-            Ok(self.rest.len() / row)
+    /// The entries' rows: all that is left.
+    pub(super) fn rows(&mut self) -> Result<&'a [[u8; ROW_BYTES]], CodecError> {
+        let (rows, rest) = self.rest.as_chunks();
+        self.rest = rest;
+        if rest.is_empty() {
+            Ok(rows)
         } else {
-            Err(CodecError::TooShort { field: "table of entries", at: self.at() })
+            Err(CodecError::TooShort { field: "last row", at: self.at() })
         }
     }
 
@@ -87,15 +89,11 @@ impl<'a> Part<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::TooMuch { at: self.at() }) }
     }
 
-    pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, CodecError> {
+    fn u8(&mut self, field: &'static str) -> Result<u8, CodecError> {
         self.take::<1>(field).map(u8::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self, field: &'static str) -> Result<u32, CodecError> {
-        self.take::<4>(field).map(u32::from_le_bytes)
-    }
-
-    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, CodecError> {
+    fn u64(&mut self, field: &'static str) -> Result<u64, CodecError> {
         self.take::<8>(field).map(u64::from_le_bytes)
     }
 
