@@ -128,17 +128,18 @@ impl Disk {
         &mut self.files[at]
     }
 
-    /// The process is gone, and perhaps the power with it.
-    pub fn crash(&mut self, node: usize, power: bool, choices: &mut impl Choices) -> Leftovers {
+    /// The power is gone, and with it any part of what was not synced. (A process that dies alone leaves everything to
+    /// the system, which holds it back still.)
+    pub fn power_cut(&mut self, node: usize, choices: &mut impl Choices) -> Leftovers {
         let site = Site::new(Purpose::Crash, node);
         let mut leftovers = Leftovers::default();
-        // A process that is killed leaves what it wrote to the system, which writes it sooner or later.
-        let mode = if power { 1 + choices.pick(site, 3) } else { 0 };
+        let mode = choices.pick(site, 4);
         while let Some(undone) = self.undone.pop_front() {
             self.synced += 1;
             let fate = match mode {
-                0 | 2 => choices.pick(site, if mode == 0 { 1 } else { 4 }),
+                0 => 0,
                 1 => 3,
+                2 => choices.pick(site, 4),
                 _ => choices.pick(site, 2) * 3,
             };
             self.leave(undone, fate, site, choices, &mut leftovers);

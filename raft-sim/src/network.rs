@@ -25,19 +25,20 @@ pub struct Letter {
     pub replayed: bool,
 }
 
-/// How often what happened.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    /// Messages lost, for whatever reason.
-    pub lost: u64,
-    /// Messages delivered twice.
-    pub duplicated: u64,
-    /// Frames damaged, each refused by the codec.
-    pub damaged: u64,
-    /// Messages out of the archive.
-    pub replayed: u64,
-    /// Cuts of any kind.
-    pub cuts: u64,
+crate::counts::counts! {
+    /// How often what happened to messages.
+    Counts {
+        /// Messages lost, for whatever reason.
+        lost,
+        /// Messages delivered twice.
+        duplicated,
+        /// Frames damaged, each refused by the codec.
+        damaged,
+        /// Messages out of the archive.
+        replayed,
+        /// Cuts of any kind.
+        cuts,
+    }
 }
 
 /// The links between all nodes.
