@@ -16,6 +16,7 @@ pub mod output;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod status;
+pub mod wal;
 pub mod write;
 
 pub use config::{Config, ConfigError, Limits};
