@@ -5,3 +5,4 @@ pub mod config;
 pub mod data_dir;
 pub mod exit;
 pub mod signal;
+pub mod storage;
