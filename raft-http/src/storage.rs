@@ -41,6 +41,8 @@ pub enum Storage {
 pub struct Files {
     wal: Wal,
     segments: Segments,
+    /// Segments that recovery had no use for. They go after the first sync, when the log stands without them.
+    discard: Vec<u64>,
     begun: LogBegun,
     /// A write or a sync failed: what is on the disk is not known any more.
     failed: bool,
@@ -147,14 +149,18 @@ impl Storage {
         let recovery = wal::recover(identity, options.layout, found)
             .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })?;
         if let Some(cut) = &recovery.cut {
-            tracing::info!(?cut, "cut what a crash left incomplete of the log");
+            tracing::info!("{cut}");
+        }
+        for place in &recovery.mended {
+            tracing::warn!(
+                "the disk decays: {place} is damaged, and its copy elsewhere was used; replace the disk"
+            );
         }
         if !empty {
             begun.set()?;
         }
-        segments.discard(&recovery.discard)?;
         segments.prepare()?;
-        let files = Files { wal: recovery.wal, segments, begun, failed: false };
+        let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };
         Ok((Storage::Files(Box::new(files)), recovery.recovered))
     }
 
@@ -215,6 +221,7 @@ impl Files {
         self.segments.carry_out(ops)?;
         self.segments.sync()?;
         self.begun.set()?;
+        self.segments.delete(std::mem::take(&mut self.discard))?;
         self.wal.synced(through);
         self.failed = false;
         Ok(())

@@ -5,10 +5,11 @@ use super::{StorageError, StorageOptions};
 use crate::data_dir::sync_dir;
 use bytes::Bytes;
 use raft_core::wal::Op;
+use rustix::fs::{Advice, fadvise};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// The files of one log.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Segments {
         Segments { directory, sync: options.sync, spare, open: BTreeMap::new() }
     }
 
-    /// Reads all segments, in order.
+    /// Reads all segments, in order, as they are on the disk.
     pub(super) fn read(&self) -> Result<Vec<(u64, Bytes)>, StorageError> {
         let mut found = Vec::new();
         let listing = |error| StorageError::io("list", &self.directory)(error);
@@ -49,17 +50,18 @@ impl Segments {
             }
         }
         found.sort_unstable();
+        self.sync_directory()?;
         let read = |segment| {
             let path = self.path(segment);
-            let bytes = fs::read(&path).map_err(StorageError::io("read", &path))?;
+            let bytes = read_stable(&path, self.sync).map_err(StorageError::io("read", &path))?;
             Ok((segment, Bytes::from(bytes)))
         };
         found.into_iter().map(read).collect()
     }
 
-    /// Deletes segments that recovery has no use for.
-    pub(super) fn discard(&mut self, segments: &[u64]) -> Result<(), StorageError> {
-        for segment in segments {
+    /// Deletes these segments.
+    pub(super) fn delete(&mut self, segments: Vec<u64>) -> Result<(), StorageError> {
+        for segment in &segments {
             let path = self.path(*segment);
             fs::remove_file(&path).map_err(StorageError::io("delete", &path))?;
         }
@@ -148,6 +150,19 @@ fn number(name: &str) -> Option<u64> {
     let canonical =
         digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// Reads what is on the disk, and not what the system only has in memory: what an earlier process wrote and didn't
+/// sync, or couldn't. After a failed sync, such pages count as clean.
+fn read_stable(path: &Path, sync: bool) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    if sync {
+        file.sync_all()?;
+        fadvise(&file, 0, None, Advice::DontNeed)?;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes adjacent pieces with as few calls as the system allows.
