@@ -95,22 +95,18 @@ pub enum ConfigError {
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no such setting.
-    #[error("{from}: unknown setting {key:?}; did you mean {nearest:?}?")]
+    #[error("{place}: there is no such setting; did you mean {nearest:?}?")]
     Unknown {
         /// Where it stands.
-        from: GivenFrom,
-        /// What stands there.
-        key: String,
+        place: String,
         /// The known setting with the most similar name.
         nearest: &'static str,
     },
     /// A value can't be read as what it should be.
-    #[error("{from}: {key}: {problem}")]
+    #[error("{place}: {problem}")]
     Value {
         /// Where it stands.
-        from: GivenFrom,
-        /// The setting.
-        key: &'static str,
+        place: String,
         /// What is wrong with the value.
         problem: String,
     },

@@ -28,12 +28,13 @@ pub enum GivenFrom {
     Flag,
 }
 
-impl fmt::Display for GivenFrom {
+impl fmt::Display for Given {
+    /// The value's place, as somebody who wants to change it finds it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GivenFrom::File(path) => write!(f, "{}", path.display()),
-            GivenFrom::Environment => f.write_str("the environment"),
-            GivenFrom::Flag => f.write_str("the command line"),
+        match &self.from {
+            GivenFrom::File(path) => write!(f, "{}: {}", path.display(), self.key),
+            GivenFrom::Environment => write!(f, "{PREFIX}{}", self.key.to_ascii_uppercase()),
+            GivenFrom::Flag => write!(f, "--{}", self.key.replace('_', "-")),
         }
     }
 }
@@ -84,12 +85,12 @@ pub fn from_environment(variables: impl Iterator<Item = (String, String)>) -> (V
 
 /// Puts the given values into the config, in this order: later ones win.
 pub(super) fn apply(config: &mut Config, given: &[Given]) -> Result<(), ConfigError> {
-    for Given { from, key, value } in given {
-        let Some((key, read)) = SETTINGS.iter().find(|(known, _)| known == key) else {
-            let nearest = nearest(key);
-            return Err(ConfigError::Unknown { from: from.clone(), key: key.clone(), nearest });
+    for given in given {
+        let Some((_, read)) = SETTINGS.iter().find(|(known, _)| *known == given.key) else {
+            return Err(ConfigError::Unknown { place: given.to_string(), nearest: nearest(&given.key) });
         };
-        read(config, value).map_err(|problem| ConfigError::Value { from: from.clone(), key, problem })?;
+        read(config, &given.value)
+            .map_err(|problem| ConfigError::Value { place: given.to_string(), problem })?;
     }
     Ok(())
 }

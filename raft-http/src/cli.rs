@@ -1,0 +1,93 @@
+//! The command line.
+
+mod logging;
+mod settings;
+mod start;
+
+use crate::exit::{Code, Exit};
+use clap::{CommandFactory, Parser, Subcommand};
+use settings::NodeFlags;
+
+/// A Raft cluster over HTTP. `httpraft local` runs one on this machine at once; `httpraft <ID>` runs one node of the
+/// cluster in the config file.
+#[derive(Parser)]
+#[command(name = "httpraft", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// Run this node: the index into both lists of the config file
+    #[arg(allow_negative_numbers = true)]
+    id: Option<String>,
+    #[command(flatten)]
+    flags: NodeFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What to log, like "info" or "raft_http=debug"; RUST_LOG does the same
+    #[arg(long, global = true, value_name = "FILTER", env = "HTTPRAFT_LOG")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print settings
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the settings that a node would run with, as a config file
+    Show {
+        /// The node
+        #[arg(default_value = "0", allow_negative_numbers = true)]
+        id: String,
+        #[command(flatten)]
+        flags: NodeFlags,
+    },
+    /// Print a config file for three nodes on this machine
+    Example,
+}
+
+/// Runs the command line of this process to its end.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are errors to clap, too, and go to standard output.
+        Err(error) => {
+            let code = if error.use_stderr() { Code::Usage } else { Code::Ok };
+            return match error.print() {
+                Ok(()) => Exit { code, line: String::new() },
+                Err(error) => Exit::new(Code::Io, error),
+            };
+        }
+    };
+    dispatch(cli).unwrap_or_else(|exit| exit)
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Exit> {
+    logging::init(cli.log.as_deref())?;
+    match cli.command {
+        None => match cli.id {
+            Some(id) => start::start(cli.flags.config(&id)?),
+            None => {
+                let help = Cli::command().render_help();
+                Err(Exit { code: Code::Usage, line: format!("which node?\n\n{help}") })
+            }
+        },
+
+        Some(Command::Config { what: ConfigCommand::Show { id, flags } }) => {
+            print(&format!("{:#}", flags.config(&id)?.to_json()))
+        }
+        Some(Command::Config { what: ConfigCommand::Example }) => print(settings::EXAMPLE),
+        Some(Command::Version) => print(concat!("httpraft ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// Prints lines on standard output; somebody who closed it is an error, not a panic.
+fn print(text: &str) -> Result<Exit, Exit> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| Exit::new(Code::Io, error))?;
+    Ok(Exit::ok())
+}
