@@ -134,7 +134,8 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
 fn halted(report: &Report) -> Exit {
     match report {
         Report::NotOnRecord { disk, on_record, told_by } => {
-            let on_record = on_record.map_or(String::new(), |disk| format!(" (on record is disk {:016x})", disk.0));
+            let on_record =
+                on_record.map_or(String::new(), |disk| format!(" (on record is disk {:016x})", disk.0));
             Exit::new(
                 Code::Usage,
                 format!(
@@ -151,7 +152,9 @@ fn halted(report: &Report) -> Exit {
         Report::LostAcknowledged { commit, last } => lost(format!(
             "the leader holds this node's word for index {commit}, but the log here ends with entry {last}"
         )),
-        Report::SameIdOtherEntry { id } => lost(format!("the leader's entry {id} is another one than the entry {id} here")),
+        Report::SameIdOtherEntry { id } => {
+            lost(format!("the leader's entry {id} is another one than the entry {id} here"))
+        }
     }
 }
 

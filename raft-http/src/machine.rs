@@ -230,7 +230,11 @@ mod tests {
         };
         assert_eq!(shape(machine.page(Index(0), 2, 1000)), (vec![2, 3], 4));
         assert_eq!(shape(machine.page(Index(4), 2, 1000)), (vec![4], 5));
-        assert_eq!(shape(machine.page(Index(1), 10, 5)), (vec![2, 3], 4), "bytes end a page, after one entry at least");
+        assert_eq!(
+            shape(machine.page(Index(1), 10, 5)),
+            (vec![2, 3], 4),
+            "bytes end a page, after one entry at least"
+        );
         assert_eq!(shape(machine.page(Index(9), 10, 1000)), (vec![], 9), "past the end");
     }
 

@@ -15,24 +15,15 @@ const INBOX_EVENTS: usize = 8192;
 /// What happens to a node, as its driver hears of it.
 pub(crate) enum Event {
     /// Messages of a peer, as they came together.
-    Received {
-        from: NodeId,
-        messages: Vec<Message>,
-    },
+    Received { from: NodeId, messages: Vec<Message> },
     /// Writes are on stable storage.
     Persisted(Vec<Persisted>),
     /// The disk failed: nothing more is known of any write that is not confirmed.
     DiskFailed(StorageError),
     /// A client's command.
-    Write {
-        command: Bytes,
-        admitted: Admitted,
-        answer: oneshot::Sender<Answer>,
-    },
+    Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Answer> },
     /// A client's linearizable read.
-    Read {
-        answer: oneshot::Sender<Answer>,
-    },
+    Read { answer: oneshot::Sender<Answer> },
     /// Hand leadership over, if it is here.
     HandOver,
     /// Stop for good.
@@ -75,8 +66,7 @@ impl Inbox {
     /// Shows the node's status; wakes who waits for another leader, and logs a change of role, term or leader.
     pub(super) fn publish(&self, status: Status) {
         self.status.send_if_modified(|shown| {
-            let changed =
-                (shown.role, shown.term, shown.leader) != (status.role, status.term, status.leader);
+            let changed = (shown.role, shown.term, shown.leader) != (status.role, status.term, status.leader);
             if changed {
                 let leader = status.leader.map(|leader| leader.0);
                 info!(node = status.id.0, role = ?status.role, term = status.term.0, leader, "role");

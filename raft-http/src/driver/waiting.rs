@@ -2,8 +2,8 @@
 
 use super::Admitted;
 use raft_core::{Answer, Index, Ticket};
-use std::collections::{BinaryHeap, HashMap};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use tokio::sync::oneshot;
 
 /// Who waits. Each ticket is answered once; a client that gave up is noticed only by its closed channel.
