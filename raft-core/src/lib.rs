@@ -3,8 +3,10 @@
 
 extern crate alloc;
 
+pub mod codec;
 pub mod config;
 pub mod entry;
+pub mod envelope;
 pub mod hash;
 pub mod ids;
 pub mod input;
@@ -19,8 +21,10 @@ pub mod status;
 pub mod wal;
 pub mod write;
 
+pub use codec::CodecError;
 pub use config::{Config, ConfigError, Limits};
 pub use entry::{Entry, LogSlice, Payload};
+pub use envelope::{Envelope, EnvelopeError};
 pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Term, Ticket};
 pub use input::Input;
 pub use log::Log;
