@@ -16,6 +16,10 @@ use crate::status::{RoleName, Status};
 use crate::write::Recovered;
 use core::mem;
 
+/// How far ahead a message's term may be. Elections raise terms one by one, so a larger step is not Raft's, and terms
+/// never come near the end of their numbers.
+const FARTHEST_TERM: u64 = 1 << 32;
+
 /// What a role adds to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Role {
@@ -193,12 +197,13 @@ impl Node {
         }
     }
 
-    /// Before the founding nothing is taken but what belongs to it; and what would have to be held is dropped when
+    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it; and what would have to be held is dropped when
     /// too much is held already (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
         let held = matches!(message.body, Body::Append { .. } | Body::Vote { .. });
-        (founding || self.state.founded())
+        message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
+            && (founding || self.state.founded())
             && (!held || self.state.outbox.held() < self.state.config.limits.held)
     }
 
