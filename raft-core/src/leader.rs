@@ -58,6 +58,7 @@ impl Leader {
     pub(crate) fn new(_: Won, state: &mut State) -> Leader {
         let last = state.log.last().index;
         state.leader = Some(state.config.id);
+        state.clock.leader_heard(&state.config);
         let members = state.log.membership().map(|membership| membership.members()).unwrap_or_default();
         let now = state.clock.now;
         let leader = Leader {
@@ -226,6 +227,7 @@ impl Leader {
             self.tell_commits(state);
             return true;
         }
+        self.beat = 0;
         self.beat_due = true;
         let (now, timeout) = (state.clock.now, u64::from(state.config.election_ticks));
         if self.transfer.as_ref().is_some_and(|transfer| now >= transfer.until)
@@ -307,7 +309,6 @@ impl Leader {
     }
 
     fn beat(&mut self, state: &mut State, first: Index) {
-        self.beat = 0;
         self.beat_due = false;
         self.round = Round(self.round.0 + 1);
         if state.commit >= first {

@@ -28,6 +28,7 @@ mod state;
 pub mod status;
 mod tickets;
 mod voter;
+pub mod wal;
 pub mod write;
 
 pub use codec::CodecError;

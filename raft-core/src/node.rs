@@ -62,6 +62,9 @@ impl Node {
 
     fn input(&mut self, input: Input) {
         if self.state.halted {
+            if let Input::Propose { ticket, .. } | Input::Read { ticket } = input {
+                self.refuse(ticket);
+            }
             return;
         }
         match input {
@@ -118,6 +121,9 @@ impl Node {
         self.hear_self();
         self.state.cut();
         self.state.apply();
+        if self.state.halted {
+            self.become_follower();
+        }
         if let Role::Leader(leader) = &mut self.role {
             leader.answer_reads(&mut self.state);
         }

@@ -202,6 +202,9 @@ impl State {
     pub(crate) fn halt(&mut self, report: Report) {
         self.halted = true;
         self.outbox.halt(report);
+        while let Some(ticket) = self.tickets.pop() {
+            self.answer(ticket, Answer::Unknown);
+        }
     }
 
     /// Cuts the write of this turn.

@@ -39,7 +39,7 @@ impl Tickets {
         Some((ticket, answer))
     }
 
-    /// Takes any open ticket (used by a planted bug).
+    /// Takes any open ticket.
     pub(crate) fn pop(&mut self) -> Option<Ticket> {
         self.open.pop_front().map(|(_, ticket)| ticket)
     }

@@ -2,4 +2,5 @@
 
 pub mod coverage;
 pub mod facts;
+mod history;
 pub mod invariants;
