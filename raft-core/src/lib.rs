@@ -3,21 +3,32 @@
 
 extern crate alloc;
 
+mod candidate;
+mod clock;
 pub mod codec;
 pub mod config;
 pub mod entry;
 pub mod envelope;
+mod follower;
+mod founding;
 pub mod hash;
 pub mod ids;
 pub mod input;
+mod leader;
 pub mod log;
 pub mod membership;
 pub mod message;
 pub mod node;
+mod outbox;
 pub mod output;
-#[cfg(feature = "planted")]
 pub mod planted;
+mod progress;
+mod reads;
+mod state;
 pub mod status;
+mod tickets;
+mod voter;
+pub mod wal;
 pub mod write;
 
 pub use codec::CodecError;

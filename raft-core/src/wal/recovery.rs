@@ -1,0 +1,155 @@
+//! From the bytes of segment files to a log, or to a refusal. `docs/wal.md` has the reason for every decision.
+
+use super::layout::{Cursor, Extent, Layout};
+use super::lineage;
+use super::record::RECORD;
+use super::refusal::{Decay, Gone, Place, Refusal};
+use super::scan::scan;
+use super::segment::Segment;
+use super::walk::{End, Walk};
+use super::writer::Wal;
+use super::{Identity, Sequence};
+use crate::write::Recovered;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// What the files held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Hard state, base and log: everything that was ever synced, and at most some writes that were not.
+    pub recovered: Recovered,
+    /// The log's writing end. It goes on in a new segment.
+    pub wal: Wal,
+    /// Segments that hold nothing of the log. Delete them only after the first sync of `wal`'s writes.
+    pub discard: Vec<u64>,
+    /// What a crash took, if it took something.
+    pub cut: Option<Cut>,
+    /// Places of synced records whose other copy was used instead: the disk decays.
+    pub mended: Vec<Place>,
+}
+
+/// The end of the log after a crash: from this write on nothing is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The first write that is not whole.
+    pub write: Sequence,
+    /// Where its first missing part was looked for; `None` if its segment never came to be.
+    pub place: Option<Place>,
+    /// How many intact copies of record headers are dropped with it.
+    pub copies: usize,
+}
+
+impl core::fmt::Display for Cut {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "a crash left write {} incomplete", self.write)?;
+        if let Some(place) = self.place {
+            write!(f, " ({place})")?;
+        }
+        write!(
+            f,
+            "; it was never acknowledged, and the log goes on before it ({} copies dropped)",
+            self.copies
+        )
+    }
+}
+
+/// Reads a log back from its files, in any order, each with the number that names it.
+///
+/// What is handed in must be on stable storage: a driver syncs the files and their directory before it reads them, and
+/// does not read pages that an earlier failed sync may have left in memory only.
+///
+/// # Errors
+/// A [`Refusal`] if the files are another log's, or if something that was synced is gone. Nothing may be changed then.
+///
+/// # Panics
+/// If `layout` is not made of multiples of 8 with room for two records in each region.
+pub fn recover(
+    identity: Identity,
+    layout: Layout,
+    mut segments: Vec<(u64, Bytes)>,
+) -> Result<Recovery, Refusal> {
+    let two_records = Extent { slots: 2, bytes: 2 * RECORD as u32 };
+    assert!(layout.fits(Cursor::default(), two_records), "a segment has room for two records");
+    assert_eq!((layout.ids_bytes % 8, layout.data_bytes % 8), (0, 0), "regions are multiples of 8 bytes");
+    segments.sort_by_key(|(number, _)| *number);
+    segments.dedup_by_key(|(number, _)| *number);
+    let newest = segments.last().map_or(0, |(number, _)| *number);
+    if newest == u64::MAX {
+        return Err(Refusal::Exhausted { segment: newest });
+    }
+    let read = |(number, bytes)| Segment::read(&identity, number, bytes);
+    let segments = segments.into_iter().map(read).collect::<Result<Vec<Segment>, Refusal>>()?;
+    let path = lineage::lineage(&segments, &identity);
+    let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
+    let mut walk = Walk::new(&identity);
+    let end = walk.run(&chain)?;
+    let copies = look_around(&segments, &path, &end, &mut walk);
+    if walk.write <= walk.evidence.synced {
+        return Err(Refusal::Decay(Box::new(decay(&segments, walk, end.gone))));
+    }
+    let cut = cut(&walk, &end.gone, copies);
+    let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
+    let mended = walk.damaged.iter().filter(|(write, _)| write.0 <= walk.evidence.synced);
+    Ok(Recovery {
+        mended: mended.map(|(_, place)| *place).collect(),
+        discard: (0..segments.len())
+            .filter(|at| kept.binary_search(at).is_err())
+            .map(|at| segments[at].number)
+            .collect(),
+        cut,
+        wal: Wal {
+            identity,
+            layout,
+            seed: identity.seed(),
+            next: walk.write,
+            content: walk.content,
+            synced: walk.write - 1,
+            vouched: walk.evidence.synced,
+            chain: walk.whole_chain,
+            tip: kept.last().map(|at| segments[*at].number),
+            newest,
+            at: None,
+            hard: walk.recovered.hard,
+            hashes: walk.hashes,
+        },
+        recovered: walk.recovered,
+    })
+}
+
+/// Looks for evidence wherever the walk did not come. Returns how many intact copies stand behind its end: those that
+/// an earlier life left behind in the middle of the lineage don't count.
+fn look_around(segments: &[Segment], path: &[usize], end: &End, walk: &mut Walk<'_>) -> usize {
+    let mut behind = 0;
+    for (at, segment) in segments.iter().enumerate() {
+        let position = path.binary_search(&at).ok();
+        let from = position.and_then(|position| end.cursors.get(position)).copied();
+        let copies = scan(segment, from.unwrap_or_default(), walk.identity, &mut walk.evidence);
+        if position.is_none_or(|position| position + 1 >= end.cursors.len()) {
+            behind += copies;
+        }
+    }
+    behind
+}
+
+/// What a crash took: nothing if the log simply ends.
+fn cut(walk: &Walk<'_>, gone: &Gone, copies: usize) -> Option<Cut> {
+    let place = match gone {
+        Gone::Record { places } | Gone::Payload { places, .. } => places.first().copied(),
+        Gone::Succession { .. } => None,
+    };
+    let begun = walk.part > 0 || !matches!(gone, Gone::Record { .. });
+    (begun || walk.torn || copies > 0).then_some(Cut { write: Sequence(walk.write), place, copies })
+}
+
+fn decay(segments: &[Segment], walk: Walk<'_>, gone: Gone) -> Decay {
+    let unreadable = segments.iter().filter(|segment| segment.header.is_none());
+    Decay {
+        write: Sequence(walk.write),
+        gone,
+        synced: Sequence(walk.evidence.synced),
+        evidence: walk.evidence.place.expect("what is above 0 was seen somewhere"),
+        unreadable: unreadable.map(|segment| segment.number).collect(),
+        missing: lineage::missing(segments),
+    }
+}

@@ -1,0 +1,284 @@
+//! Reading the records in order, each where its predecessor says, until one is missing.
+
+use super::layout::Cursor;
+use super::record::{Header, Kind, RECORD};
+use super::refusal::{Gone, Place, Refusal};
+use super::scan::Evidence;
+use super::segment::Segment;
+use super::writer::Hashes;
+use super::{Identity, Sequence};
+use crate::entry::{Entry, Payload};
+use crate::hash;
+use crate::ids::{Boot, EntryId, Index, NodeId, Term};
+use crate::membership::Membership;
+use crate::write::{Base, HardState, Recovered, Update};
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Where a walk ended.
+pub(super) struct End {
+    /// What the record that is missing there lacks.
+    pub(super) gone: Gone,
+    /// How far the segments of the lineage were read.
+    pub(super) cursors: Vec<Cursor>,
+}
+
+/// What was read so far.
+pub(super) struct Walk<'a> {
+    pub(super) identity: &'a Identity,
+    seed: u32,
+    /// The chain after the newest record, and after the newest whole write.
+    chain: u64,
+    pub(super) whole_chain: u64,
+    /// The write that is being read, and its next record.
+    pub(super) write: u64,
+    pub(super) part: u32,
+    /// What that write changes, so far.
+    staged: Update,
+    staged_hashes: Vec<u64>,
+    /// The newest write that is more than a mark.
+    pub(super) content: u64,
+    /// The position in the lineage of the segment where the newest whole write ends.
+    pub(super) tip: Option<usize>,
+    pub(super) recovered: Recovered,
+    pub(super) hashes: Hashes,
+    pub(super) evidence: Evidence,
+    /// Copies that are not intact while the other one is.
+    pub(super) damaged: Vec<(Sequence, Place)>,
+    /// Whether something stands where the missing record should.
+    pub(super) torn: bool,
+}
+
+/// A record that was read, or what it lacks; a refusal if it is intact and wrong.
+type Read<T> = Result<Result<T, Gone>, Refusal>;
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(identity: &'a Identity) -> Walk<'a> {
+        Walk {
+            identity,
+            seed: identity.seed(),
+            chain: identity.chain(),
+            whole_chain: identity.chain(),
+            write: 1,
+            part: 0,
+            staged: Update::default(),
+            staged_hashes: Vec::new(),
+            content: 0,
+            tip: None,
+            recovered: Recovered::default(),
+            hashes: Hashes::default(),
+            evidence: Evidence::default(),
+            damaged: Vec::new(),
+            torn: false,
+        }
+    }
+
+    /// Reads the lineage to its end.
+    pub(super) fn run(&mut self, lineage: &[&Segment]) -> Result<End, Refusal> {
+        let mut cursors = Vec::new();
+        for (position, segment) in lineage.iter().enumerate() {
+            self.damaged.extend(segment.damaged.iter().copied());
+            let next = lineage.get(position + 1).and_then(|next| next.header);
+            let mut cursor = Cursor::default();
+            let gone = loop {
+                match next {
+                    Some(next) if (next.first, next.part) == (self.write, self.part) => {
+                        let gone = Gone::Succession { segment: next.generation };
+                        break (next.chain != self.chain).then_some(gone);
+                    }
+                    _ => {}
+                }
+                match self.record(segment, cursor, position)? {
+                    Ok(after) => cursor = after,
+                    Err(gone) => break Some(gone),
+                }
+            };
+            cursors.push(cursor);
+            if let Some(gone) = gone {
+                return Ok(End { gone, cursors });
+            }
+        }
+        Ok(End { gone: Gone::Record { places: Vec::new() }, cursors })
+    }
+
+    /// Reads the record at a place and takes it in. Returns the place after it.
+    fn record(&mut self, segment: &Segment, at: Cursor, position: usize) -> Read<Cursor> {
+        let (ids, data) = (segment.ids(at.slot, RECORD), segment.data(at.offset, RECORD));
+        let [ids_place, data_place] = segment.places(at);
+        let (header, chain, place, other) = if let Some((header, chain)) = self.expected(ids, segment, at) {
+            (header, chain, ids_place, (ids != data).then_some(data_place))
+        } else if let Some((header, chain)) = self.expected(data, segment, at) {
+            (header, chain, data_place, Some(ids_place))
+        } else {
+            self.torn = [ids, data].into_iter().flatten().flatten().any(|byte| *byte != 0);
+            return Ok(Err(Gone::Record { places: vec![ids_place, data_place] }));
+        };
+        self.evidence.see(&header, place);
+        self.damaged.extend(other.map(|other| (Sequence(self.write), other)));
+        let wrong = |what| Refusal::Contradiction { place, write: Sequence(header.write), what };
+        let after = header.extent().and_then(|extent| at.after(extent));
+        let after = after.ok_or(wrong("the record is longer than any segment"))?;
+        if let Err(gone) = self.stage(segment, &header).map_err(wrong)? {
+            return Ok(Err(gone));
+        }
+        self.chain = chain;
+        self.part = self.part.checked_add(1).ok_or(wrong("the write has too many records"))?;
+        if header.last {
+            self.commit(header.kind() != Some(Kind::Mark), position);
+        }
+        Ok(Ok(after))
+    }
+
+    /// The header in this copy if it is intact and the very one that must follow.
+    fn expected(&self, copy: Option<&[u8]>, segment: &Segment, at: Cursor) -> Option<(Header, u64)> {
+        let (header, chain) = Header::read(copy?, self.identity, self.seed, segment.number)?;
+        let follows = (header.write, header.part, header.at) == (self.write, self.part, at);
+        (follows && chain == header.chain(self.chain)).then_some((header, chain))
+    }
+
+    /// Adds an intact record to the write that is being read.
+    fn stage(&mut self, segment: &Segment, header: &Header) -> Result<Result<(), Gone>, &'static str> {
+        let kind = header.kind().ok_or("its kind is unknown")?;
+        if !matches!(kind, Kind::Entry | Kind::Base) && header.length != 0 {
+            return Err("a payload where none belongs");
+        }
+        match kind {
+            Kind::Entry => return self.stage_entry(segment, header),
+            Kind::Base => return self.stage_base(segment, header),
+            Kind::Hard => {
+                self.staged.hard = Some(HardState {
+                    term: Term(header.term),
+                    vote: header.voted.then_some(NodeId(header.index)),
+                    boot: Boot(header.hash),
+                });
+            }
+            Kind::Truncate => {
+                let base = self.staged.base.as_ref().map(|base| base.id.index);
+                let end = base.unwrap_or(self.hashes.last());
+                let inside = (base.unwrap_or(self.hashes.base)..=end).contains(&Index(header.index));
+                if !inside || self.staged.keep.is_some() || !self.staged.entries.is_empty() {
+                    return Err("a truncation outside of the log");
+                }
+                self.staged.keep = Some(Index(header.index));
+            }
+            Kind::Mark => {}
+        }
+        Ok(Ok(()))
+    }
+
+    fn stage_base(&mut self, segment: &Segment, header: &Header) -> Result<Result<(), Gone>, &'static str> {
+        let staged = &self.staged;
+        if staged.base.is_some() || staged.keep.is_some() || !staged.entries.is_empty() {
+            return Err("a base in the middle of a write");
+        }
+        let intact = |bytes: &Bytes| (hash::bytes(bytes) == header.hash).then(|| bytes.clone());
+        let Some(bytes) = self.payload(segment, header, intact) else {
+            return Ok(Err(lost(segment, header)));
+        };
+        let membership = Membership::decode(&bytes).ok_or("the base's configuration can't be read")?;
+        let id = EntryId::new(header.term, header.index);
+        self.staged.base = Some(Base { id, hash: header.running, membership });
+        Ok(Ok(()))
+    }
+
+    fn stage_entry(&mut self, segment: &Segment, header: &Header) -> Result<Result<(), Gone>, &'static str> {
+        let id = EntryId::new(header.term, header.index);
+        let read =
+            self.payload(segment, header, |bytes| match Payload::decode(header.payload, bytes.clone()) {
+                Some(payload) => Entry::verified(id, payload, header.hash).map(Ok),
+                None if hash::bytes(bytes) == header.hash => Some(Err("the entry's payload can't be read")),
+                None => None,
+            });
+        let Some(entry) = read else { return Ok(Err(lost(segment, header))) };
+        let entry = entry?;
+        let (last, running) = self.tail();
+        if last.index.0.checked_add(1) != Some(id.index.0) || id.term < last.term || id.term == Term(0) {
+            return Err("the entry does not follow the one before it");
+        }
+        if entry.running_hash(running) != header.running {
+            return Err("the log's running hash does not continue");
+        }
+        self.staged.entries.push(entry);
+        self.staged_hashes.push(header.running);
+        Ok(Ok(()))
+    }
+
+    /// The payload in `data`, or else its second copy in `ids`, by a reader that accepts only intact ones.
+    fn payload<T>(
+        &mut self,
+        segment: &Segment,
+        header: &Header,
+        read: impl Fn(&Bytes) -> Option<T>,
+    ) -> Option<T> {
+        let length = header.length as usize;
+        let [ids_place, data_place] = segment.payload_places(header.at);
+        let data = segment.data(header.at.offset + RECORD as u32, length);
+        let from_data = data.and_then(|bytes| read(&segment.bytes.slice_ref(bytes)));
+        if !header.twice() {
+            return from_data;
+        }
+        let ids = segment.ids(header.at.slot + 1, length);
+        let from_ids = ids.and_then(|bytes| read(&segment.bytes.slice_ref(bytes)));
+        let damaged = match (&from_ids, &from_data) {
+            (Some(_), None) => Some(data_place),
+            (None, Some(_)) => Some(ids_place),
+            _ => None,
+        };
+        self.damaged.extend(damaged.map(|place| (Sequence(header.write), place)));
+        from_data.or(from_ids)
+    }
+
+    /// The last entry, and the running hash with it, of the log as the write that is being read leaves it so far.
+    fn tail(&self) -> (EntryId, u64) {
+        if let (Some(entry), Some(hash)) = (self.staged.entries.last(), self.staged_hashes.last()) {
+            return (entry.id(), *hash);
+        }
+        if let Some(base) = &self.staged.base {
+            return (base.id, base.hash);
+        }
+        let last = self.staged.keep.unwrap_or(self.hashes.last());
+        let kept = usize::try_from(last.0.saturating_sub(self.hashes.base.0)).unwrap_or(0);
+        match kept.checked_sub(1).and_then(|at| self.recovered.entries.get(at).zip(self.hashes.after.get(at)))
+        {
+            Some((entry, hash)) => (entry.id(), *hash),
+            None => {
+                let base = self.recovered.base.as_ref();
+                (base.map_or(EntryId::ORIGIN, |base| base.id), self.hashes.base_hash)
+            }
+        }
+    }
+
+    /// The write is whole: what it changes takes effect.
+    fn commit(&mut self, content: bool, position: usize) {
+        let staged = &mut self.staged;
+        if let Some(hard) = staged.hard.take() {
+            self.recovered.hard = hard;
+        }
+        if let Some(base) = staged.base.take() {
+            self.hashes.reset(base.id, base.hash);
+            self.recovered.entries.clear();
+            self.recovered.base = Some(base);
+        }
+        if let Some(keep) = staged.keep.take() {
+            assert!(self.hashes.truncate(keep), "checked when it was staged");
+            self.recovered.entries.truncate(self.hashes.after.len());
+        }
+        self.recovered.entries.append(&mut staged.entries);
+        self.hashes.after.append(&mut self.staged_hashes);
+        if content {
+            self.content = self.write;
+        }
+        self.write += 1;
+        self.part = 0;
+        self.whole_chain = self.chain;
+        self.tip = Some(position);
+    }
+}
+
+/// The report of a payload that is intact in no copy.
+fn lost(segment: &Segment, header: &Header) -> Gone {
+    let [ids, data] = segment.payload_places(header.at);
+    let places = if header.twice() { vec![ids, data] } else { vec![data] };
+    Gone::Payload { places, bytes: header.length, id: EntryId::new(header.term, header.index) }
+}
