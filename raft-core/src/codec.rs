@@ -27,7 +27,7 @@ use crate::entry::{Entry, LogSlice, Payload};
 use crate::ids::{EntryId, Index, Term};
 use crate::message::{Body, Message};
 use alloc::vec::Vec;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use head::{Head, Kind};
 use part::Part;
 
@@ -105,22 +105,28 @@ fn with_encoded<T>(payload: &Payload, then: impl FnOnce(&Bytes) -> T) -> T {
 
 /// Reads the rows that fill the rest of the part, and with each its payload.
 fn slice(prev: EntryId, part: &mut Part<'_>, mut payloads: Bytes) -> Result<LogSlice, CodecError> {
-    let count = part.rows(ROW_BYTES)?;
-    let mut entries = Vec::with_capacity(count);
+    let mut at = part.at();
+    let rows = part.rows()?;
+    let mut entries = Vec::with_capacity(rows.len());
     let mut before = prev.index;
-    for _ in 0..count {
-        let at = part.at();
-        let term = Term(part.u64("entry's term")?);
-        let hash = part.u64("entry's hash")?;
-        let length = part.u32("entry's length")?;
-        let kind = part.u8("entry's kind")?;
+    for mut row in rows.iter().map(|row| &row[..]) {
+        // These reads can't fail: a row has all its bytes.
+        let (term, hash) = (Term(row.get_u64_le()), row.get_u64_le());
+        let (length, kind) = (row.get_u32_le() as usize, row.get_u8());
         let index = before.0.checked_add(1).map(Index).ok_or(CodecError::NotConsecutive { prev })?;
         let id = EntryId { term, index };
-        let length = usize::try_from(length).ok().filter(|length| *length <= payloads.len());
-        let bytes = payloads.split_to(length.ok_or(CodecError::PayloadMissing { id, at })?);
-        let payload = Payload::decode(kind, bytes).ok_or(CodecError::BadPayload { id, kind, at })?;
-        entries.push(Entry::verified(id, payload, hash).ok_or(CodecError::PayloadHash { id, at })?);
+        if length > payloads.len() {
+            return Err(CodecError::PayloadMissing { id, at });
+        }
+        let Some(payload) = Payload::decode(kind, payloads.split_to(length)) else {
+            return Err(CodecError::BadPayload { id, kind, at });
+        };
+        let Some(entry) = Entry::verified(id, payload, hash) else {
+            return Err(CodecError::PayloadHash { id, at });
+        };
+        entries.push(entry);
         before = index;
+        at += ROW_BYTES;
     }
     if !payloads.is_empty() {
         return Err(CodecError::PayloadLeft { bytes: payloads.len() });

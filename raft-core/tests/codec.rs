@@ -1,4 +1,5 @@
 //! Frames: round trips of arbitrary messages, damage in every place, and the committed frames of version 1.
+#![allow(clippy::unwrap_used)] // helpers outside of test functions are tests, too
 
 mod messages;
 

@@ -1,8 +1,9 @@
 //! The part of a frame between its head and its payloads: what the message says, in numbers.
 
 use super::head::{HEAD_BYTES, Kind};
-use super::{CodecError, slice};
+use super::{CodecError, ROW_BYTES, slice};
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
+use crate::membership::Membership;
 use crate::message::{Acquaintance, Body, Message};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -15,11 +16,14 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
     }
     match &message.body {
         Body::Hello | Body::TimeoutNow | Body::Stale => {}
-        Body::HelloReply(acquaintance) => out.put_u8(match acquaintance {
-            Acquaintance::Founding => 0,
-            Acquaintance::OnRecord => 1,
-            Acquaintance::Stranger => 2,
-        }),
+        Body::HelloReply(acquaintance) => match acquaintance {
+            Acquaintance::Founding => out.put_u8(0),
+            Acquaintance::OnRecord(membership) => {
+                out.put_u8(1);
+                out.put_slice(&membership.encode());
+            }
+            Acquaintance::Stranger => out.put_u8(2),
+        },
         Body::PreVote { last } => put_id(*last, out),
         Body::Vote { last, transfer } => {
             put_id(*last, out);
@@ -69,12 +73,14 @@ impl<'a> Part<'a> {
         HEAD_BYTES + self.length - self.rest.len()
     }
 
-    /// How many rows the rest consists of.
-    pub(super) fn rows(&self, row: usize) -> Result<usize, CodecError> {
-        if self.rest.len().is_multiple_of(row) {
-            Ok(self.rest.len() / row)
+    /// The entries' rows: all that is left.
+    pub(super) fn rows(&mut self) -> Result<&'a [[u8; ROW_BYTES]], CodecError> {
+        let (rows, rest) = self.rest.as_chunks();
+        self.rest = rest;
+        if rest.is_empty() {
+            Ok(rows)
         } else {
-            Err(CodecError::TooShort { field: "table of entries", at: self.at() })
+            Err(CodecError::TooShort { field: "last row", at: self.at() })
         }
     }
 
@@ -83,15 +89,11 @@ impl<'a> Part<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::TooMuch { at: self.at() }) }
     }
 
-    pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, CodecError> {
+    fn u8(&mut self, field: &'static str) -> Result<u8, CodecError> {
         self.take::<1>(field).map(u8::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self, field: &'static str) -> Result<u32, CodecError> {
-        self.take::<4>(field).map(u32::from_le_bytes)
-    }
-
-    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, CodecError> {
+    fn u64(&mut self, field: &'static str) -> Result<u64, CodecError> {
         self.take::<8>(field).map(u64::from_le_bytes)
     }
 
@@ -123,7 +125,11 @@ impl<'a> Part<'a> {
         let at = self.at();
         match self.u8("acquaintance")? {
             0 => Ok(Acquaintance::Founding),
-            1 => Ok(Acquaintance::OnRecord),
+            1 => {
+                let membership = Membership::decode(core::mem::take(&mut self.rest));
+                let bad = CodecError::BadValue { field: "founding membership", at: at + 1, found: 1 };
+                membership.map(Acquaintance::OnRecord).ok_or(bad)
+            }
             2 => Ok(Acquaintance::Stranger),
             found => Err(CodecError::BadValue { field: "acquaintance", at, found }),
         }

@@ -15,11 +15,13 @@ pub(crate) fn samples() -> Vec<(&'static str, Message)> {
     let request = |body| Message { from, to: None, term: Term(7), body };
     let reply = |body| Message { from, to: Some(asker), term: Term(7), body };
     let last = EntryId::new(6, 0x0102_0304_0506_0708);
+    let on_record =
+        Membership::founders([1, 2].map(NodeId)).unwrap().with_disks(|id| Some(DiskId(id.0 << 40)));
     let empty = LogSlice::new(EntryId::new(5, 100), vec![]).unwrap();
     vec![
         ("Hello", request(Body::Hello)),
         ("HelloReply, founding", reply(Body::HelloReply(Acquaintance::Founding))),
-        ("HelloReply, on record", reply(Body::HelloReply(Acquaintance::OnRecord))),
+        ("HelloReply, on record", reply(Body::HelloReply(Acquaintance::OnRecord(on_record)))),
         ("HelloReply, stranger", reply(Body::HelloReply(Acquaintance::Stranger))),
         ("Vote, for a transfer", request(Body::Vote { last, transfer: true })),
         ("Vote", request(Body::Vote { last, transfer: false })),
@@ -136,8 +138,11 @@ fn slice() -> impl Strategy<Value = (LogSlice, Term)> {
 }
 
 fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
-    let acquaintance =
-        prop_oneof![Just(Acquaintance::Founding), Just(Acquaintance::OnRecord), Just(Acquaintance::Stranger)];
+    let acquaintance = prop_oneof![
+        Just(Acquaintance::Founding),
+        membership().prop_map(Acquaintance::OnRecord),
+        Just(Acquaintance::Stranger)
+    ];
     let round = || number().prop_map(Round);
     let plain = prop_oneof![
         Just(Body::Hello),
