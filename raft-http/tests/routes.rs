@@ -221,7 +221,7 @@ async fn a_new_client_always_gets_in() {
 }
 
 #[tokio::test]
-async fn too_much_under_way_is_refused_and_the_room_comes_back() {
+async fn too_much_under_way_is_refused() {
     let mut cluster = Cluster::start(configs(3, &[("max_proposals", json!(2))])).await;
     let leader = cluster.leader().await;
     for id in (0..3).filter(|id| *id != leader) {
