@@ -1,5 +1,6 @@
 //! A cluster in the test's own process on real loopback sockets, and a client that shows all of an answer.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "this is test code, too")]
 
 use raft_http::config::{Config, Given, GivenFrom};
 use raft_http::exit::Exit;
