@@ -26,7 +26,7 @@ pub struct Log {
 
 impl Log {
     /// A log on its base, or on nothing at all before the founding.
-    pub(crate) fn new(base: Option<&Base>) -> Log {
+    pub fn new(base: Option<&Base>) -> Log {
         Log {
             base: base.map_or(EntryId::ORIGIN, |base| base.id),
             base_hash: base.map_or(0, |base| base.hash),
@@ -82,6 +82,11 @@ impl Log {
         self.memberships.last().map(|(_, membership)| membership)
     }
 
+    /// The configuration of the base: what the cluster was founded with, while the base is the founding.
+    pub fn founding(&self) -> Option<&Membership> {
+        self.memberships.first().map(|(_, membership)| membership)
+    }
+
     /// Where the configuration in force stands.
     pub fn membership_index(&self) -> Option<Index> {
         self.memberships.last().map(|(index, _)| *index)
@@ -100,7 +105,7 @@ impl Log {
     }
 
     /// Appends an entry right after the last one.
-    pub(crate) fn append(&mut self, entry: Entry) {
+    pub fn append(&mut self, entry: Entry) {
         let last = self.last();
         assert_eq!(entry.index(), last.index.next(), "entries are contiguous");
         assert!(entry.term() >= last.term, "terms never go down along the log");
@@ -113,7 +118,7 @@ impl Log {
     }
 
     /// Removes the entries after `keep`, and with them their configurations.
-    pub(crate) fn truncate(&mut self, keep: Index) {
+    pub fn truncate(&mut self, keep: Index) {
         assert!(keep >= self.base.index, "the base is committed");
         let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
         self.slots.truncate(kept);

@@ -96,17 +96,22 @@ impl Membership {
         Membership { members }
     }
 
+    /// All voters, of either half.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.standing(|standing| standing != Standing::Learner)
+    }
+
     /// The voters of the new configuration: all voters while not joint.
     pub fn new_half(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.voters(|standing| matches!(standing, Standing::Voter | Standing::Joining))
+        self.standing(|standing| matches!(standing, Standing::Voter | Standing::Joining))
     }
 
     /// The voters of the old configuration: the same as the new half while not joint.
     pub fn old_half(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.voters(|standing| matches!(standing, Standing::Voter | Standing::Leaving | Standing::Demoting))
+        self.standing(|standing| matches!(standing, Standing::Voter | Standing::Leaving | Standing::Demoting))
     }
 
-    fn voters(&self, counts: fn(Standing) -> bool) -> impl Iterator<Item = NodeId> + '_ {
+    fn standing(&self, counts: fn(Standing) -> bool) -> impl Iterator<Item = NodeId> + '_ {
         self.members.iter().filter(move |member| counts(member.standing)).map(|member| member.id)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::entry::LogSlice;
 use crate::ids::{EntryId, Index, Round, Stamp, Term};
+use crate::membership::Membership;
 
 /// A message between two servers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,12 +86,12 @@ pub enum Body {
 }
 
 /// What a server knows of the founder that said hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Acquaintance {
     /// This server is still founding, too.
     Founding,
-    /// The cluster is formed, and the asker's disk is the one on record.
-    OnRecord,
+    /// The cluster is formed, and the asker's disk is the one on record: this is what it was founded with.
+    OnRecord(Membership),
     /// The cluster is formed, and the asker is not on record with this disk: it was wiped, or never belonged.
     Stranger,
 }

@@ -29,7 +29,7 @@ pub enum Output {
         /// What became of it.
         answer: Answer,
     },
-    /// The node has stopped for good and says why. It takes no further input.
+    /// The node has stopped for good and says why. Further requests are refused, all else is ignored.
     Halt(Report),
 }
 
@@ -49,7 +49,7 @@ pub enum Answer {
     Busy(Limit),
     /// Another committed entry stands at the command's index: it never took effect and never will.
     Lost,
-    /// A snapshot covers the command's index: whether it took effect can't be told here.
+    /// Whether the command took effect can't be told here: a snapshot covers its index, or the node halted.
     Unknown,
 }
 

@@ -1,9 +1,69 @@
 //! Bugs that consensus systems have shipped, each to be switched on at run time, so that the simulator can show that
-//! it would have found them. Compiled in only for a build of its own.
+//! it would have found them. The selector is compiled in only with the feature `planted`, which only a build of
+//! `raft-sim` of its own turns on; without it every question here is the constant `false`.
 
 /// A planted bug of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
-    /// An entry of an older term is committed by counting copies (paper section 5.4.2).
+    /// An entry of an older term is committed by counting copies (paper section 5.4.2, Figure 8).
     CommitOldTerm,
+    /// A follower's commit is capped by its own last index, not by the last entry that this append covers.
+    CommitByOwnLast,
+    /// An append truncates everything after its previous entry before it compares.
+    TruncateBeforeCompare,
+    /// A majority is half of the voters.
+    HalfIsQuorum,
+    /// The leader counts itself before its own write is durable.
+    LeaderCountsEarly,
+    /// A late rejection moves the progress below what was matched.
+    RejectBelowMatched,
+    /// A full window, all lost, is never probed again.
+    LostWindow,
+    /// A granted vote leaves before it is durable.
+    VoteBeforeDurable,
+    /// The vote is forgotten when stepping down in the same term.
+    VoteForgotten,
+    /// The term is written after the entries of the same turn, in a later write.
+    TermAfterEntries,
+    /// A request for votes leaves before the term, the own vote and the advertised log tail are durable.
+    CampaignBeforeDurable,
+    /// Logs are compared by index before term.
+    IndexBeforeTerm,
+    /// An append is acknowledged before its entries are durable.
+    AckBeforeDurable,
+    /// A read is served before the first commit of the leader's own term.
+    ReadBeforeOwnCommit,
+    /// A read is answered without waiting for its round.
+    ReadWithoutRound,
+    /// The commit index goes back when a heartbeat says less.
+    CommitGoesBack,
+    /// An entry is applied before it is durable here.
+    ApplyBeforeDurable,
+    /// A proposal is answered `Lost` when its leader steps down, though it may still be committed.
+    LostOnStepDown,
+    /// Replies to an earlier boot of this node are counted.
+    ReplyToEarlierBoot,
+    /// A transfer that doesn't come about is never given up: the leader refuses proposals for ever.
+    TransferNeverEnds,
+    /// Heartbeats carry the leader's commit uncapped, and a follower takes it up to its own last index.
+    HeartbeatUncapped,
+    /// A wiped founder founds again without asking whether the cluster is formed.
+    FoundsAgain,
+}
+
+#[cfg(feature = "planted")]
+impl crate::config::Config {
+    /// Whether to behave as if written with this bug.
+    pub(crate) fn planted(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+}
+
+#[cfg(not(feature = "planted"))]
+impl crate::config::Config {
+    /// Never: this build has no planted bugs.
+    #[inline(always)]
+    pub(crate) fn planted(&self, _: Bug) -> bool {
+        false
+    }
 }

@@ -42,6 +42,10 @@ pub struct Status {
     pub founded: bool,
     /// Whether it has stopped for good.
     pub halted: bool,
+    /// Messages that wait for a write.
+    pub held: usize,
+    /// Proposals without an answer.
+    pub tickets: usize,
     /// Messages dropped because nothing could come of them, or because they were not sound.
     pub ignored: u64,
 }

@@ -1,0 +1,122 @@
+//! A node with its disk: carries out what the node asks for, honestly, and asserts what must hold of every output.
+
+use crate::draw::Draw;
+use raft_core::{Config, Input, Message, Node, NodeId, Output, Recovered, Status, Ticket, Update, Write};
+use std::collections::{BTreeSet, VecDeque};
+
+pub(crate) struct Host {
+    pub(crate) node: Node,
+    pub(crate) sent: VecDeque<(NodeId, Message)>,
+    durable: Recovered,
+    /// Writes that are not durable yet, or behind one that isn't; without their receipt once it is handed in.
+    writes: VecDeque<(Update, Option<Write>)>,
+    tickets: BTreeSet<u64>,
+    asked: u64,
+    applied: u64,
+}
+
+/// How many sent messages are kept to be answered.
+const SENT: usize = 16;
+
+impl Host {
+    pub(crate) fn new(config: Config, durable: Recovered) -> Host {
+        let applied = durable.base.as_ref().map_or(0, |base| base.id.index.0);
+        let node = Node::new(config, durable.clone()).expect("the settings are sound");
+        let mut host = Host {
+            node,
+            sent: VecDeque::new(),
+            durable,
+            writes: VecDeque::new(),
+            tickets: BTreeSet::new(),
+            asked: 0,
+            applied,
+        };
+        host.turn([]);
+        host
+    }
+
+    /// A new request's name.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.asked += 1;
+        self.tickets.insert(self.asked);
+        Ticket(self.asked)
+    }
+
+    /// Hands in the receipt of any write that is under way: they may come in any order.
+    pub(crate) fn receipt(&mut self, draw: &mut Draw<'_>) -> Option<Input> {
+        let mut waiting: Vec<_> =
+            self.writes.iter_mut().map(|(_, write)| write).filter(|it| it.is_some()).collect();
+        let at = draw.below(waiting.len().clamp(1, 256));
+        let write = waiting.get_mut(at)?.take()?;
+        self.sync(0);
+        Some(Input::Persisted(write.persisted()))
+    }
+
+    /// What is confirmed without a gap is on the disk for good, and so are `more` writes after it.
+    fn sync(&mut self, more: usize) {
+        let unbroken = self.writes.iter().take_while(|(_, write)| write.is_none()).count();
+        for (update, _) in self.writes.drain(..(unbroken + more).min(self.writes.len())) {
+            let disk = &mut self.durable;
+            disk.hard = update.hard.unwrap_or(disk.hard);
+            if let Some(base) = update.base {
+                *disk = Recovered { hard: disk.hard, base: Some(base), entries: vec![] };
+            }
+            disk.entries.retain(|entry| update.keep.is_none_or(|keep| entry.index() <= keep));
+            disk.entries.extend(update.entries);
+        }
+    }
+
+    /// The process dies. Some of the unconfirmed writes made it to the disk.
+    pub(crate) fn restart(self, draw: &mut Draw<'_>) -> Host {
+        let mut dead = self;
+        dead.sync(draw.below(4));
+        Host::new(dead.node.config().clone(), dead.durable)
+    }
+
+    /// One turn of the node.
+    pub(crate) fn turn(&mut self, inputs: impl IntoIterator<Item = Input>) {
+        let before = self.node.status();
+        let mut turn = self.node.turn();
+        let mut handed_in = 0;
+        for input in inputs {
+            turn.input(input);
+            handed_in += 1;
+        }
+        let outputs: Vec<Output> = turn.drain().collect();
+        let after = self.node.status();
+        assert!(after.term >= before.term && after.commit >= before.commit, "{before:?} then {after:?}");
+        self.check_bounds(&after, handed_in, outputs.len());
+        for output in outputs {
+            self.carry_out(output);
+        }
+        assert_eq!(self.applied, self.node.status().applied.0);
+    }
+
+    fn check_bounds(&self, status: &Status, handed_in: usize, outputs: usize) {
+        let limits = self.node.config().limits;
+        let log = (status.last.index.0 - self.node.log().base().index.0) as usize;
+        let held = limits.held + 16 * (1 + handed_in);
+        assert!(status.held <= held, "{} messages are held, the limit is {}", status.held, limits.held);
+        assert!(outputs <= held + log + 16 * (1 + handed_in), "{outputs} outputs");
+        assert!(status.tickets <= limits.tickets && self.tickets.len() <= limits.tickets + handed_in);
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Persist(write) => self.writes.push_back((write.update().clone(), Some(write))),
+            Output::Send { to, message } => {
+                assert!(message.is_sound() && to != self.node.status().id, "to {to}: {message:?}");
+                self.sent.truncate(SENT - 1);
+                self.sent.push_front((to, message));
+            }
+            Output::Apply(entry) => {
+                self.applied += 1;
+                assert_eq!(entry.index().0, self.applied, "applied in order, each once");
+            }
+            Output::Answer { ticket, answer } => {
+                assert!(self.tickets.remove(&ticket.0), "{ticket} was answered before: {answer:?}");
+            }
+            Output::Halt(_) => assert!(self.node.status().halted),
+        }
+    }
+}

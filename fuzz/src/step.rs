@@ -1,0 +1,78 @@
+//! A node that is told anything, on a disk that is honest.
+
+use crate::draw::Draw;
+use crate::host::Host;
+use crate::peer::{arbitrary, disk, favourable, members};
+use raft_core::write::Base;
+use raft_core::{Config, EntryId, Input, Limits, Membership, NodeId, Recovered, Standing};
+
+/// Drives a node with inputs made of the bytes: it must not panic, whatever other servers say, and what it puts out is
+/// bounded. Accepted is what made it commit something.
+pub fn drive(data: &[u8]) -> bool {
+    let mut draw = Draw(data);
+    let mut host = start(&mut draw);
+    while !draw.is_empty() {
+        if draw.rarely(64) {
+            host = host.restart(&mut draw);
+            continue;
+        }
+        let count = if draw.rarely(8) { draw.below(8) } else { 1 };
+        let inputs: Vec<Input> = (0..count).filter_map(|_| input(&mut draw, &mut host)).collect();
+        host.turn(inputs);
+    }
+    host.node.status().commit > host.node.log().base().index
+}
+
+/// A node with tiny limits: one that still has to found, or one of a formed cluster of one to three and a learner.
+fn start(draw: &mut Draw<'_>) -> Host {
+    let id = NodeId(1);
+    let voters = 1 + draw.below(3);
+    let founders = Membership::founders((1..=voters as u64).map(NodeId));
+    let mut small = || 1 + draw.below(8);
+    let (batch_entries, batch_bytes, inflight_appends, inflight_bytes) = (small(), small(), small(), small());
+    let (uncommitted_bytes, command_bytes, tickets, held) = (small(), small(), small(), small());
+    let limits = Limits {
+        batch_entries,
+        batch_bytes,
+        inflight_appends,
+        inflight_bytes,
+        uncommitted_bytes,
+        command_bytes,
+        tickets,
+        held,
+    };
+    let mut config = Config::new(id, disk(id), founders, 7);
+    config.limits = limits;
+    let mode = draw.byte();
+    config.pre_vote = mode & 1 == 0;
+    config.check_quorum = mode & 2 == 0;
+    let mut recovered = Recovered::default();
+    if mode & 12 != 0 {
+        let all = std::iter::repeat_n(Standing::Voter, voters).chain([Standing::Learner]);
+        let at = if mode & 16 == 0 { EntryId::ORIGIN } else { EntryId::new(2, 5) };
+        recovered.base = members(all).map(|membership| Base { id: at, hash: 0, membership });
+        recovered.hard.term = at.term;
+    }
+    Host::new(config, recovered)
+}
+
+fn input(draw: &mut Draw<'_>, host: &mut Host) -> Option<Input> {
+    Some(match draw.below(16) {
+        0 => Input::Tick { elapsed: 1 + u32::from(draw.byte()) },
+        1 => Input::Campaign,
+        2 => Input::Heartbeat,
+        3 => Input::Propose { ticket: host.ticket(), command: vec![0; draw.below(10)].into() },
+        4 => Input::Read { ticket: host.ticket() },
+        5 => Input::Transfer { to: (!draw.rarely(2)).then(|| NodeId(draw.below(5) as u64)) },
+        6..8 => host.receipt(draw)?,
+        8..12 => {
+            let at = draw.below(host.sent.len().max(1));
+            let (from, sent) = host.sent.remove(at)?;
+            Input::Receive { from, message: favourable(from, &sent)? }
+        }
+        _ => {
+            let (from, message) = arbitrary(draw, &host.node);
+            Input::Receive { from, message }
+        }
+    })
+}

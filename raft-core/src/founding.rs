@@ -1,0 +1,98 @@
+//! Founding: a cluster begins only after each founder has heard from every other, so that a founder that lost its disk
+//! finds out that the cluster is formed, and never votes again under its old identity.
+//!
+//! Every founder asks all others (`Hello`) until each has answered. What it has heard, the disk id of each founder,
+//! becomes the base of its log at [`EntryId::ORIGIN`]; only with a base does it vote, campaign or take entries. A
+//! formed server answers with what it was founded with if the asker's disk is on its record, and otherwise that the
+//! asker is a stranger.
+
+use crate::ids::{DiskId, EntryId, NodeId};
+use crate::log::Log;
+use crate::membership::Membership;
+use crate::message::{Acquaintance, Body, Message};
+use crate::output::Report;
+use crate::planted::Bug;
+use crate::state::State;
+use crate::write::Base;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// What an unfounded server has heard in this boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Founding {
+    heard: BTreeMap<NodeId, DiskId>,
+}
+
+/// Asks every founder that has not answered yet; founds at once if none is left.
+pub(crate) fn ask(state: &mut State) {
+    if state.founded() {
+        return;
+    }
+    let Some(founders) = state.config.founders.clone() else { return };
+    let own = (state.config.id, state.config.disk);
+    state.founding.heard.insert(own.0, own.1);
+    let missing: Vec<NodeId> = founders.members().iter().map(|member| member.id).collect();
+    for id in missing.into_iter().filter(|id| !state.founding.heard.contains_key(id)) {
+        let message = state.request(Body::Hello);
+        state.outbox.send(id, message);
+    }
+    found_if_complete(state, &founders);
+}
+
+/// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
+pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
+    let acquaintance = match state.log.membership() {
+        None => {
+            if state.founding.heard.get(&from).is_some_and(|disk| *disk != message.from.disk) {
+                state.founding.heard.remove(&from);
+            }
+            Acquaintance::Founding
+        }
+        Some(membership) if membership.on_record(from, message.from.disk) => {
+            Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+        }
+        Some(_) if state.config.planted(Bug::FoundsAgain) => Acquaintance::Founding,
+        Some(_) => Acquaintance::Stranger,
+    };
+    let reply = state.reply(message.from, Body::HelloReply(acquaintance));
+    state.outbox.send(from, reply);
+}
+
+/// Takes a founder's answer.
+pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, acquaintance: &Acquaintance) {
+    let Some(founders) = state.config.founders.clone() else { return };
+    match acquaintance {
+        _ if state.founded() || !founders.is_voter(from) => state.ignored += 1,
+        Acquaintance::Founding => {
+            state.founding.heard.insert(from, message.from.disk);
+            found_if_complete(state, &founders);
+        }
+        Acquaintance::OnRecord(membership) => {
+            if membership.on_record(state.config.id, state.config.disk) {
+                found(state, membership.clone());
+            } else {
+                state.ignored += 1;
+            }
+        }
+        Acquaintance::Stranger => {
+            let report = Report::NotOnRecord { disk: state.config.disk, on_record: None, told_by: from };
+            state.halt(report);
+        }
+    }
+}
+
+fn found_if_complete(state: &mut State, founders: &Membership) {
+    let heard = &state.founding.heard;
+    if founders.members().iter().all(|member| heard.contains_key(&member.id)) {
+        let membership = founders.with_disks(|id| heard.get(&id).copied());
+        found(state, membership);
+    }
+}
+
+fn found(state: &mut State, membership: Membership) {
+    let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
+    state.log = Log::new(Some(&base));
+    state.founding = Founding::default();
+    state.outbox.stage_base(base);
+    state.clock.draw(&state.config);
+}

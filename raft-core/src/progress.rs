@@ -1,0 +1,156 @@
+//! What a leader knows of one server's log, and how it sends to it.
+
+use crate::config::Limits;
+use crate::ids::{EntryId, Index, Round};
+use alloc::collections::VecDeque;
+
+/// How entries are sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Flow {
+    /// Where the logs meet isn't known: one message at a time, answered or given up before the next.
+    Probe {
+        /// The first entry to send; the one before it is the question.
+        next: Index,
+        /// A question is on its way.
+        asked: bool,
+    },
+    /// The logs meet: entries are streamed within the window.
+    Replicate {
+        /// The first entry to send.
+        next: Index,
+        /// Appends on their way: the last index and the payload bytes of each.
+        window: VecDeque<(Index, usize)>,
+        /// The sum of the bytes.
+        bytes: usize,
+    },
+}
+
+/// One server's progress. Invariant: `matched` is below what is sent next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Progress {
+    /// Everything up to here is durable there, in this leader's order.
+    pub(crate) matched: Index,
+    /// The newest round that it acknowledged.
+    pub(crate) round: Round,
+    /// The newest commit index that it was told.
+    pub(crate) told: Index,
+    /// How entries are sent.
+    pub(crate) flow: Flow,
+}
+
+impl Progress {
+    /// Nothing is known yet: begin with what follows `last` (Figure 2: nextIndex starts at the leader's last + 1).
+    pub(crate) fn new(last: Index) -> Progress {
+        Progress {
+            matched: Index(0),
+            round: Round(0),
+            told: Index(0),
+            flow: Flow::Probe { next: last.next(), asked: false },
+        }
+    }
+
+    /// The server restarted, or a window was lost: what is on its way is forgotten, what is matched stays.
+    pub(crate) fn probe(&mut self, next: Index) {
+        self.flow = Flow::Probe { next: next.max(self.matched.next()), asked: false };
+    }
+
+    /// The first entry to send.
+    pub(crate) fn next(&self) -> Index {
+        match self.flow {
+            Flow::Probe { next, .. } | Flow::Replicate { next, .. } => next,
+        }
+    }
+
+    /// Whether anything is on its way without an answer.
+    pub(crate) fn waits(&self) -> bool {
+        match &self.flow {
+            Flow::Probe { asked, .. } => *asked,
+            Flow::Replicate { window, .. } => !window.is_empty(),
+        }
+    }
+
+    /// Whether an append may leave now, for a log that ends at `last`. A probe is a question even without entries.
+    pub(crate) fn may_send(&self, last: Index, limits: &Limits) -> bool {
+        match &self.flow {
+            Flow::Probe { asked, .. } => !asked,
+            Flow::Replicate { next, window, bytes } => {
+                *next <= last && window.len() < limits.inflight_appends && *bytes < limits.inflight_bytes
+            }
+        }
+    }
+
+    /// An append up to `last` left.
+    pub(crate) fn sent(&mut self, last: Index, size: usize) {
+        match &mut self.flow {
+            Flow::Probe { asked, .. } => *asked = true,
+            Flow::Replicate { next, window, bytes } => {
+                window.push_back((last, size));
+                *bytes += size;
+                *next = last.next();
+            }
+        }
+    }
+
+    /// The server holds everything up to `matched`. Whether that is news.
+    pub(crate) fn appended(&mut self, matched: Index) -> bool {
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        let after = self.matched.next();
+        match &mut self.flow {
+            Flow::Probe { .. } => {
+                self.flow = Flow::Replicate { next: after, window: VecDeque::new(), bytes: 0 };
+            }
+            Flow::Replicate { next, window, bytes } => {
+                while let Some((_, size)) = window.pop_front_if(|(last, _)| *last < after) {
+                    *bytes -= size;
+                }
+                *next = (*next).max(after);
+            }
+        }
+        news
+    }
+
+    /// The server doesn't hold `asked`; a match may stand at or before `meet`. A rejection of what is matched, or of
+    /// a question that was not asked last, is late and changes nothing (rule 9).
+    pub(crate) fn conflict(&mut self, asked: EntryId, meet: Index) {
+        let late = match self.flow {
+            Flow::Probe { next, asked: waiting } => !waiting || next.previous() != Some(asked.index),
+            Flow::Replicate { .. } => asked.index <= self.matched,
+        };
+        if !late {
+            self.probe(meet.next());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_rejection_never_moves_below_what_is_matched() {
+        let mut progress = Progress::new(Index(9));
+        progress.sent(Index(9), 0);
+        progress.conflict(EntryId::new(1, 9), Index(3));
+        assert_eq!(progress.next(), Index(4));
+        assert!(progress.appended(Index(6)));
+        progress.conflict(EntryId::new(1, 5), Index(2));
+        assert_eq!((progress.matched, progress.next()), (Index(6), Index(7)));
+        progress.conflict(EntryId::new(1, 8), Index(2));
+        assert_eq!(progress.next(), Index(7), "probes right after the match");
+    }
+
+    #[test]
+    fn the_window_is_bounded_and_returns_to_zero() {
+        let limits = Limits { inflight_appends: 2, inflight_bytes: 100, ..Limits::default() };
+        let mut progress = Progress::new(Index(0));
+        progress.appended(Index(0));
+        progress.sent(Index(1), 60);
+        assert!(progress.may_send(Index(9), &limits));
+        progress.sent(Index(2), 60);
+        assert!(!progress.may_send(Index(9), &limits));
+        progress.appended(Index(2));
+        assert!(!progress.waits() && progress.may_send(Index(9), &limits));
+        assert!(matches!(progress.flow, Flow::Replicate { bytes: 0, .. }));
+    }
+}

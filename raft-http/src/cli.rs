@@ -1,0 +1,104 @@
+//! The command line.
+
+mod logging;
+mod settings;
+
+use crate::exit::{Code, Exit};
+use crate::{local, start};
+use clap::{CommandFactory, Parser, Subcommand};
+use settings::NodeFlags;
+use std::path::PathBuf;
+
+/// A Raft cluster over HTTP. `httpraft local` runs one on this machine at once; `httpraft <ID>` runs one node of the
+/// cluster in the config file.
+#[derive(Parser)]
+#[command(name = "httpraft", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// Run this node: the index into both lists of the config file
+    #[arg(allow_negative_numbers = true)]
+    id: Option<String>,
+    #[command(flatten)]
+    flags: NodeFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What to log, like "info" or "raft_http=debug"; RUST_LOG does the same
+    #[arg(long, global = true, value_name = "FILTER", env = "HTTPRAFT_LOG")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster in this process, on loopback ports, its data in a directory
+    Local {
+        /// How many nodes a new cluster gets; 3 if not given
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: Option<u8>,
+        /// Where the cluster's data is kept
+        #[arg(long, value_name = "DIR", default_value = "httpraft-data/local")]
+        data_dir: PathBuf,
+    },
+    /// Print settings
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the settings that a node would run with, as a config file
+    Show {
+        /// The node
+        #[arg(default_value = "0", allow_negative_numbers = true)]
+        id: String,
+        #[command(flatten)]
+        flags: NodeFlags,
+    },
+    /// Print a config file for three nodes on this machine
+    Example,
+}
+
+/// Runs the command line of this process to its end.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are errors to clap, too, and go to standard output.
+        Err(error) => {
+            let code = if error.use_stderr() { Code::Usage } else { Code::Ok };
+            return match error.print() {
+                Ok(()) => Exit { code, line: String::new() },
+                Err(error) => Exit::new(Code::Io, error),
+            };
+        }
+    };
+    dispatch(cli).unwrap_or_else(|exit| exit)
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Exit> {
+    logging::init(cli.log.as_deref())?;
+    match cli.command {
+        None => match cli.id {
+            Some(id) => start::run(cli.flags.config(&id)?),
+            None => {
+                let help = Cli::command().render_help();
+                Err(Exit { code: Code::Usage, line: format!("which node?\n\n{help}") })
+            }
+        },
+
+        Some(Command::Local { nodes, data_dir }) => local::run(nodes.map(usize::from), &data_dir),
+        Some(Command::Config { what: ConfigCommand::Show { id, flags } }) => {
+            print(&format!("{:#}", flags.config(&id)?.to_json()))
+        }
+        Some(Command::Config { what: ConfigCommand::Example }) => print(settings::EXAMPLE),
+        Some(Command::Version) => print(concat!("httpraft ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// Prints lines on standard output; somebody who closed it is an error, not a panic.
+fn print(text: &str) -> Result<Exit, Exit> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| Exit::new(Code::Io, error))?;
+    Ok(Exit::ok())
+}

@@ -1,0 +1,78 @@
+//! From flags, environment and file to a node's settings.
+
+use crate::config::{self, Config, Given, GivenFrom};
+use crate::exit::{Code, Exit};
+use clap::Args;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// What `httpraft config example` prints.
+pub(super) const EXAMPLE: &str = r#"{
+  "peers": ["localhost:8000", "localhost:8001", "localhost:8002"],
+  "apis":  ["localhost:9000", "localhost:9001", "localhost:9002"]
+}"#;
+
+/// The settings that have a flag. Each also has a key in the file and an `HTTPRAFT_*` variable.
+#[derive(Args)]
+pub(super) struct NodeFlags {
+    /// The config file; else ./peers.json, else ./config.json
+    #[arg(long, value_name = "FILE", env = "HTTPRAFT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where this node's data is kept; httpraft-data/node-<ID> if not given
+    #[arg(long, value_name = "DIR", conflicts_with = "in_memory")]
+    data_dir: Option<String>,
+    /// Keep nothing: a restart is a node with a wiped disk
+    #[arg(long)]
+    in_memory: bool,
+    /// Listen on addresses that other machines reach, without TLS and authentication
+    #[arg(long)]
+    insecure: bool,
+    /// Never sync: a power cut takes acknowledged writes back
+    #[arg(long)]
+    unsafe_no_fsync: bool,
+    /// A leader's heartbeat interval, like 100ms
+    #[arg(long, value_name = "DURATION")]
+    heartbeat: Option<String>,
+    /// The minimal election timeout, like 500ms; at least 5 heartbeats
+    #[arg(long, value_name = "DURATION")]
+    election_timeout: Option<String>,
+}
+
+impl NodeFlags {
+    /// The settings of a node: the file's, over them the environment's, over them the flags'.
+    pub(super) fn config(self, id: &str) -> Result<Config, Exit> {
+        let number = id.parse().map_err(|_| {
+            let problem = "is neither a node's number nor a command: see httpraft --help";
+            Exit::new(Code::Usage, format!("{id:?} {problem}"))
+        })?;
+        let file = config::find(self.config.as_deref()).map_err(config::ConfigError::from)?;
+        let mut given = config::read(&file).map_err(config::ConfigError::from)?;
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let (environment, unknown) = config::from_environment(variables);
+        for name in unknown {
+            tracing::warn!("the environment variable {name} is no setting of httpraft");
+        }
+        given.extend(environment);
+        given.extend(self.given());
+        Ok(Config::new(number, &given)?)
+    }
+
+    fn given(self) -> Vec<Given> {
+        let texts = [
+            ("data_dir", self.data_dir),
+            ("heartbeat", self.heartbeat),
+            ("election_timeout", self.election_timeout),
+        ];
+        let switches = [
+            ("in_memory", self.in_memory),
+            ("insecure", self.insecure),
+            ("unsafe_no_fsync", self.unsafe_no_fsync),
+        ];
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::String(text?))));
+        let switches = switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key, Value::Bool(true)));
+        let given =
+            |(key, value): (&str, Value)| Given { from: GivenFrom::Flag, key: key.to_string(), value };
+        texts.chain(switches).map(given).collect()
+    }
+}

@@ -1,0 +1,264 @@
+//! The settings of one node: read from flags, environment and file in this order of precedence, checked once,
+//! trusted everywhere else.
+
+pub mod address;
+mod file;
+mod settings;
+
+pub use file::{FileError, find, read};
+pub use settings::{Given, GivenFrom, from_environment};
+
+use address::Address;
+use raft_core::{ClusterId, hash};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An election timeout shorter than this many heartbeats is refused: one lost message must not cause an election.
+const HEARTBEATS_PER_ELECTION: u32 = 5;
+
+/// The largest body that may be allowed: with its envelope it must fit into one segment of the log.
+const BODY_AT_MOST: usize = 8 << 20;
+
+/// All settings of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node: the index into both lists.
+    pub id: usize,
+    /// Where the nodes reach each other, `host:port`, by id.
+    pub peers: Vec<String>,
+    /// Where clients reach the nodes, `host:port`, by id.
+    pub apis: Vec<String>,
+    /// The cluster's name, if it has one: tells clusters with the same addresses apart.
+    pub cluster: Option<String>,
+    /// The cluster that these settings found: a hash of both lists and the name, so that every founder computes the
+    /// same one. A data directory that already belongs to a cluster overrules it.
+    pub cluster_id: ClusterId,
+    /// Where the log is kept.
+    pub store: Store,
+    /// A leader's heartbeat interval.
+    pub heartbeat: Duration,
+    /// The minimal election timeout; each draw is between it and twice it.
+    pub election_timeout: Duration,
+    /// What is bounded, and by how much.
+    pub limits: Limits,
+    /// Whether a non-loopback address may be bound although there is neither TLS nor authentication.
+    pub insecure: bool,
+    /// Never sync: writes are acknowledged that a power cut takes back.
+    pub unsafe_no_fsync: bool,
+}
+
+/// Where the log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In this data directory.
+    Directory(PathBuf),
+    /// Nowhere: a restart is a node with a wiped disk.
+    Memory,
+}
+
+/// Bounds on what clients may make this node hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// Bytes of a request's headers.
+    pub headers: usize,
+    /// How long a client may take to send its headers.
+    pub header_read: Duration,
+    /// How long a client may take to send its body.
+    pub body_read: Duration,
+    /// Client connections.
+    pub connections: usize,
+    /// Proposals that are not answered yet.
+    pub proposals: usize,
+    /// Bytes of such proposals.
+    pub proposal_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body: 3 << 19,
+            headers: 32 << 10,
+            header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(30),
+            connections: 4096,
+            proposals: 4096,
+            proposal_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What is wrong with the settings. Each is one line that names the place, the value and the cure.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file is missing, unreadable or not a JSON object.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no such setting.
+    #[error("{place}: there is no such setting; did you mean {nearest:?}?")]
+    Unknown {
+        /// Where it stands.
+        place: String,
+        /// The known setting with the most similar name.
+        nearest: &'static str,
+    },
+    /// A value can't be read as what it should be.
+    #[error("{place}: {problem}")]
+    Value {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with the value.
+        problem: String,
+    },
+    /// The values don't fit together.
+    #[error("{0}")]
+    Check(String),
+}
+
+impl Config {
+    /// The settings of node `id` from all that is given, later ones over earlier ones.
+    pub fn new(id: usize, given: &[Given]) -> Result<Config, ConfigError> {
+        let mut config = Config {
+            id,
+            peers: Vec::new(),
+            apis: Vec::new(),
+            cluster: None,
+            cluster_id: ClusterId(0),
+            store: Store::Directory(PathBuf::new()),
+            heartbeat: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(500),
+            limits: Limits::default(),
+            insecure: false,
+            unsafe_no_fsync: false,
+        };
+        settings::apply(&mut config, given)?;
+        config.check()?;
+        if config.store == Store::Directory(PathBuf::new()) {
+            config.store = Store::Directory(PathBuf::from(format!("httpraft-data/node-{id}")));
+        }
+        config.cluster_id = config.founded_id();
+        Ok(config)
+    }
+
+    /// This node's address for other nodes.
+    pub fn peer(&self) -> &str {
+        self.peers.get(self.id).expect("the id was checked against the lists")
+    }
+
+    /// This node's address for clients.
+    pub fn api(&self) -> &str {
+        self.apis.get(self.id).expect("the id was checked against the lists")
+    }
+
+    /// The settings as a config file.
+    pub fn to_json(&self) -> Value {
+        let duration = |duration: Duration| humantime::format_duration(duration).to_string();
+        let mut json = json!({
+            "peers": self.peers,
+            "apis": self.apis,
+            "heartbeat": duration(self.heartbeat),
+            "election_timeout": duration(self.election_timeout),
+            "max_body": settings::size_text(self.limits.body),
+            "max_headers": settings::size_text(self.limits.headers),
+            "header_read_timeout": duration(self.limits.header_read),
+            "body_read_timeout": duration(self.limits.body_read),
+            "max_connections": self.limits.connections,
+            "max_proposals": self.limits.proposals,
+            "max_proposal_bytes": settings::size_text(self.limits.proposal_bytes),
+            "insecure": self.insecure,
+            "unsafe_no_fsync": self.unsafe_no_fsync,
+        });
+        if let Some(cluster) = &self.cluster {
+            json["cluster"] = json!(cluster);
+        }
+        match &self.store {
+            Store::Directory(path) => json["data_dir"] = json!(path),
+            Store::Memory => json["in_memory"] = json!(true),
+        }
+        json
+    }
+
+    /// The id of the cluster that these lists and this name found. Lengths go in, so that no two different settings
+    /// give the same bytes.
+    fn founded_id(&self) -> ClusterId {
+        let mut bytes = Vec::new();
+        for list in [&self.peers, &self.apis, &self.cluster.iter().cloned().collect()] {
+            bytes.extend_from_slice(&(list.len() as u64).to_le_bytes());
+            for text in list {
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        }
+        ClusterId(hash::bytes(&bytes))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_lists()?;
+        self.check_addresses()?;
+        if self.limits.body > BODY_AT_MOST {
+            let (body, most) = (settings::size_text(self.limits.body), settings::size_text(BODY_AT_MOST));
+            return Err(ConfigError::Check(format!(
+                "max_body is {body}, and at most {most} fit into the log"
+            )));
+        }
+        let duration = humantime::format_duration;
+        let least = self.heartbeat * HEARTBEATS_PER_ELECTION;
+        if self.election_timeout < least {
+            return Err(ConfigError::Check(format!(
+                "an election timeout of {} is under {HEARTBEATS_PER_ELECTION} heartbeats of {}: make it at least {}",
+                duration(self.election_timeout),
+                duration(self.heartbeat),
+                duration(least)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Both lists name every node once, and this one is among them.
+    fn check_lists(&self) -> Result<(), ConfigError> {
+        let (id, peers, apis) = (self.id, self.peers.len(), self.apis.len());
+        let problem = match (peers, apis) {
+            (0, _) => "\"peers\" is missing or empty: it must list one host:port a node".to_string(),
+            (_, 0) => "\"apis\" is missing or empty: it must list one host:port a node".to_string(),
+            _ if peers != apis => format!(
+                "\"peers\" lists {peers} and \"apis\" lists {apis} addresses: each must list one a node, in the same order"
+            ),
+            _ if id >= peers => {
+                format!(
+                    "node id {id} is out of range: the lists have {peers} nodes, numbered from 0 to {}",
+                    peers - 1
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(ConfigError::Check(problem))
+    }
+
+    /// All addresses can be read, none stands twice, and this node's own are safe to listen on.
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
+        for (list, addresses) in [("peers", &self.peers), ("apis", &self.apis)] {
+            for (at, text) in addresses.iter().enumerate() {
+                let place = format!("{list}[{at}]");
+                let address: Address = text
+                    .parse()
+                    .map_err(|problem| ConfigError::Check(format!("{place}: {text:?} {problem}")))?;
+                if at == self.id && address.is_exposed() && !self.insecure {
+                    return Err(ConfigError::Check(format!(
+                        "{place}: {text:?} can be reached from other machines, and there is neither TLS nor \
+                         authentication yet: use a loopback address, or allow it with --insecure"
+                    )));
+                }
+                if let Some(first) = seen.insert(address, place.clone()) {
+                    return Err(ConfigError::Check(format!(
+                        "{first} and {place} are the same address {text:?}: every node needs two of its own"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! A node's data directory: who may use it (a lock) and whose it is (`node.json`). The log in its `wal/` is
+//! [`crate::storage`]'s.
+
+mod node_file;
+
+use crate::config::Config;
+use crate::exit::{Code, Exit};
+use node_file::NodeFile;
+use raft_core::wal::Identity;
+use raft_core::{ClusterId, DiskId, NodeId};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The newest format of a data directory that this version reads and the one that it writes.
+pub const FORMAT: u32 = 1;
+
+const MODE: u32 = 0o700;
+const LOCK: &str = "lock";
+const NODE: &str = "node.json";
+const NODE_NEW: &str = "node.json.new";
+const WAL: &str = "wal";
+
+/// An open data directory, locked for as long as this value or the storage that was opened on it lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    lock: File,
+    node: NodeFile,
+}
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// A file operation failed.
+    #[error("can't {doing} {path:?}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process uses it.
+    #[error(
+        "the data directory {0:?} is in use by another process: stop that one, or give this node another --data-dir"
+    )]
+    Locked(PathBuf),
+    /// There are files in it, but it is no data directory.
+    #[error(
+        "{path:?} is no data directory of httpraft, but holds {found:?}: give an empty one with --data-dir"
+    )]
+    Foreign {
+        /// Which directory.
+        path: PathBuf,
+        /// A file in it.
+        found: String,
+    },
+    /// It is another node's.
+    #[error(
+        "the data directory {path:?} belongs to node {theirs}, not to node {ours}: start node {theirs} on it, or \
+         give this node another --data-dir"
+    )]
+    OtherNode {
+        /// Which directory.
+        path: PathBuf,
+        /// Whose it is.
+        theirs: u64,
+        /// Who asked.
+        ours: u64,
+    },
+    /// It is another cluster's.
+    #[error(
+        "the data directory {path:?} belongs to another cluster ({theirs}) than the config file's ({ours}): use that \
+         cluster's config file, or give this node another --data-dir"
+    )]
+    OtherCluster {
+        /// Which directory.
+        path: PathBuf,
+        /// The cluster that it belongs to.
+        theirs: String,
+        /// The cluster that the settings describe.
+        ours: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the data directory {path:?} has format {format}, and this version reads up to {FORMAT}: use the version \
+         that wrote it, or a newer one"
+    )]
+    Newer {
+        /// Which directory.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// What it says of itself can't be read.
+    #[error(
+        "{path:?} is damaged ({problem}): restore it from a copy of this data directory, or replace this member with \
+         one on an empty directory"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl From<DataDirError> for Exit {
+    fn from(error: DataDirError) -> Exit {
+        let code = match &error {
+            DataDirError::Io { .. } => Code::Io,
+            DataDirError::Locked(_)
+            | DataDirError::Foreign { .. }
+            | DataDirError::OtherNode { .. }
+            | DataDirError::OtherCluster { .. } => Code::Usage,
+            DataDirError::Newer { .. } => Code::Newer,
+            DataDirError::Damaged { .. } => Code::Corrupt,
+        };
+        Exit::new(code, error)
+    }
+}
+
+/// Names what was tried, and on what, when the system refuses it.
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    move |source| DataDirError::Io { doing, path: path.to_path_buf(), source }
+}
+
+impl DataDir {
+    /// Opens and locks the directory; an empty or missing one becomes this node's, of the cluster that the settings
+    /// found.
+    pub fn open(path: &Path, config: &Config) -> Result<DataDir, DataDirError> {
+        create(path)?;
+        let known = path.join(NODE).try_exists().map_err(io_error("look for", &path.join(NODE)))?;
+        if !known {
+            refuse_foreign(path)?;
+        }
+        restrict(path)?;
+        let lock = lock(path)?;
+        let node = match NodeFile::read(&path.join(NODE))? {
+            Some(node) => node,
+            None => found(path, config)?,
+        };
+        let data = DataDir { path: path.to_path_buf(), lock, node };
+        data.check(config)?;
+        Ok(data)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The cluster that it belongs to, since its founding.
+    pub fn cluster(&self) -> ClusterId {
+        self.node.cluster_id.into()
+    }
+
+    /// The node that it belongs to.
+    pub fn node(&self) -> NodeId {
+        NodeId(self.node.node_id)
+    }
+
+    /// The number drawn when it was made.
+    pub fn disk(&self) -> DiskId {
+        DiskId(self.node.disk_id.0)
+    }
+
+    /// Whose log it holds.
+    pub fn identity(&self) -> Identity {
+        Identity { cluster: self.cluster(), node: self.node(), disk: self.disk() }
+    }
+
+    /// Where the log is.
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.path.join(WAL)
+    }
+
+    /// The record of whether the log was begun, for who writes the log.
+    pub(crate) fn log_begun(&self) -> Result<LogBegun, DataDirError> {
+        let lock = self.lock.try_clone().map_err(io_error("keep the lock of", &self.path))?;
+        Ok(LogBegun { path: self.path.clone(), node: self.node.clone(), _lock: lock })
+    }
+
+    /// Whether it is the settings' node's and cluster's. A file whose lists have changed is still the same cluster's:
+    /// after the founding, the membership in the log is the truth. But one that names another cluster, or that shares
+    /// no address at all with the founding, is a mistake.
+    fn check(&self, config: &Config) -> Result<(), DataDirError> {
+        let path = self.path.clone();
+        if self.node.node_id != config.id as u64 {
+            return Err(DataDirError::OtherNode { path, theirs: self.node.node_id, ours: config.id as u64 });
+        }
+        if self.cluster() == config.cluster_id {
+            return Ok(());
+        }
+        let same_name = self.node.cluster == config.cluster;
+        let shared = |ours: &[String], theirs: &[String]| ours.iter().any(|address| theirs.contains(address));
+        let related = config.cluster.is_some()
+            || shared(&config.peers, &self.node.peers)
+            || shared(&config.apis, &self.node.apis);
+        if same_name && related {
+            tracing::warn!(
+                founded_with_peers = ?self.node.peers,
+                founded_with_apis = ?self.node.apis,
+                "the config file differs from the one that the cluster was founded with; the membership in the log counts"
+            );
+            return Ok(());
+        }
+        let name = |cluster: &Option<String>, peers: &[String]| match cluster {
+            Some(name) => format!("named {name:?}"),
+            None => format!("of {}", peers.join(", ")),
+        };
+        Err(DataDirError::OtherCluster {
+            path,
+            theirs: name(&self.node.cluster, &self.node.peers),
+            ours: name(&config.cluster, &config.peers),
+        })
+    }
+}
+
+/// The record in `node.json` that the log was begun: from then on, a log without any segment is a loss and not a new
+/// node. Keeps the directory locked.
+#[derive(Debug)]
+pub(crate) struct LogBegun {
+    path: PathBuf,
+    node: NodeFile,
+    _lock: File,
+}
+
+impl LogBegun {
+    /// Whether the log was begun.
+    pub(crate) fn is(&self) -> bool {
+        self.node.log_begun
+    }
+
+    /// Puts on record that it was.
+    pub(crate) fn set(&mut self) -> Result<(), DataDirError> {
+        if !self.node.log_begun {
+            self.node.log_begun = true;
+            self.node.write(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Draws a disk id.
+pub fn random_disk_id() -> io::Result<DiskId> {
+    Ok(DiskId(getrandom::u64()?))
+}
+
+/// Makes the directory's and its files' names durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes sure that the directory exists, and that the names of all that were made for it survive a power cut: a
+/// directory that vanishes is a wiped voter.
+fn create(path: &Path) -> Result<(), DataDirError> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(MODE)
+        .create(path)
+        .map_err(io_error("create the data directory", path))?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_dir(parent).map_err(io_error("sync", parent))?;
+    }
+    Ok(())
+}
+
+/// Lets nobody else in.
+fn restrict(path: &Path) -> Result<(), DataDirError> {
+    let mode = fs::metadata(path).map_err(io_error("look at", path))?.permissions().mode() & 0o777;
+    if mode != MODE {
+        fs::set_permissions(path, Permissions::from_mode(MODE))
+            .map_err(io_error("set the mode 0700 of", path))?;
+    }
+    Ok(())
+}
+
+/// A directory without `node.json` may hold nothing but what a founding that was cut short leaves.
+fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
+    for entry in fs::read_dir(path).map_err(io_error("list", path))? {
+        let entry = entry.map_err(io_error("list", path))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let in_wal = || fs::read_dir(entry.path()).is_ok_and(|mut files| files.next().is_some());
+        match name.as_str() {
+            LOCK | NODE_NEW | "lost+found" => {}
+            WAL if in_wal() => {
+                let problem = format!("it is missing, although {WAL}/ holds a log");
+                return Err(DataDirError::Damaged { path: path.join(NODE), problem });
+            }
+            WAL => {}
+            _ => return Err(DataDirError::Foreign { path: path.to_path_buf(), found: name }),
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, DataDirError> {
+    let name = path.join(LOCK);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(io_error("open", &name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(path.to_path_buf())),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", &name)(source)),
+    }
+}
+
+/// Makes an empty directory this node's.
+fn found(path: &Path, config: &Config) -> Result<NodeFile, DataDirError> {
+    let wal = path.join(WAL);
+    match DirBuilder::new().mode(MODE).create(&wal) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(io_error("create", &wal)(error));
+        }
+        _ => sync_dir(path).map_err(io_error("sync", path))?,
+    }
+    let disk = random_disk_id().map_err(io_error("draw the disk id of", path))?;
+    let node = NodeFile::new(config, disk);
+    node.write(path)?;
+    Ok(node)
+}

@@ -1,0 +1,137 @@
+//! Which rare states a run reached. A mark that a large swarm never reaches is a hole in the generator.
+
+macro_rules! marks {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A state worth reaching, counted each time a run does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mark {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Mark {
+            /// Every mark, in order.
+            pub const ALL: &[Mark] = &[$(Mark::$name,)*];
+
+            /// Whether every large swarm must reach it. The others tell of the generator's luck, not of its holes.
+            pub fn is_owed(self) -> bool {
+                !matches!(self, Mark::LateLeader | Mark::SearchesGivenUp)
+            }
+
+            /// Its name, as it is printed.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Mark::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+marks! {
+    /// An election was won.
+    Elections,
+    /// An entry was committed for the first time anywhere.
+    Commits,
+    /// A node removed entries from the end of its log.
+    Truncations,
+    /// A node started on a disk that had been started before.
+    Restarts,
+    /// A restart found that the crash had lost a write.
+    CrashLostWrite,
+    /// A restart found a write that was in flight when the crash came.
+    CrashKeptWrite,
+    /// A leader was elected with uncommitted entries of three terms.
+    LeaderWithThreeTerms,
+    /// A leader was elected whose log ended with entries of older terms that were not committed.
+    LeaderWithOldTail,
+    /// A leader was elected after the leader of a later term.
+    OldTermWonLate,
+    /// The same node won two elections in a row.
+    Reelection,
+    /// A vote was granted in a term that the voter had restarted in.
+    VoteAfterRestartInTerm,
+    /// The vote of a term was given again, to the same candidate.
+    VoteRepeated,
+    /// A vote was refused to a candidate of the same term because of an earlier vote.
+    VoteRefusedInTerm,
+    /// A leader committed an entry that its own disk didn't hold yet.
+    CommitPassedOwnDisk,
+    /// A node that was not the leader held a committed entry that was not durable there.
+    FollowerCommitPassedOwnDisk,
+    /// A command was committed in a later term than its own.
+    OldTermCommitted,
+    /// A ticket was answered as lost.
+    LostAnswers,
+    /// A ticket was refused because a limit was reached.
+    BusyAnswers,
+    /// A ticket was refused because the node didn't lead.
+    NotLeaderAnswers,
+    /// A read was answered.
+    ReadAnswers,
+    /// A crash left tickets without an answer.
+    CrashWithTickets,
+    /// A leader was told of a conflict at or before an index that the same node had acknowledged to it.
+    LateConflict,
+    /// A follower refused an append because entries before it were missing.
+    Conflicts,
+    /// A leader heard the reply to another start of itself.
+    ReplyToEarlierBoot,
+    /// A leader of an older term was told so.
+    StaleLeaderTold,
+    /// A client's put with an unknown outcome took effect.
+    UnknownPutTookEffect,
+    /// A client's put with an unknown outcome never took effect.
+    UnknownPutVanished,
+    /// The search for a linearization ran on a history.
+    HistoriesSearched,
+    /// The search for a linearization took too many steps.
+    SearchesGivenUp,
+    /// The first leader after the healing came later than 10 election timeouts.
+    LateLeader,
+}
+
+/// How often each mark was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    counts: [u64; Mark::ALL.len()],
+}
+
+impl Default for Coverage {
+    fn default() -> Coverage {
+        Coverage { counts: [0; Mark::ALL.len()] }
+    }
+}
+
+impl Coverage {
+    /// Counts a mark once more.
+    pub fn reach(&mut self, mark: Mark) {
+        self.add(mark, 1);
+    }
+
+    /// Counts a mark some more times.
+    pub fn add(&mut self, mark: Mark, times: u64) {
+        self.counts[mark as usize] += times;
+    }
+
+    /// How often a mark was reached.
+    pub fn count(&self, mark: Mark) -> u64 {
+        self.counts[mark as usize]
+    }
+
+    /// Adds another run's counts.
+    pub fn merge(&mut self, other: &Coverage) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *mine += theirs;
+        }
+    }
+
+    /// All marks with their counts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Mark, u64)> + '_ {
+        Mark::ALL.iter().map(|&mark| (mark, self.count(mark)))
+    }
+
+    /// The marks that should have been reached and never were.
+    pub fn unreached(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.iter().filter(|(mark, count)| *count == 0 && mark.is_owed()).map(|(mark, _)| mark)
+    }
+}

@@ -1,0 +1,274 @@
+//! What happens in a simulated run, as the checkers are told it: every fact once, in the order in which it happened.
+//!
+//! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
+//! [`Fact::Proposed`], [`Fact::ReadAsked`]), then [`Fact::Stepped`] once the turn is drained, then the outputs of that
+//! turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`], [`Fact::Applied`], [`Fact::Answered`],
+//! [`Fact::Halted`]), which may be later and is in any order between kinds. Outputs that a crash swallows are never
+//! reported.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use raft_core::{
+    Answer, Entry, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket, Update, Write,
+};
+
+/// Simulated time in microseconds since the run began.
+pub type Time = u64;
+
+/// What a client's key is.
+pub type Key = u64;
+
+/// What a client writes. Every put of a run has its own, so that a value names the put that wrote it.
+pub type Value = u64;
+
+/// A client's operation, numbered over the whole run. A retry is an operation of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Set a key.
+    Put {
+        /// The key.
+        key: Key,
+        /// The new value, unique in the run.
+        value: Value,
+    },
+    /// Read a key, linearizably.
+    Get {
+        /// The key.
+        key: Key,
+    },
+}
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The put is committed there.
+    Put {
+        /// Its place in the log.
+        index: Index,
+    },
+    /// What the read saw.
+    Got {
+        /// The key's value; `None` if nothing was put yet.
+        value: Option<Value>,
+        /// Everything up to here was applied when it was read.
+        index: Index,
+    },
+    /// It took no effect and never will.
+    NotApplied,
+    /// Nobody can tell: the operation stays open to the end of time.
+    Unknown,
+}
+
+/// The first byte of a put's command.
+const PUT: u8 = 1;
+
+impl Action {
+    /// The command that carries a put, with `padding` bytes behind it; a get is no command.
+    pub fn command(&self, padding: usize) -> Option<Bytes> {
+        let Action::Put { key, value } = *self else { return None };
+        let mut out = BytesMut::with_capacity(17 + padding);
+        out.put_u8(PUT);
+        out.put_u64_le(key);
+        out.put_u64_le(value);
+        out.put_bytes(0, padding);
+        Some(out.freeze())
+    }
+
+    /// The put in a command; `None` for every other command.
+    pub fn of(command: &[u8]) -> Option<Action> {
+        let (&[kind], rest) = command.split_first_chunk::<1>()?;
+        let (key, rest) = rest.split_first_chunk::<8>()?;
+        let (value, _) = rest.split_first_chunk::<8>()?;
+        let put = Action::Put { key: u64::from_le_bytes(*key), value: u64::from_le_bytes(*value) };
+        (kind == PUT).then_some(put)
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Fact<'a> {
+    /// A process starts on what its disk gave.
+    Started {
+        /// Who.
+        node: NodeId,
+        /// The disk and the boot that it speaks as from now on.
+        stamp: Stamp,
+        /// What recovery found.
+        recovered: &'a Recovered,
+    },
+    /// A process is gone; of its writes that were not synced some stay and some go.
+    Crashed {
+        /// Who.
+        node: NodeId,
+    },
+    /// A fault emptied a disk. Its process is not running.
+    Wiped {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A message is handed to a node's core.
+    Received {
+        /// By whom.
+        node: NodeId,
+        /// Who sent it.
+        from: NodeId,
+        /// What it says.
+        message: &'a Message,
+    },
+    /// A command is handed to a node's core.
+    Proposed {
+        /// To whom.
+        node: NodeId,
+        /// Unique on this node in this boot.
+        ticket: Ticket,
+        /// The command.
+        command: &'a Bytes,
+    },
+    /// A read is handed to a node's core.
+    ReadAsked {
+        /// To whom.
+        node: NodeId,
+        /// Unique on this node in this boot.
+        ticket: Ticket,
+    },
+    /// A turn is drained. Before the facts of its outputs. [`Fact::stepped`] makes it.
+    Stepped {
+        /// Who.
+        node: NodeId,
+        /// The node after it.
+        status: Status,
+        /// Its log after it.
+        log: &'a Log,
+    },
+    /// A write is handed to the disk. [`Fact::wrote`] makes it.
+    Wrote {
+        /// By whom.
+        node: NodeId,
+        /// Its number in this boot.
+        number: u64,
+        /// What it changes.
+        update: &'a Update,
+    },
+    /// The disk's truth, told before the node hears of it: every write of this boot up to this number is on stable
+    /// storage.
+    Synced {
+        /// Whose disk.
+        node: NodeId,
+        /// The number.
+        through: u64,
+    },
+    /// A message leaves a process.
+    Sent {
+        /// Whose.
+        node: NodeId,
+        /// For whom.
+        to: NodeId,
+        /// What it says.
+        message: &'a Message,
+    },
+    /// A committed entry is applied.
+    Applied {
+        /// Where.
+        node: NodeId,
+        /// Which.
+        entry: &'a Entry,
+    },
+    /// A ticket is answered.
+    Answered {
+        /// By whom.
+        node: NodeId,
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        answer: Answer,
+    },
+    /// A node stopped itself for good.
+    Halted {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        report: &'a Report,
+    },
+    /// A client begins an operation.
+    Invoked {
+        /// Which.
+        op: OpId,
+        /// What it wants.
+        action: &'a Action,
+    },
+    /// A client is told what became of its operation.
+    Returned {
+        /// Which.
+        op: OpId,
+        /// What it was told.
+        outcome: Outcome,
+    },
+    /// The faults are over, and every node that can run does: the liveness phase begins.
+    Healed,
+    /// The run is over.
+    Ended,
+}
+
+impl<'a> Fact<'a> {
+    /// The fact that a turn of this node is drained.
+    pub fn stepped(id: NodeId, node: &'a Node) -> Fact<'a> {
+        Fact::Stepped { node: id, status: node.status(), log: node.log() }
+    }
+
+    /// The fact that this write is handed to the disk.
+    pub fn wrote(id: NodeId, write: &'a Write) -> Fact<'a> {
+        Fact::Wrote { node: id, number: write.number(), update: write.update() }
+    }
+}
+
+/// What kind of promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Two nodes disagree, or could.
+    Safety,
+    /// The clients' history has no order that explains it.
+    Linearizability,
+    /// The healed cluster doesn't serve.
+    Liveness,
+    /// Something was promised, or was reported, that the disk didn't hold.
+    Durability,
+    /// Something grew beyond its limit.
+    Bounds,
+}
+
+impl Class {
+    /// The exit code of a run that ends with such a violation.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Class::Safety => 10,
+            Class::Linearizability => 11,
+            Class::Liveness => 12,
+            Class::Durability => 13,
+            Class::Bounds => 14,
+        }
+    }
+}
+
+/// An invariant that fell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name, as the table of planted bugs uses it.
+    pub invariant: &'static str,
+    /// What kind of promise it is.
+    pub class: Class,
+    /// When.
+    pub at: Time,
+    /// The two facts that contradict each other.
+    pub said: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} fell at {} us: {}", self.invariant, self.at, self.said)
+    }
+}
+
+impl std::error::Error for Violation {}

@@ -1,0 +1,69 @@
+//! An entry is committed by its leader once a quorum of the configuration in force in that leader's log holds it on
+//! stable storage (paper section 5.3), and only together with an entry of the leader's own term (section 5.4.2).
+
+use super::{
+    Verdict,
+    cluster::{Cluster, Step},
+    demand,
+};
+use crate::facts::Class;
+use raft_core::{Membership, NodeId, Term};
+
+/// The name of the invariant that a quorum holds what is committed.
+pub const NAME: &str = "commit_quorum";
+/// The name of the invariant that commits are of the leader's own term.
+pub const OWN_TERM: &str = "commit_own_term";
+
+/// The first node whose commit reaches an index: whose durable copies are counted? Gives the term of the commit.
+///
+/// Acknowledgements are counted from when they leave, as the disk's truth was then: the leader can't know of them
+/// earlier.
+pub(crate) fn advanced(cluster: &Cluster, step: &Step<'_>) -> Result<Term, super::Broken> {
+    let (node, commit) = (step.node, step.after.commit);
+    let id = step.log.id_at(commit).unwrap_or_default();
+    let seat = cluster.seat(node);
+    let Some(term) = seat.led else {
+        return Err(super::broken(
+            NAME,
+            Class::Safety,
+            format!("node {node} is the first to know {id} as committed, but has led no term in this boot"),
+        ));
+    };
+    demand(id.term == term, OWN_TERM, Class::Safety, || {
+        format!(
+            "node {node} leads term {term} and commits {id}, an entry of an older term, by counting copies"
+        )
+    })?;
+    let nobody = Membership::default();
+    let members = step.log.membership().unwrap_or(&nobody);
+    quorum(cluster, step, term, members)?;
+    Ok(term)
+}
+
+fn quorum(cluster: &Cluster, step: &Step<'_>, term: Term, members: &Membership) -> Verdict {
+    let (leader, commit) = (step.node, step.after.commit);
+    let seat = cluster.seat(leader);
+    let holds = |voter: NodeId| {
+        if voter == leader {
+            let durable = seat.ledger.chain().hash_at(commit) == step.log.hash_at(commit);
+            return durable && members.on_record(leader, seat.stamp.disk);
+        }
+        let ack = cluster.find(voter).and_then(|seat| seat.acks.get(&term));
+        ack.is_some_and(|ack| {
+            ack.matched >= commit
+                && ack.asker == seat.stamp
+                && members.on_record(voter, ack.disk)
+                && ack.hash.is_none_or(|hash| step.log.hash_at(ack.matched) == Some(hash))
+        })
+    };
+    demand(members.is_quorum(holds), NAME, Class::Safety, || {
+        let holders: Vec<u64> =
+            members.members().iter().map(|member| member.id).filter(|id| holds(*id)).map(|id| id.0).collect();
+        format!(
+            "node {leader} commits {} in term {term}; only {holders:?} of {} members held it durably or had \
+             acknowledged it",
+            step.log.id_at(commit).unwrap_or_default(),
+            members.members().len()
+        )
+    })
+}

@@ -1,0 +1,65 @@
+//! At most one leader in a term (Figure 3), over restarts: winning one term twice breaks it too. And a leader has the
+//! votes of a quorum, each sent once and durable, to this very process.
+
+use super::{Broken, Verdict, cluster::Cluster, demand};
+use crate::facts::Class;
+use raft_core::{Membership, NodeId, Stamp, Term};
+use std::collections::BTreeMap;
+
+/// The name of this invariant.
+pub const NAME: &str = "election_safety";
+
+/// Who led each term.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ElectionSafety {
+    leaders: BTreeMap<Term, (NodeId, Stamp)>,
+}
+
+impl ElectionSafety {
+    /// A process leads a term, or speaks as if it did. Whether that is news.
+    pub(crate) fn claim(&mut self, term: Term, node: NodeId, stamp: Stamp) -> Result<bool, Broken> {
+        let Some(&(earlier, its)) = self.leaders.get(&term) else {
+            self.leaders.insert(term, (node, stamp));
+            return Ok(true);
+        };
+        demand((earlier, its) == (node, stamp), NAME, Class::Safety, || {
+            format!(
+                "node {node} (boot {}) leads term {term}, which node {earlier} (boot {}) has led",
+                stamp.boot, its.boot
+            )
+        })?;
+        Ok(false)
+    }
+
+    /// Who led a term.
+    pub(crate) fn leader_of(&self, term: Term) -> Option<(NodeId, Stamp)> {
+        self.leaders.get(&term).copied()
+    }
+
+    /// The newest term that anybody led, and who.
+    pub(crate) fn newest(&self) -> Option<(Term, NodeId)> {
+        self.leaders.last_key_value().map(|(term, (node, _))| (*term, *node))
+    }
+}
+
+/// A node has won an election: by whose votes? `members` is the configuration in force in its log.
+pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term, members: &Membership) -> Verdict {
+    let winner = cluster.seat(node);
+    let voted = |voter: NodeId| {
+        if voter == node {
+            return winner.ledger.vote_in(term) == Some(node) && members.on_record(node, winner.stamp.disk);
+        }
+        let vote = cluster.find(voter).and_then(|seat| seat.votes.get(&term));
+        vote.is_some_and(|vote| {
+            vote.candidate == node && vote.asker == winner.stamp && members.on_record(voter, vote.disk)
+        })
+    };
+    demand(members.is_quorum(voted), NAME, Class::Safety, || {
+        let voters: Vec<u64> =
+            members.members().iter().map(|member| member.id).filter(|id| voted(*id)).map(|id| id.0).collect();
+        format!(
+            "node {node} leads term {term} with the votes of {voters:?}, which are no quorum of {} members",
+            members.members().len()
+        )
+    })
+}

@@ -1,0 +1,37 @@
+//! What is committed in a term is in the logs of the leaders of all later terms (Figure 3). A candidate of an older
+//! term may still win late: it owes only what was committed in terms below its own.
+
+use super::{Verdict, demand};
+use crate::facts::Class;
+use raft_core::{EntryId, Log, NodeId, Term};
+use std::collections::BTreeMap;
+
+/// The name of this invariant.
+pub const NAME: &str = "leader_completeness";
+
+/// The newest entry that was committed in each term, with the running hash there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeaderCompleteness {
+    newest: BTreeMap<Term, (EntryId, u64)>,
+}
+
+impl LeaderCompleteness {
+    /// An entry was committed by the leader of a term.
+    pub(crate) fn committed(&mut self, term: Term, id: EntryId, hash: u64) {
+        self.newest.insert(term, (id, hash));
+    }
+
+    /// A node begins to lead a term with this log.
+    pub(crate) fn elected(&self, node: NodeId, term: Term, log: &Log) -> Verdict {
+        let owed = self.newest.range(..term).max_by_key(|(_, (id, _))| id.index);
+        let Some((in_term, (id, hash))) = owed else { return Ok(()) };
+        demand(log.hash_at(id.index) == Some(*hash), NAME, Class::Safety, || {
+            format!(
+                "{id} was committed in term {in_term}, but node {node} leads term {term} with {} there and a log \
+                 to {}",
+                log.id_at(id.index).map_or("nothing".into(), |id| id.to_string()),
+                log.last()
+            )
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! What one disk truly holds, by the disk's own word: neither the core's belief nor the driver's.
+
+use super::{Broken, Verdict, chain::Chain, demand, monotone, one_vote};
+use crate::facts::Class;
+use raft_core::{Base, EntryId, HardState, Index, NodeId, Recovered, Term, Update};
+use std::collections::VecDeque;
+
+/// The name of the invariant that a node's writes are numbered and follow each other.
+pub const WRITE_ORDER: &str = "write_order";
+/// The name of the invariant that recovery gives what was durable, plus at most writes in flight.
+pub const RECOVERY: &str = "recovery";
+
+/// One disk: its durable content, and the writes of this boot that are not known to be durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    hard: HardState,
+    base: Option<Base>,
+    chain: Chain,
+    in_flight: VecDeque<(u64, Update)>,
+    written: u64,
+    ballot: Option<Ballot>,
+}
+
+/// The newest vote on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ballot {
+    pub(crate) term: Term,
+    /// The end of the log when the vote became durable.
+    pub(crate) tail: EntryId,
+    /// Whether the vote's write left the log as it was.
+    pub(crate) log_untouched: bool,
+}
+
+/// What a restart found of the writes that were in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Survival {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+}
+
+impl Ledger {
+    /// The durable hard state.
+    pub(crate) fn hard(&self) -> HardState {
+        self.hard
+    }
+
+    /// The durable log.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// How the log stood when the newest vote became durable.
+    pub(crate) fn ballot(&self) -> Option<Ballot> {
+        self.ballot
+    }
+
+    /// The vote that this disk holds for its term, if that is the term.
+    pub(crate) fn vote_in(&self, term: Term) -> Option<NodeId> {
+        self.hard.vote.filter(|_| self.hard.term == term)
+    }
+
+    /// A write is handed to the disk.
+    pub(crate) fn wrote(&mut self, number: u64, update: &Update) -> Verdict {
+        demand(number == self.written + 1, WRITE_ORDER, Class::Safety, || {
+            format!("write {number} was put out, but the one before it was {}", self.written)
+        })?;
+        self.written = number;
+        self.in_flight.push_back((number, update.clone()));
+        Ok(())
+    }
+
+    /// The disk says that everything up to this write is on stable storage.
+    pub(crate) fn synced(&mut self, through: u64) -> Verdict {
+        while self.in_flight.front().is_some_and(|(number, _)| *number <= through) {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// A process starts on what the disk gave: the durable content and an unbroken run of what was in flight.
+    pub(crate) fn started(&mut self, recovered: &Recovered) -> Result<Survival, Broken> {
+        let mut given = Chain::default();
+        for entry in &recovered.entries {
+            demand(given.push(entry), RECOVERY, Class::Durability, || {
+                format!("recovery gave {} after {}", entry.id(), given.last())
+            })?;
+        }
+        let durable = self.summary();
+        let in_flight = self.in_flight.len();
+        while !self.is(recovered, &given) {
+            demand(!self.in_flight.is_empty(), RECOVERY, Class::Durability, || {
+                format!(
+                    "the disk held {durable} and {in_flight} writes in flight, but recovery gave {:?}, founded \
+                     {}, log to {}",
+                    recovered.hard,
+                    recovered.base.is_some(),
+                    given.last()
+                )
+            })?;
+            self.settle()?;
+        }
+        let survival = Survival { kept: in_flight - self.in_flight.len(), lost: self.in_flight.len() };
+        self.in_flight.clear();
+        self.written = 0;
+        Ok(survival)
+    }
+
+    /// What is durable, in words.
+    pub(crate) fn summary(&self) -> String {
+        format!("{:?}, founded {}, log to {}", self.hard, self.base.is_some(), self.chain.last())
+    }
+
+    fn is(&self, recovered: &Recovered, given: &Chain) -> bool {
+        self.hard == recovered.hard
+            && self.base == recovered.base
+            && self.chain.last() == given.last()
+            && self.chain.last_hash() == given.last_hash()
+    }
+
+    /// The oldest write in flight becomes durable.
+    fn settle(&mut self) -> Verdict {
+        let Some((number, update)) = self.in_flight.pop_front() else { return Ok(()) };
+        if let Some(hard) = update.hard {
+            one_vote::durable(self.hard, hard)?;
+            monotone::durable(self.hard.term, hard.term)?;
+            self.hard = hard;
+        }
+        let log_untouched = update.base.is_none() && update.keep.is_none() && update.entries.is_empty();
+        if update.base.is_some() {
+            self.base = update.base;
+            self.chain.truncate(Index(0));
+        }
+        if let Some(keep) = update.keep {
+            self.chain.truncate(keep);
+        }
+        for entry in &update.entries {
+            demand(self.chain.push(entry), WRITE_ORDER, Class::Safety, || {
+                format!(
+                    "write {number} appends {} to a disk whose log ends with {}",
+                    entry.id(),
+                    self.chain.last()
+                )
+            })?;
+        }
+        if let Some(hard) = update.hard.filter(|hard| hard.vote.is_some())
+            && self.ballot.is_none_or(|ballot| ballot.term < hard.term)
+        {
+            self.ballot = Some(Ballot { term: hard.term, tail: self.chain.last(), log_untouched });
+        }
+        Ok(())
+    }
+}

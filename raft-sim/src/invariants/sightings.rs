@@ -1,0 +1,128 @@
+//! The rare states that the checkers see pass by, counted as coverage marks.
+
+use super::{
+    cluster::{Cluster, Seat, Step, Vote},
+    ledger::Survival,
+};
+use crate::coverage::{Coverage, Mark};
+use raft_core::{Answer, Body, Boot, Message, NodeId, RoleName, Stamp, Term};
+
+/// A process starts.
+pub(super) fn started(coverage: &mut Coverage, stamp: Stamp, survival: Survival) {
+    if stamp.boot > Boot(1) {
+        coverage.reach(Mark::Restarts);
+    }
+    if survival.lost > 0 {
+        coverage.reach(Mark::CrashLostWrite);
+    }
+    if survival.kept > 0 {
+        coverage.reach(Mark::CrashKeptWrite);
+    }
+}
+
+/// A turn is over, and the cluster knows it.
+pub(super) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_>) {
+    if step.truncated() {
+        coverage.reach(Mark::Truncations);
+    }
+    let commit = step.after.commit;
+    let advanced = step.before.is_none_or(|before| before.commit < commit);
+    if advanced && cluster.seat(step.node).ledger.chain().last().index < commit {
+        let led = step.after.role == RoleName::Leader;
+        coverage.reach(if led { Mark::CommitPassedOwnDisk } else { Mark::FollowerCommitPassedOwnDisk });
+    }
+}
+
+/// A node has won an election. `newest`: the newest term that was led before, and by whom.
+pub(super) fn elected(
+    cluster: &Cluster,
+    coverage: &mut Coverage,
+    newest: Option<(Term, NodeId)>,
+    step: &Step<'_>,
+) {
+    coverage.reach(Mark::Elections);
+    let term = step.after.term;
+    match newest {
+        Some((newest, _)) if newest > term => coverage.reach(Mark::OldTermWonLate),
+        Some((_, leader)) if leader == step.node => coverage.reach(Mark::Reelection),
+        _ => {}
+    }
+    let mut terms = 0;
+    let mut above = None;
+    for entry in step.log.from(cluster.canon.last().index.next()) {
+        terms += u32::from(above != Some(entry.term()));
+        above = Some(entry.term());
+        if terms == 3 {
+            break;
+        }
+    }
+    if terms >= 3 {
+        coverage.reach(Mark::LeaderWithThreeTerms);
+    }
+    if terms >= 2 {
+        coverage.reach(Mark::LeaderWithOldTail);
+    }
+}
+
+/// A message leaves a node.
+pub(super) fn sent(seat: &Seat, coverage: &mut Coverage, to: NodeId, message: &Message) {
+    match message.body {
+        Body::Conflict { .. } => coverage.reach(Mark::Conflicts),
+        Body::VoteReply { granted: false } => {
+            let voted = seat.votes.get(&message.term);
+            if voted.is_some_and(|vote| vote.candidate != to) {
+                coverage.reach(Mark::VoteRefusedInTerm);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A vote leaves a node.
+pub(super) fn voted(seat: &Seat, coverage: &mut Coverage, node: NodeId, term: Term, vote: Vote, again: bool) {
+    if vote.candidate == node {
+        return;
+    }
+    if again {
+        coverage.reach(Mark::VoteRepeated);
+    }
+    if seat.started_in == term {
+        coverage.reach(Mark::VoteAfterRestartInTerm);
+    }
+}
+
+/// A message reaches a node.
+pub(super) fn received(
+    cluster: &Cluster,
+    coverage: &mut Coverage,
+    node: NodeId,
+    from: NodeId,
+    message: &Message,
+) {
+    let seat = cluster.seat(node);
+    if message.to.is_some_and(|asker| asker.disk == seat.stamp.disk && asker.boot < seat.stamp.boot) {
+        coverage.reach(Mark::ReplyToEarlierBoot);
+    }
+    let Some(status) = seat.leading() else { return };
+    match message.body {
+        Body::Stale => coverage.reach(Mark::StaleLeaderTold),
+        Body::Conflict { asked, .. } if message.term == status.term => {
+            let ack = cluster.find(from).and_then(|sender| sender.acks.get(&status.term));
+            if ack.is_some_and(|ack| ack.matched >= asked.index) {
+                coverage.reach(Mark::LateConflict);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A ticket is answered.
+pub(super) fn answered(coverage: &mut Coverage, answer: Answer) {
+    match answer {
+        Answer::Lost => coverage.reach(Mark::LostAnswers),
+        Answer::Busy(_) => coverage.reach(Mark::BusyAnswers),
+        Answer::NotLeader { .. } => coverage.reach(Mark::NotLeaderAnswers),
+        Answer::ReadAt(_) => coverage.reach(Mark::ReadAnswers),
+        Answer::Committed(_) | Answer::Unknown => {}
+    }
+}
