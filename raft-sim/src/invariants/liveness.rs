@@ -80,9 +80,9 @@ pub(crate) fn unsettled(cluster: &Cluster, tickets: &Tickets) -> Option<String> 
     };
     let end = first.log.last();
     live().find_map(|(node, seat)| lags(leader, first, node, seat)).or_else(|| {
-        let open = |node: &NodeId| tickets.open(*node) > 0;
-        let owing = live().map(|(node, _)| node).find(open)?;
-        Some(format!("node {owing} owes {} answers, with every log equal to {end}", tickets.open(owing)))
+        let owed = |node| tickets.owed(node, end.index);
+        let owing = live().map(|(node, _)| node).find(|node| owed(*node) > 0)?;
+        Some(format!("node {owing} owes {} answers, with every log equal to {end}", owed(owing)))
     })
 }
 
