@@ -269,7 +269,7 @@ fn an_old_use_of_a_recycled_file_is_nothing() {
 fn copies(files: &Files) -> Vec<(u64, usize, u64)> {
     let of = |(number, file): (&u64, &Vec<u8>)| {
         let at = (0..file.len() / 8).map(|step| 8 * step).filter(|at| file[*at..].starts_with(b"RREC"));
-        let synced = |at: usize| u64::from_le_bytes(file[at + 40..at + 48].try_into().unwrap());
+        let synced = |at: usize| u64::from_le_bytes(core::array::from_fn(|byte| file[at + 40 + byte]));
         at.map(|at| (*number, at, synced(at))).collect::<Vec<_>>()
     };
     files.iter().flat_map(of).collect()
