@@ -1,5 +1,7 @@
 //! The routes of one node: what they answer, and how they refuse.
 
+#![allow(clippy::unwrap_used, reason = "this is test code, too")]
+
 mod cluster;
 
 use cluster::{Client, Cluster, Reply, configs};

@@ -1,5 +1,7 @@
 //! Three nodes in one process: elections, writes, reads, the loss of a leader, answers to everybody their own.
 
+#![allow(clippy::unwrap_used, reason = "this is test code, too")]
+
 mod cluster;
 
 use cluster::{Client, Cluster, PATIENCE, configs};
