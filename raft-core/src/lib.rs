@@ -1,4 +1,32 @@
 //! Raft as a pure state machine: all that happens to a node is an [`Input`], all that it asks for is an [`Output`].
+//!
+//! # The story, in protocol order
+//!
+//! 1. **Founding** (`founding`). The members of a new cluster say hello to each other. Only when a node has heard from
+//!    all of them does it write the base of its log, the disk id of each founder, and may vote. A node that lost its
+//!    disk asks again, finds the cluster formed, and stops.
+//! 2. **Election** (`candidate`, `voter`; paper section 5.2). The election timer fires; the node asks whether it would
+//!    win, then raises its term, votes for itself and asks for votes. Each vote waits for the disk of the voter, the
+//!    request itself for the disk of the candidate.
+//! 3. **Replication** (`leader`, `progress`, `follower`; section 5.3). Proposals of one turn become one append a
+//!    follower, sent at once. Followers take what is new, truncate only from the first conflict, and acknowledge once
+//!    it is durable. The leader's own disk works in parallel: its acknowledgement of itself waits like any other.
+//! 4. **Commit** (section 5.4). What a quorum holds is committed, if it is of the leader's own term; what is committed
+//!    and durable here comes out as [`Output::Apply`], and its ticket is answered.
+//! 5. **Reads** (`reads`; dissertation 6.4). A read is answered once a quorum has confirmed, after the read arrived,
+//!    that nobody else leads.
+//!
+//! # What a driver must do
+//!
+//! Hand in what happens, carry out what comes out, in any order between kinds, and hand in a write's receipt only when
+//! the write is on stable storage. The whole of it is on one screen in `examples/three_nodes.rs`. What can be got wrong
+//! beyond lying about the disk doesn't compile, or stalls, or loses nothing:
+//! outputs can't be ignored unseen, a receipt is made only from its write, and what a dropped [`Drain`] leaves comes
+//! first in the next one.
+//!
+//! # Left out on purpose
+//!
+//! Clocks, threads, files, sockets, logging, and every trait that would stand for them.
 #![no_std]
 
 extern crate alloc;

@@ -2,11 +2,12 @@
 
 mod logging;
 mod settings;
-mod start;
 
 use crate::exit::{Code, Exit};
+use crate::{local, start};
 use clap::{CommandFactory, Parser, Subcommand};
 use settings::NodeFlags;
+use std::path::PathBuf;
 
 /// A Raft cluster over HTTP. `httpraft local` runs one on this machine at once; `httpraft <ID>` runs one node of the
 /// cluster in the config file.
@@ -27,6 +28,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a whole cluster in this process, on loopback ports, its data in a directory
+    Local {
+        /// How many nodes a new cluster gets; 3 if not given
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: Option<u8>,
+        /// Where the cluster's data is kept
+        #[arg(long, value_name = "DIR", default_value = "httpraft-data/local")]
+        data_dir: PathBuf,
+    },
     /// Print settings
     Config {
         #[command(subcommand)]
@@ -70,13 +80,14 @@ fn dispatch(cli: Cli) -> Result<Exit, Exit> {
     logging::init(cli.log.as_deref())?;
     match cli.command {
         None => match cli.id {
-            Some(id) => start::start(cli.flags.config(&id)?),
+            Some(id) => start::run(cli.flags.config(&id)?),
             None => {
                 let help = Cli::command().render_help();
                 Err(Exit { code: Code::Usage, line: format!("which node?\n\n{help}") })
             }
         },
 
+        Some(Command::Local { nodes, data_dir }) => local::run(nodes.map(usize::from), &data_dir),
         Some(Command::Config { what: ConfigCommand::Show { id, flags } }) => {
             print(&format!("{:#}", flags.config(&id)?.to_json()))
         }

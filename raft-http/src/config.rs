@@ -18,6 +18,9 @@ use std::time::Duration;
 /// An election timeout shorter than this many heartbeats is refused: one lost message must not cause an election.
 const HEARTBEATS_PER_ELECTION: u32 = 5;
 
+/// The largest body that may be allowed: with its envelope it must fit into one segment of the log.
+const BODY_AT_MOST: usize = 8 << 20;
+
 /// All settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -195,6 +198,12 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_lists()?;
         self.check_addresses()?;
+        if self.limits.body > BODY_AT_MOST {
+            let (body, most) = (settings::size_text(self.limits.body), settings::size_text(BODY_AT_MOST));
+            return Err(ConfigError::Check(format!(
+                "max_body is {body}, and at most {most} fit into the log"
+            )));
+        }
         let duration = humantime::format_duration;
         let least = self.heartbeat * HEARTBEATS_PER_ELECTION;
         if self.election_timeout < least {
@@ -237,7 +246,7 @@ impl Config {
                 let address: Address = text
                     .parse()
                     .map_err(|problem| ConfigError::Check(format!("{place}: {text:?} {problem}")))?;
-                if at == self.id && !address.is_loopback() && !self.insecure {
+                if at == self.id && address.is_exposed() && !self.insecure {
                     return Err(ConfigError::Check(format!(
                         "{place}: {text:?} can be reached from other machines, and there is neither TLS nor \
                          authentication yet: use a loopback address, or allow it with --insecure"

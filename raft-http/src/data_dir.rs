@@ -6,6 +6,7 @@ mod node_file;
 use crate::config::Config;
 use crate::exit::{Code, Exit};
 use node_file::NodeFile;
+use raft_core::wal::Identity;
 use raft_core::{ClusterId, DiskId, NodeId};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -167,6 +168,22 @@ impl DataDir {
         DiskId(self.node.disk_id.0)
     }
 
+    /// Whose log it holds.
+    pub fn identity(&self) -> Identity {
+        Identity { cluster: self.cluster(), node: self.node(), disk: self.disk() }
+    }
+
+    /// Where the log is.
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.path.join(WAL)
+    }
+
+    /// The record of whether the log was begun, for who writes the log.
+    pub(crate) fn log_begun(&self) -> Result<LogBegun, DataDirError> {
+        let lock = self.lock.try_clone().map_err(io_error("keep the lock of", &self.path))?;
+        Ok(LogBegun { path: self.path.clone(), node: self.node.clone(), _lock: lock })
+    }
+
     /// Whether it is the settings' node's and cluster's. A file whose lists have changed is still the same cluster's:
     /// after the founding, the membership in the log is the truth. But one that names another cluster, or that shares
     /// no address at all with the founding, is a mistake.
@@ -200,6 +217,31 @@ impl DataDir {
             theirs: name(&self.node.cluster, &self.node.peers),
             ours: name(&config.cluster, &config.peers),
         })
+    }
+}
+
+/// The record in `node.json` that the log was begun: from then on, a log without any segment is a loss and not a new
+/// node. Keeps the directory locked.
+#[derive(Debug)]
+pub(crate) struct LogBegun {
+    path: PathBuf,
+    node: NodeFile,
+    _lock: File,
+}
+
+impl LogBegun {
+    /// Whether the log was begun.
+    pub(crate) fn is(&self) -> bool {
+        self.node.log_begun
+    }
+
+    /// Puts on record that it was.
+    pub(crate) fn set(&mut self) -> Result<(), DataDirError> {
+        if !self.node.log_begun {
+            self.node.log_begun = true;
+            self.node.write(&self.path)?;
+        }
+        Ok(())
     }
 }
 

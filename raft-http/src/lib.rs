@@ -1,7 +1,18 @@
 //! The parts of `httpraft`, the server: a library, so that tests can use them one by one.
 
 pub mod cli;
+mod client_api;
 pub mod config;
 pub mod data_dir;
+mod disk_thread;
+mod driver;
 pub mod exit;
+pub mod listen;
+pub mod local;
+pub mod machine;
+mod peer_api;
+mod peers;
+pub mod server;
 pub mod signal;
+pub mod start;
+pub mod storage;

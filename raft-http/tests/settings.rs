@@ -1,6 +1,8 @@
 //! Settings as a user meets them: each mistake ends the process with its exit code and one clear line, and the
 //! places that settings come from overrule each other in the promised order.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers are tests, too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -77,7 +79,7 @@ fn each_mistake_in_the_file_is_one_clear_line() {
             r#"{"peers": ["0.0.0.0:8000"], "apis": ["localhost:9000"]}"#,
             &["peers[0]", "other machines", "--insecure"],
         ),
-        (r#"{"peers": ["localhost:8000"], "apis": ["example.org:9000"]}"#, &["apis[0]", "--insecure"]),
+        (r#"{"peers": ["localhost:8000"], "apis": ["[::]:9000"]}"#, &["apis[0]", "--insecure"]),
     ];
     for (content, words) in cases {
         let directory = with_file(content);
@@ -111,6 +113,8 @@ fn each_mistake_on_the_command_line_is_one_clear_line() {
     let empty = tempfile::tempdir().unwrap();
     let output = httpraft(empty.path(), &["0"]).output().unwrap();
     assert_refused("no file", &output, 2, &["no config file", "peers.json", "--config", "HTTPRAFT_CONFIG"]);
+    let output = httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_BODY", "9MiB").output().unwrap();
+    assert_refused("body", &output, 2, &["max_body is 9MiB", "at most 8MiB"]);
     let output = httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_BODY", "x").output().unwrap();
     assert_refused("environment", &output, 2, &["HTTPRAFT_MAX_BODY: \"x\" is not a size"]);
 }

@@ -209,7 +209,8 @@ pub enum Fact<'a> {
         /// What it was told.
         outcome: Outcome,
     },
-    /// The faults are over, and every node that can run does: the liveness phase begins.
+    /// The faults are over, and every node that can run does: the liveness phase begins. Fresh writes and reads must
+    /// go on until [`crate::invariants::Judges::settled`], since the cluster has to serve one of each.
     Healed,
     /// The run is over.
     Ended,

@@ -107,6 +107,7 @@ impl World {
         let rules = Rules {
             nodes: options.nodes,
             limits: options.limits,
+            pre_vote: options.pre_vote,
             election_timeout: Clock::slowest_timeout(&options),
         };
         let mut world = World {

@@ -90,9 +90,8 @@ pub fn recover(
     }
     let cut = cut(&walk, &end.gone, copies);
     let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
-    let mended = mended(&walk, kept.iter().filter_map(|at| segments[*at].header));
     Ok(Recovery {
-        mended,
+        mended: mended(&walk, kept.iter().filter_map(|at| segments[*at].header)),
         discard: (0..segments.len())
             .filter(|at| kept.binary_search(at).is_err())
             .map(|at| segments[at].number)
@@ -104,7 +103,8 @@ pub fn recover(
             seed: identity.seed(),
             next: walk.write,
             content: walk.content,
-            synced: walk.write - 1,
+            // Only the first sync proves the rest, together with the segment header that says what was not proven.
+            synced: walk.evidence.synced,
             vouched: walk.evidence.synced,
             chain: walk.whole_chain,
             tip: kept.last().map(|at| segments[*at].number),
@@ -143,18 +143,19 @@ fn cut(walk: &Walk<'_>, gone: &Gone, copies: usize) -> Option<Cut> {
     (begun || walk.torn || copies > 0).then_some(Cut { write: Sequence(walk.write), place, copies })
 }
 
-/// The damaged places that no crash explains: their writes were synced, and were known to be when the next start read
-/// them.
+/// The damaged places that no crash explains: their writes were known to be synced when the next start read them.
 fn mended(walk: &Walk<'_>, headers: impl Iterator<Item = SegmentHeader>) -> Vec<Place> {
-    let crashes: Vec<(u64, u64)> = headers.map(|header| (header.proven, header.first)).collect();
+    // Only a segment that a start opened after a crash names unproven writes, and no two name the same ones.
+    let crashes: Vec<(u64, u64)> = headers
+        .map(|header| (header.proven, header.first))
+        .filter(|(proven, first)| proven.saturating_add(1) < *first)
+        .collect();
     let by_crash = |write: u64| {
-        // Both numbers only grow along a lineage: the first segment that begins after the write decides.
         let next = crashes.partition_point(|(_, first)| *first <= write);
         crashes.get(next).is_some_and(|(proven, _)| *proven < write)
     };
-    let decayed =
-        walk.damaged.iter().filter(|(write, _)| write.0 <= walk.evidence.synced && !by_crash(write.0));
-    decayed.map(|(_, place)| *place).collect()
+    let decayed = |write: Sequence| write.0 <= walk.evidence.synced && !by_crash(write.0);
+    walk.damaged.iter().filter(|(write, _)| decayed(*write)).map(|(_, place)| *place).collect()
 }
 
 fn decay(segments: &[Segment], walk: Walk<'_>, gone: Gone) -> Decay {

@@ -105,7 +105,7 @@ fn a_put_may_be_torn_at_every_byte() {
                 // A page has its two headers at 0 and 2048 and zeros between; the tiny layout is torn at every byte.
                 let step = if layout == TINY { 1 } else { 11 };
                 let interesting =
-                    |byte: &usize| byte % step == 0 && (bytes.len() < 4096 || byte % 2048 < 104);
+                    |byte: &usize| byte.is_multiple_of(step) && (bytes.len() < 4096 || byte % 2048 < 104);
                 for end in (0..bytes.len()).filter(interesting) {
                     // The others: all there, or none; the torn one keeps its beginning or its end.
                     for (others, suffix) in [(true, false), (true, true), (false, false)] {

@@ -41,8 +41,11 @@ impl Life {
         self.flying = flying;
         let done: Vec<(Sequence, Op)> = done;
         done.iter().for_each(|(_, op)| carry_out(&mut self.durable, self.layout, op));
-        if dice.chance(80) && through > Sequence(0) {
-            self.wal.synced(through);
+        if through > Sequence(0) {
+            self.delete(dice);
+            if dice.chance(80) {
+                self.wal.synced(through);
+            }
         }
     }
 
@@ -54,7 +57,7 @@ impl Life {
         }
     }
 
-    /// Deletes some of what a start found to be no part of the log.
+    /// Deletes some of what a start found to be no part of the log, once its own first write is synced.
     fn delete(&mut self, dice: &mut Dice) {
         for segment in core::mem::take(&mut self.discard) {
             if dice.chance(50) {
@@ -106,8 +109,7 @@ fn no_power_cut_loses_what_was_synced_or_is_taken_for_decay() {
             match dice.pick(10) {
                 0..=4 => life.write(&mut dice),
                 5..=6 => life.sync(&mut dice),
-                7 => life.mark(),
-                8 => life.delete(&mut dice),
+                7..=8 => life.mark(),
                 _ => {
                     life.power_cut(&mut dice);
                     lives += 1;

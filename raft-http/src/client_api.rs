@@ -1,0 +1,191 @@
+//! The clients' listener: the seed's routes as in section 3 of the contract, and what operators ask. Every answer is
+//! JSON, carries the common headers and names a leader that a client may go to.
+
+mod about;
+mod answer;
+mod body;
+mod connections;
+mod query;
+mod seed;
+mod unreadable;
+mod writes;
+
+pub(crate) use connections::serve;
+
+use crate::config::Limits;
+use crate::driver::Core;
+use answer::{Answer, Outcome, Problem, ProblemCode};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use raft_core::{DiskId, NodeId};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// The longest path with query that is answered.
+const URI_BYTES: usize = 8 << 10;
+
+/// The service on the clients' listener.
+pub(crate) struct Api {
+    core: Core,
+    id: NodeId,
+    disk: DiskId,
+    /// All nodes' addresses for clients, by id, as text and as a header.
+    apis: Vec<(String, HeaderValue)>,
+    peers: Vec<String>,
+    limits: Limits,
+    election_timeout: Duration,
+    stage: AtomicU8,
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// It is not asked for.
+    Serving = 0,
+    /// Leadership is being handed over; requests are answered, but no new client should come.
+    Draining = 1,
+    /// What is under way is finished, nothing new is begun.
+    Closing = 2,
+}
+
+impl Api {
+    pub(crate) fn new(core: Core, config: &crate::config::Config, disk: DiskId) -> Api {
+        let header = |address: &String| {
+            let value = HeaderValue::try_from(address).expect("a checked host:port is a header value");
+            (address.clone(), value)
+        };
+        Api {
+            core,
+            id: NodeId(config.id as u64),
+            disk,
+            apis: config.apis.iter().map(header).collect(),
+            peers: config.peers.clone(),
+            limits: config.limits.clone(),
+            election_timeout: config.election_timeout,
+            stage: AtomicU8::new(Stage::Serving as u8),
+        }
+    }
+
+    /// Goes on to a later stage of stopping.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::Relaxed);
+    }
+
+    fn is_in(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Relaxed) >= stage as u8
+    }
+
+    /// Answers one request.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let answer = match self.route(request).await {
+            Ok(answer) => answer,
+            Err(problem) => problem.answer(self.leader_or_self()),
+        };
+        self.respond(answer)
+    }
+
+    /// When a request must be answered: as the client asks, or 5 s and time for two elections.
+    fn deadline<B>(&self, request: &Request<B>) -> Result<tokio::time::Instant, Problem> {
+        query::deadline(request, Duration::from_secs(5) + 2 * self.election_timeout)
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let writes = matches!(*request.method(), Method::POST | Method::PUT);
+        self.check_head(&request).map_err(|problem| problem.of_write(writes))?;
+        let method = request.method().clone();
+        match (request.uri().path(), &method) {
+            ("/request", &Method::POST) => seed::append(self, request).await,
+            ("/request", _) => Err(Problem::method("POST").of_write(writes)),
+            ("/log", &Method::GET) => seed::log(self, &request),
+            ("/", &Method::PUT) => seed::put(self, request).await,
+            ("/", &Method::GET) => seed::get(self, &request).await,
+            ("/", _) => Err(Problem::method("GET, PUT").of_write(writes)),
+            ("/v1/status", &Method::GET) => Ok(about::status(self)),
+            ("/livez", &Method::GET) => Ok(about::live(self)),
+            ("/readyz", &Method::GET) => Ok(about::ready(self)),
+            ("/version", &Method::GET) => Ok(about::version(self)),
+            ("/log" | "/v1/status" | "/livez" | "/readyz" | "/version", _) => {
+                Err(Problem::method("GET").of_write(writes))
+            }
+            _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path").of_write(writes)),
+        }
+    }
+
+    /// What hyper lets pass and this service doesn't.
+    fn check_head(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+        if uri > URI_BYTES {
+            let detail = format!("path and query are longer than {URI_BYTES} bytes");
+            return Err(Problem::new(ProblemCode::Uri, detail));
+        }
+        if header_bytes(request.headers()) > self.limits.headers {
+            let detail = format!("the headers are longer than {} bytes", self.limits.headers);
+            return Err(Problem::new(ProblemCode::Headers, detail));
+        }
+        Ok(())
+    }
+
+    /// The leader's address for clients, if a leader is known.
+    fn leader(&self) -> Option<&(String, HeaderValue)> {
+        let leader = self.core.status.borrow().leader?;
+        self.apis.get(usize::try_from(leader.0).ok()?)
+    }
+
+    /// Where a client should go next: the leader, or this node while none is known.
+    fn leader_or_self(&self) -> &str {
+        let this = usize::try_from(self.id.0).ok().and_then(|id| self.apis.get(id));
+        self.leader().or(this).map_or("", |(text, _)| text)
+    }
+
+    /// Adds the headers that every answer has.
+    fn respond(&self, answer: Answer) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(answer.body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.reserve(8);
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert("raft-node", HeaderValue::from(self.id.0));
+        headers.insert("raft-term", HeaderValue::from(self.core.status.borrow().term.0));
+        if let Some((_, leader)) = self.leader() {
+            headers.insert("raft-leader", leader.clone());
+        }
+        if let Some(index) = answer.index {
+            headers.insert("raft-index", HeaderValue::from(index.0));
+        }
+        if let Some(consistency) = answer.consistency {
+            headers.insert("raft-consistency", HeaderValue::from_static(consistency));
+        }
+        if let Some(allow) = answer.allow {
+            headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if answer.retry_after {
+            headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    /// The answer to a request that never became one: hyper could not read its head.
+    fn unreadable(&self, status: StatusCode) -> (Response<Full<Bytes>>, Bytes) {
+        let problem = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
+                ProblemCode::Headers,
+                format!("the headers are longer than {} bytes", self.limits.headers),
+            ),
+            StatusCode::URI_TOO_LONG => {
+                Problem::new(ProblemCode::Uri, format!("path and query are longer than {URI_BYTES} bytes"))
+            }
+            _ => Problem::new(ProblemCode::BadRequest, "this is not HTTP/1.1"),
+        };
+        let answer = problem.with(Outcome::NotApplied).answer(self.leader_or_self());
+        let body = answer.body.clone();
+        (self.respond(answer), body)
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}

@@ -1,0 +1,202 @@
+//! Answers and problems. What a failed write says about itself is decided by the rules of the contract's section 2,
+//! once, here and in `writes`.
+
+use bytes::Bytes;
+use http::StatusCode;
+use raft_core::Index;
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// An answer without the headers that all have.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    pub(crate) content_type: &'static str,
+    /// `Raft-Index`: a write's own, or the applied one that a read was served from.
+    pub(crate) index: Option<Index>,
+    /// `Raft-Consistency`.
+    pub(crate) consistency: Option<&'static str>,
+    pub(crate) allow: Option<&'static str>,
+    pub(crate) retry_after: bool,
+}
+
+impl Answer {
+    /// An answer with this body.
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+        let body = serde_json::to_vec(body).expect("texts and numbers always become JSON");
+        Answer {
+            status,
+            body: body.into(),
+            content_type: "application/json",
+            index: None,
+            consistency: None,
+            allow: None,
+            retry_after: false,
+        }
+    }
+
+    /// The answer to a write that stands at `index`, or to a read that saw everything up to there.
+    pub(crate) fn at(mut self, index: Index) -> Answer {
+        self.index = Some(index);
+        self
+    }
+
+    /// The answer to a read at this level.
+    pub(crate) fn consistency(mut self, level: &'static str) -> Answer {
+        self.consistency = Some(level);
+        self
+    }
+}
+
+/// Whether a failed write took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// A promise: it did not and never will.
+    NotApplied,
+    /// It may or may not, now or later.
+    Unknown,
+}
+
+/// What went wrong, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProblemCode {
+    BadRequest,
+    BadJson,
+    BadQuery,
+    NoRoute,
+    Method,
+    SlowBody,
+    TooLarge,
+    Uri,
+    Headers,
+    Overloaded,
+    NoLeader,
+    Draining,
+    Starting,
+    Lost,
+    LeadershipLost,
+    ShuttingDown,
+    Timeout,
+}
+
+impl ProblemCode {
+    fn status(self) -> StatusCode {
+        match self {
+            ProblemCode::BadRequest | ProblemCode::BadJson | ProblemCode::BadQuery => StatusCode::BAD_REQUEST,
+            ProblemCode::NoRoute => StatusCode::NOT_FOUND,
+            ProblemCode::Method => StatusCode::METHOD_NOT_ALLOWED,
+            ProblemCode::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ProblemCode::Uri => StatusCode::URI_TOO_LONG,
+            ProblemCode::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ProblemCode::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            ProblemCode::NoLeader
+            | ProblemCode::Draining
+            | ProblemCode::Starting
+            | ProblemCode::Lost
+            | ProblemCode::LeadershipLost
+            | ProblemCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ProblemCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            ProblemCode::BadRequest => "not an HTTP request",
+            ProblemCode::BadJson => "the body is not the JSON that is expected here",
+            ProblemCode::BadQuery => "a query parameter is wrong",
+            ProblemCode::NoRoute => "no such path",
+            ProblemCode::Method => "the path has other methods",
+            ProblemCode::SlowBody => "the body came too slowly",
+            ProblemCode::TooLarge => "the body is too large",
+            ProblemCode::Uri => "the path or the query is too long",
+            ProblemCode::Headers => "the headers are too large",
+            ProblemCode::Overloaded => "too much is under way",
+            ProblemCode::NoLeader => "the cluster has no leader just now",
+            ProblemCode::Draining => "this node is being stopped",
+            ProblemCode::Starting => "the cluster is not founded yet",
+            ProblemCode::Lost => "another entry took the place of this one",
+            ProblemCode::LeadershipLost => "the leader changed before the write was confirmed",
+            ProblemCode::ShuttingDown => "this node stopped before the write was confirmed",
+            ProblemCode::Timeout => "the deadline has passed",
+        }
+    }
+
+    /// Whether the same request may succeed when it is sent again.
+    fn retryable(self) -> bool {
+        matches!(self.status().as_u16(), 408 | 429 | 503 | 504)
+    }
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    code: ProblemCode,
+    detail: Cow<'static, str>,
+    outcome: Option<Outcome>,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem { code, detail: detail.into(), outcome: None, allow: None }
+    }
+
+    /// The path is there, but has only these methods.
+    pub(crate) fn method(allow: &'static str) -> Problem {
+        let detail = format!("this path takes {allow}");
+        Problem { allow: Some(allow), ..Problem::new(ProblemCode::Method, detail) }
+    }
+
+    /// The same problem of a write with this outcome.
+    pub(crate) fn with(self, outcome: Outcome) -> Problem {
+        Problem { outcome: Some(outcome), ..self }
+    }
+
+    /// The same problem; if it is a write's, the write never reached the core.
+    pub(crate) fn of_write(self, is_write: bool) -> Problem {
+        if is_write { self.with(Outcome::NotApplied) } else { self }
+    }
+
+    /// The same problem of a read.
+    pub(crate) fn without_outcome(self) -> Problem {
+        Problem { outcome: None, ..self }
+    }
+
+    /// The problem as an answer: the members of RFC 9457 beside the seed's `success` and `leader`.
+    pub(crate) fn answer(&self, leader: &str) -> Answer {
+        let status = self.code.status();
+        let body = Body {
+            success: false,
+            leader,
+            r#type: "about:blank",
+            title: self.code.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            outcome: self.outcome,
+            retryable: self.code.retryable(),
+        };
+        Answer {
+            allow: self.allow,
+            retry_after: matches!(status.as_u16(), 429 | 503),
+            ..Answer::json(status, &body)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    success: bool,
+    leader: &'a str,
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: ProblemCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    retryable: bool,
+}

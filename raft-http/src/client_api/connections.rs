@@ -1,0 +1,155 @@
+//! The clients' connections: how many there may be, which one goes when there are too many, and how they end.
+
+use super::Api;
+use super::unreadable::Mending;
+use crate::listen::Listeners;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// hyper's buffer for a head has at least this size.
+const LEAST_BUFFER: usize = 8 << 10;
+
+/// Serves the listener's connections until `closing` says so; then lets what is under way finish.
+pub(crate) async fn serve(api: Arc<Api>, listeners: Listeners, mut closing: watch::Receiver<bool>) {
+    let mut accepting = JoinSet::new();
+    let mut accepted = listeners.accept(&mut accepting);
+    let open = Arc::new(Open::default());
+    let mut serving = JoinSet::new();
+    for number in 0_u64.. {
+        let stream = tokio::select! {
+            stream = accepted.recv() => stream,
+            _ = closing.wait_for(|closing| *closing) => None,
+        };
+        let Some(stream) = stream else { break };
+        while serving.try_join_next().is_some() {}
+        let connection = open.admit(number, api.limits.connections);
+        let (api, open, closing) = (api.clone(), open.clone(), closing.clone());
+        serving.spawn(async move {
+            connection.serve(api, stream, closing).await;
+            open.forget(number);
+        });
+    }
+    // No new connection gets in; the old ones end after their present request.
+    drop(accepted);
+    accepting.shutdown().await;
+    while serving.join_next().await.is_some() {}
+}
+
+/// All open connections.
+#[derive(Default)]
+struct Open {
+    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+}
+
+struct Connection {
+    busy: AtomicBool,
+    /// When the last request ended, or the connection began.
+    idle_since: Mutex<Instant>,
+    evicted: Notify,
+}
+
+impl Open {
+    /// Registers a connection. At the limit the one that has been idle for longest is closed, so that a new client
+    /// always gets in.
+    fn admit(&self, number: u64, limit: usize) -> Arc<Connection> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.len() >= limit {
+            let idle = connections.iter().filter(|(_, connection)| !connection.busy.load(Ordering::Relaxed));
+            let longest =
+                idle.min_by_key(|(_, connection)| connection.idle_since()).map(|(number, _)| *number);
+            if let Some(connection) = longest.and_then(|number| connections.remove(&number)) {
+                connection.evicted.notify_one();
+            }
+        }
+        let connection = Arc::new(Connection {
+            busy: AtomicBool::new(false),
+            idle_since: Mutex::new(Instant::now()),
+            evicted: Notify::new(),
+        });
+        connections.insert(number, connection.clone());
+        connection
+    }
+
+    fn forget(&self, number: u64) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+}
+
+impl Connection {
+    fn idle_since(&self) -> Instant {
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, api: &Api, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.busy.store(true, Ordering::Relaxed);
+        let response = api.answer(request).await;
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.busy.store(false, Ordering::Relaxed);
+        response
+    }
+
+    async fn serve(&self, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+        let answering = Arc::new(AtomicBool::new(false));
+        let service = service_fn(|request| {
+            let (api, answering) = (api.clone(), &answering);
+            async move {
+                let response = self.answer(&api, request).await;
+                answering.store(true, Ordering::Relaxed);
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let stream = TokioIo::new(Mending::new(stream, api.clone(), answering.clone()));
+        // hyper's limits on the head must leave room for the service's own, which answer in JSON.
+        let mut serving = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(api.limits.header_read)
+                .max_buf_size(api.limits.headers.max(LEAST_BUFFER) * 2)
+                .half_close(true)
+                .serve_connection(stream, service)
+        );
+        tokio::select! {
+            // A client that broke off or spoke nonsense is gone.
+            _ = serving.as_mut() => return,
+            () = self.evicted.notified() => return,
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        let _ = serving.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_longest_idle_connection_makes_room() {
+        let open = Open::default();
+        let connections: Vec<_> = (0..3).map(|number| open.admit(number, 3)).collect();
+        let start = Instant::now();
+        for (connection, age) in connections.iter().zip([1, 3, 2]) {
+            *connection.idle_since.lock().unwrap() = start + Duration::from_secs(10 - age);
+        }
+        connections[1].busy.store(true, Ordering::Relaxed);
+        let _new = open.admit(3, 3);
+        let mut left: Vec<_> = open.connections.lock().unwrap().keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [0, 1, 3], "1 has waited for longer, but is busy");
+    }
+}

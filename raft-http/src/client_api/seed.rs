@@ -1,0 +1,171 @@
+//! The seed's routes: their shapes are the original's, and fields are only ever added.
+
+use super::answer::{Answer, Problem, ProblemCode};
+use super::writes::Refused;
+use super::{Api, body, query};
+use crate::machine::{Command, Record};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use raft_core::Index;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// How many entries a page of the log has at most, by default and if asked for, and how many bytes of them.
+const PAGE: usize = 1000;
+const LARGEST_PAGE: usize = 10_000;
+const PAGE_BYTES: usize = 4 << 20;
+
+#[derive(Deserialize)]
+struct AppendRequest {
+    entry: String,
+}
+
+#[derive(Serialize)]
+struct Appended<'a> {
+    success: bool,
+    leader: &'a str,
+    index: u64,
+    term: u64,
+}
+
+/// `POST /request`
+pub(super) async fn append(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
+    let (head, body) = request.into_parts();
+    let AppendRequest { entry } =
+        body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
+    match api.write(&Command::Append(Bytes::from(entry)), deadline).await {
+        Ok(id) => {
+            let leader = api.leader_or_self();
+            let body = Appended { success: true, leader, index: id.index.0, term: id.term.0 };
+            Ok(Answer::json(StatusCode::OK, &body).at(id.index))
+        }
+        Err(Refused::NotLeader) => Ok(not_leader(api, Some(false), Some("not_applied"))),
+        Err(Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+#[derive(Serialize)]
+struct Entries<'a> {
+    success: bool,
+    leader: &'a str,
+    first: u64,
+    commit: u64,
+    next: u64,
+    entries: Vec<LogEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct LogEntry<'a> {
+    index: u64,
+    term: u64,
+    entry: Cow<'a, str>,
+}
+
+/// `GET /log`: what is committed and applied on this node.
+pub(super) fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem> {
+    let clamped = |number: i128, highest: u64| u64::try_from(number.max(1)).unwrap_or(highest).min(highest);
+    let from = Index(clamped(query::number(request, "index")?.unwrap_or(1), u64::MAX));
+    let limit =
+        query::number(request, "limit")?.map_or(PAGE, |limit| clamped(limit, LARGEST_PAGE as u64) as usize);
+    let page = api.core.machine().page(from, limit, PAGE_BYTES);
+    let texts: Vec<Bytes> = page.records.iter().map(|record| record.command.text()).collect();
+    let entries = page.records.iter().zip(&texts).map(|(Record { id, .. }, text)| LogEntry {
+        index: id.index.0,
+        term: id.term.0,
+        entry: String::from_utf8_lossy(text),
+    });
+    let body = Entries {
+        success: true,
+        leader: api.leader_or_self(),
+        first: 1,
+        commit: page.applied.0,
+        next: page.next.0,
+        entries: entries.collect(),
+    };
+    Ok(Answer::json(StatusCode::OK, &body).at(page.applied).consistency("stale"))
+}
+
+#[derive(Deserialize)]
+struct PutRequest {
+    key: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct PutAnswer<'a> {
+    success: bool,
+    leader: &'a str,
+    key: &'a str,
+    value: &'a str,
+    index: u64,
+}
+
+/// `PUT /`
+pub(super) async fn put(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
+    let (head, body) = request.into_parts();
+    let PutRequest { key, value } =
+        body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
+    let (key, value) = (Bytes::from(key), Bytes::from(value));
+    let command = Command::Put { key: key.clone(), value: value.clone() };
+    match api.write(&command, deadline).await {
+        Ok(id) => {
+            let (key, value) = (String::from_utf8_lossy(&key), String::from_utf8_lossy(&value));
+            let leader = api.leader_or_self();
+            let body = PutAnswer { success: true, leader, key: &key, value: &value, index: id.index.0 };
+            Ok(Answer::json(StatusCode::OK, &body).at(id.index))
+        }
+        Err(Refused::NotLeader) => Ok(not_leader(api, None, Some("not_applied"))),
+        Err(Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+#[derive(Serialize)]
+struct GetAnswer<'a> {
+    leader: &'a str,
+    key: &'a str,
+    value: &'a str,
+    found: bool,
+    index: u64,
+}
+
+/// `GET /?key=`
+pub(super) async fn get<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem> {
+    let Some(key) = query::parameter(request, "key") else {
+        return Err(Problem::new(ProblemCode::BadQuery, "a read names its key: /?key=k"));
+    };
+    match api.read_index(api.deadline(request)?).await {
+        Ok(_) => {
+            let (value, applied) = {
+                let machine = api.core.machine();
+                (machine.value(key.as_bytes()), machine.applied())
+            };
+            let found = value.is_some();
+            let value = value.unwrap_or_else(|| Bytes::from_static(b"null"));
+            let value = String::from_utf8_lossy(&value);
+            let leader = api.leader_or_self();
+            let body = GetAnswer { leader, key: &key, value: &value, found, index: applied.0 };
+            Ok(Answer::json(StatusCode::OK, &body).at(applied).consistency("linearizable"))
+        }
+        Err(Refused::NotLeader) => Ok(not_leader(api, None, None)),
+        Err(Refused::Problem(problem)) => Err(problem),
+    }
+}
+
+#[derive(Serialize)]
+struct NotLeader<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    leader: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+}
+
+/// Another node leads: the client finds it in `leader`.
+fn not_leader(api: &Api, success: Option<bool>, outcome: Option<&'static str>) -> Answer {
+    let body = NotLeader { success, leader: api.leader_or_self(), code: "not_leader", outcome };
+    Answer::json(StatusCode::OK, &body)
+}

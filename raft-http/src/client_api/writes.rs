@@ -1,0 +1,165 @@
+//! Bringing a request to the core and its answer back, and what may be said about a write that failed.
+
+use super::answer::{Outcome, Problem, ProblemCode};
+use super::{Api, Stage};
+use crate::driver::Event;
+use crate::machine::Command;
+use raft_core::envelope::Envelope;
+use raft_core::{Answer, EntryId, Index, Limit};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// How long to wait before asking again while leadership is being handed over.
+const HANDING_OVER: Duration = Duration::from_millis(5);
+
+/// Why a request was not served here.
+pub(super) enum Refused {
+    /// Another node leads.
+    NotLeader,
+    /// It failed.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Refused {
+        Refused::Problem(problem)
+    }
+}
+
+fn problem(code: ProblemCode, detail: &'static str, outcome: Outcome) -> Refused {
+    Refused::Problem(Problem::new(code, detail).with(outcome))
+}
+
+impl Api {
+    /// Writes a command; returns where it is committed, when it is applied here.
+    pub(super) async fn write(&self, command: &Command, deadline: Instant) -> Result<EntryId, Refused> {
+        use Outcome::{NotApplied, Unknown};
+        let command = Envelope { time_ms: now_ms(), key: None, body: command.encode() }.encode();
+        loop {
+            self.until_leader(deadline).await?;
+            let Some(admitted) = self.core.admission.admit(command.len()) else {
+                return Err(problem(ProblemCode::Overloaded, "too many writes are under way", NotApplied));
+            };
+            let (answer, answered) = oneshot::channel();
+            let event = Event::Write { command: command.clone(), admitted, answer };
+            self.hand_in(event, deadline).await?;
+            return Err(match timeout_at(deadline, answered).await {
+                Err(_) => problem(ProblemCode::Timeout, "the write was not committed in time", Unknown),
+                Ok(Err(_)) => problem(ProblemCode::ShuttingDown, "this node stopped", Unknown),
+                Ok(Ok(Answer::Committed(id))) => return Ok(id),
+                // Refused before it had an index, so it may be handed in again (rule b of the contract's "Outcome").
+                Ok(Ok(Answer::NotLeader { leader: Some(_) })) => Refused::NotLeader,
+                Ok(Ok(Answer::NotLeader { leader: None })) => continue,
+                Ok(Ok(Answer::Busy(Limit::Transferring))) => {
+                    self.pause(deadline).await?;
+                    continue;
+                }
+                Ok(Ok(Answer::Busy(Limit::CommandTooLarge))) => {
+                    problem(ProblemCode::TooLarge, "the entry is longer than the log takes", NotApplied)
+                }
+                Ok(Ok(Answer::Busy(Limit::UncommittedBytes | Limit::Tickets))) => {
+                    problem(ProblemCode::Overloaded, "too many writes are under way", NotApplied)
+                }
+                Ok(Ok(Answer::Lost)) => problem(
+                    ProblemCode::Lost,
+                    "the leader changed, and another entry is committed in this one's place",
+                    NotApplied,
+                ),
+                Ok(Ok(Answer::Unknown | Answer::ReadAt(_))) => {
+                    problem(ProblemCode::LeadershipLost, "the leader changed; this node can't tell", Unknown)
+                }
+            });
+        }
+    }
+
+    /// Waits until this node has applied all that was committed anywhere when the read came in.
+    pub(super) async fn read_index(&self, deadline: Instant) -> Result<Index, Refused> {
+        let failed = |code, detail| Refused::Problem(Problem::new(code, detail));
+        loop {
+            self.until_leader(deadline).await.map_err(Refused::of_read)?;
+            let (answer, answered) = oneshot::channel();
+            self.hand_in(Event::Read { answer }, deadline).await.map_err(Refused::of_read)?;
+            return Err(match timeout_at(deadline, answered).await {
+                Err(_) => failed(ProblemCode::Timeout, "no quorum confirmed the leader in time"),
+                Ok(Err(_)) => failed(ProblemCode::ShuttingDown, "this node stopped"),
+                Ok(Ok(Answer::ReadAt(index))) => return Ok(index),
+                Ok(Ok(Answer::NotLeader { leader: Some(_) })) => Refused::NotLeader,
+                // A read has no effect: it may always be asked again.
+                Ok(Ok(Answer::NotLeader { leader: None } | Answer::Lost | Answer::Unknown)) => continue,
+                Ok(Ok(Answer::Busy(Limit::Transferring))) => {
+                    self.pause(deadline).await.map_err(Refused::of_read)?;
+                    continue;
+                }
+                Ok(Ok(Answer::Busy(_) | Answer::Committed(_))) => {
+                    failed(ProblemCode::Overloaded, "too many reads are under way")
+                }
+            });
+        }
+    }
+
+    /// Waits for this node to lead: at most two election timeouts for any leader to be known.
+    async fn until_leader(&self, deadline: Instant) -> Result<(), Refused> {
+        if self.is_in(Stage::Closing) {
+            return Err(problem(ProblemCode::Draining, "this node is being stopped", Outcome::NotApplied));
+        }
+        let mut leader = self.core.status.borrow().leader;
+        if leader.is_none() {
+            let patience = deadline.min(Instant::now() + 2 * self.election_timeout);
+            let mut status = self.core.status.clone();
+            leader = match timeout_at(patience, status.wait_for(|status| status.leader.is_some())).await {
+                Ok(Ok(status)) => status.leader,
+                Ok(Err(_)) => {
+                    return Err(problem(ProblemCode::Draining, "this node stopped", Outcome::NotApplied));
+                }
+                Err(_) if !self.core.status.borrow().founded => {
+                    let detail = "this node waits to hear once from every node of the config file";
+                    return Err(problem(ProblemCode::Starting, detail, Outcome::NotApplied));
+                }
+                Err(_) => {
+                    let detail = "no majority of the nodes is up and in touch";
+                    return Err(problem(ProblemCode::NoLeader, detail, Outcome::NotApplied));
+                }
+            };
+        }
+        if leader == Some(self.id) { Ok(()) } else { Err(Refused::NotLeader) }
+    }
+
+    async fn hand_in(&self, event: Event, deadline: Instant) -> Result<(), Refused> {
+        match timeout_at(deadline, self.core.events.send(event)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(problem(ProblemCode::Draining, "this node stopped", Outcome::NotApplied)),
+            Err(_) => {
+                Err(problem(ProblemCode::Timeout, "the write never reached the core", Outcome::NotApplied))
+            }
+        }
+    }
+
+    async fn pause(&self, deadline: Instant) -> Result<(), Refused> {
+        if Instant::now() >= deadline {
+            return Err(problem(
+                ProblemCode::Timeout,
+                "leadership was being handed over",
+                Outcome::NotApplied,
+            ));
+        }
+        tokio::time::sleep(HANDING_OVER).await;
+        Ok(())
+    }
+}
+
+impl Refused {
+    /// A read has no outcome.
+    fn of_read(self) -> Refused {
+        match self {
+            Refused::NotLeader => Refused::NotLeader,
+            Refused::Problem(problem) => Refused::Problem(problem.without_outcome()),
+        }
+    }
+}
+
+/// This machine's clock; before 1970 it is 0.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,165 @@
+//! The only caller of the core. One task owns the node: it takes all that waits, hands it in as one turn, and carries
+//! out what comes of it. Messages and the write are cut when the turn is drained, so whatever came in together leaves
+//! together: one append a peer, one write, one sync.
+
+mod admission;
+mod inbox;
+mod ticks;
+mod waiting;
+
+pub(crate) use admission::{Admission, Admitted};
+pub(crate) use inbox::{Core, Event, Inbox, inbox};
+pub(crate) use ticks::TickTimes;
+
+use crate::disk_thread::DiskThread;
+use crate::exit::{Code, Exit};
+use crate::peers::Peers;
+use raft_core::{Input, Node, Output, Report, Turn};
+use std::sync::PoisonError;
+use ticks::Ticks;
+use tokio::time::Instant;
+use waiting::Waiting;
+
+/// How many events one turn takes at most: a bound on how long a turn is, not on what waits.
+const TURN_EVENTS: usize = 4096;
+
+/// What the driver's task owns.
+pub(crate) struct Driver {
+    node: Node,
+    inbox: Inbox,
+    disk: DiskThread,
+    peers: Peers,
+    waiting: Waiting,
+    ticks: Ticks,
+    events: Vec<Event>,
+}
+
+impl Driver {
+    /// A driver for this node. Nothing runs before [`Driver::run`].
+    pub(crate) fn new(node: Node, times: &TickTimes, disk: DiskThread, peers: Peers, inbox: Inbox) -> Driver {
+        Driver {
+            node,
+            inbox,
+            disk,
+            peers,
+            waiting: Waiting::default(),
+            ticks: Ticks::new(times.length, Instant::now()),
+            events: Vec::new(),
+        }
+    }
+
+    /// Runs until told to stop, until the node halts or the disk fails. At the end the waiting clients' channels are
+    /// dropped: they learn that the outcome is unknown.
+    pub(crate) async fn run(mut self) -> Exit {
+        // What `Node::new` put out: the write that raises the boot counter.
+        let mut ended = self.turn(0);
+        while ended.is_none() {
+            tokio::select! {
+                biased;
+                _ = self.inbox.events.recv_many(&mut self.events, TURN_EVENTS) => {}
+                () = tokio::time::sleep_until(self.ticks.next()) => {}
+            }
+            // All that waits is taken; only now is the clock read, so that no event is judged by a time before it.
+            let elapsed = self.ticks.due(Instant::now());
+            ended = self.turn(elapsed);
+        }
+        let Driver { disk, inbox, .. } = self;
+        // The disk thread must not wait for somebody to take its receipts.
+        drop(inbox);
+        disk.finish().await;
+        ended.unwrap_or_else(Exit::ok)
+    }
+
+    /// One turn: due ticks, then what was taken; then everything that the node asks for. The end, if it has come.
+    fn turn(&mut self, elapsed: u32) -> Option<Exit> {
+        let mut turn = self.node.turn();
+        if elapsed > 0 {
+            turn.input(Input::Tick { elapsed });
+        }
+        let mut ended = None;
+        for event in self.events.drain(..) {
+            hand_in(event, &mut turn, &mut self.waiting, &mut ended);
+        }
+        let mut machine = None;
+        for output in turn.drain() {
+            match output {
+                Output::Persist(write) => self.disk.persist(write),
+                Output::Send { to, message } => self.peers.send(to, message),
+                Output::Apply(entry) => {
+                    // Readers hold this lock only while they copy out what they need.
+                    let machine = machine.get_or_insert_with(|| {
+                        self.inbox.machine.write().unwrap_or_else(PoisonError::into_inner)
+                    });
+                    if let Err(unreadable) = machine.apply(&entry) {
+                        return Some(Exit::new(Code::Newer, unreadable));
+                    }
+                }
+                Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
+                Output::Halt(report) => ended = Some(halted(&report)),
+            }
+        }
+        let applied = machine.map(|machine| machine.applied());
+        // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
+        self.inbox.publish(self.node.status());
+        self.waiting.deliver(applied);
+        ended
+    }
+}
+
+/// Hands one event to the node, or notes that it is the end. After a failed sync the turn goes on: what depends on that
+/// write is held back by the core, since its receipt never comes.
+fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut Option<Exit>) {
+    match event {
+        Event::Received { from, messages } => {
+            for message in messages {
+                turn.input(Input::Receive { from, message });
+            }
+        }
+        Event::Persisted(receipts) => {
+            for receipt in receipts {
+                turn.input(Input::Persisted(receipt));
+            }
+        }
+        Event::Write { command, admitted, answer } => {
+            turn.input(Input::Propose { ticket: waiting.write(admitted, answer), command });
+        }
+        Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
+        Event::HandOver => turn.input(Input::Transfer { to: None }),
+        Event::DiskFailed(error) => *ended = Some(error.into()),
+        Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
+    }
+}
+
+/// How the process ends when the node has stopped for good.
+fn halted(report: &Report) -> Exit {
+    match report {
+        Report::NotOnRecord { disk, on_record, told_by } => {
+            let on_record =
+                on_record.map_or(String::new(), |disk| format!(" (on record is disk {:016x})", disk.0));
+            Exit::new(
+                Code::Usage,
+                format!(
+                    "node {told_by} says that the cluster is formed and that this data directory, disk {:016x}, is not \
+                     the one on record for this node{on_record}: it was wiped, or never belonged. Bring the old data \
+                     directory back, or let a running node take this one in with `httpraft member replace`",
+                    disk.0
+                ),
+            )
+        }
+        Report::ConflictBelowCommit { theirs, ours } => lost(format!(
+            "the leader's entry {theirs} conflicts with the entry {ours} here, which is committed"
+        )),
+        Report::LostAcknowledged { commit, last } => lost(format!(
+            "the leader holds this node's word for index {commit}, but the log here ends with entry {last}"
+        )),
+        Report::SameIdOtherEntry { id } => {
+            lost(format!("the leader's entry {id} is another one than the entry {id} here"))
+        }
+    }
+}
+
+fn lost(what: String) -> Exit {
+    let remedy = "this node's disk lost or changed what it had promised to keep. Keep the data directory for a \
+                  diagnosis, and replace this node";
+    Exit::new(Code::Corrupt, format!("{what}: {remedy}"))
+}

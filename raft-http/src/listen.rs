@@ -1,0 +1,130 @@
+//! Listening sockets, and what is set on every connection.
+
+use socket2::{SockRef, TcpKeepalive};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Why a node can't listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The name has no address.
+    #[error("{address}: can't be resolved: {error}")]
+    Resolve {
+        /// As configured.
+        address: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// Other machines could reach the address.
+    #[error(
+        "{address}: {resolved} is reachable from other machines, and there is neither TLS nor authentication yet: use a \
+         loopback address, or give --insecure"
+    )]
+    Insecure {
+        /// As configured.
+        address: String,
+        /// What it resolves to.
+        resolved: SocketAddr,
+    },
+    /// The address can't be bound.
+    #[error("{address}: can't listen on {resolved}: {error}")]
+    Bind {
+        /// As configured.
+        address: String,
+        /// What it resolves to.
+        resolved: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// The sockets of one configured address.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    sockets: Vec<TcpListener>,
+}
+
+/// Binds every address that `address` resolves to: `localhost` may be 127.0.0.1 and ::1, and clients take either. An
+/// address of a family that this machine lacks is passed over, if another one is left.
+pub(crate) async fn listen(address: &str, insecure: bool) -> Result<Listeners, ListenError> {
+    let unresolved = |error| ListenError::Resolve { address: address.to_string(), error };
+    let resolved: BTreeSet<SocketAddr> = lookup_host(address).await.map_err(unresolved)?.collect();
+    let mut sockets = Vec::new();
+    let mut lacking = unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for resolved in resolved {
+        if !resolved.ip().to_canonical().is_loopback() && !insecure {
+            return Err(ListenError::Insecure { address: address.to_string(), resolved });
+        }
+        match TcpListener::bind(resolved).await {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => {
+                let lacks =
+                    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+                        || error.raw_os_error() == Some(AF_NOT_SUPPORTED);
+                lacking = ListenError::Bind { address: address.to_string(), resolved, error };
+                if !lacks {
+                    return Err(lacking);
+                }
+            }
+        }
+    }
+    if sockets.is_empty() { Err(lacking) } else { Ok(Listeners { sockets }) }
+}
+
+/// Linux's number for a kernel without the address family.
+const AF_NOT_SUPPORTED: i32 = 97;
+
+impl Listeners {
+    /// The bound addresses.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// Accepts on all sockets until the receiver is dropped or the tasks are aborted. New connections wait in the
+    /// kernel while the receiver is busy.
+    pub(crate) fn accept(self, tasks: &mut JoinSet<()>) -> mpsc::Receiver<TcpStream> {
+        let (sender, accepted) = mpsc::channel(1);
+        for socket in self.sockets {
+            tasks.spawn(accept(socket, sender.clone()));
+        }
+        accepted
+    }
+}
+
+async fn accept(socket: TcpListener, accepted: mpsc::Sender<TcpStream>) {
+    loop {
+        tokio::select! {
+            () = accepted.closed() => return,
+            stream = socket.accept() => match stream {
+                Ok((stream, _)) => {
+                    // A connection that can't be set up was reset already.
+                    if stream.set_nodelay(true).is_ok() && accepted.send(stream).await.is_err() {
+                        return;
+                    }
+                }
+                // Out of descriptors, or a connection that was reset while it waited: neither ends the service.
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Has the kernel probe an idle peer and give up unacknowledged bytes, so that a stream whose other end vanished
+/// without a word is closed within seconds.
+pub(crate) fn notice_half_open(stream: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(3))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(3);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(6)))
+}

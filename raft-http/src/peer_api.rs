@@ -1,0 +1,170 @@
+//! What the other nodes send: the peer listener grants streams to nodes of this cluster, and reads frames from them.
+
+mod reader;
+
+use crate::driver::Core;
+use crate::listen::Listeners;
+use crate::peers::Lane;
+use crate::peers::handshake::{Caller, Identity, Refusal, UPGRADE};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use raft_core::NodeId;
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::warn;
+
+/// Connections that may be under way to a stream at the same time.
+const CALLS: usize = 64;
+
+/// How long a caller may take for its headers.
+const HEADER_READ: Duration = Duration::from_secs(5);
+
+/// How many different refusals are remembered, so that each is logged once.
+const REMEMBERED: usize = 64;
+
+/// The service on the peer listener.
+pub(crate) struct PeerApi {
+    identity: Arc<Identity>,
+    /// The other nodes, and whom to tell that one was heard from.
+    peers: Vec<(NodeId, Arc<Notify>)>,
+    core: Core,
+    max_frame: usize,
+    /// The newest stream of each peer and lane: an older one is a leftover of a connection that the peer gave up.
+    streams: Mutex<HashMap<(NodeId, Lane), AbortHandle>>,
+    refused: Mutex<HashSet<String>>,
+}
+
+impl PeerApi {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        peers: Vec<(NodeId, Arc<Notify>)>,
+        core: Core,
+        max_frame: usize,
+    ) -> PeerApi {
+        let (streams, refused) = (Mutex::default(), Mutex::default());
+        PeerApi { identity, peers, core, max_frame, streams, refused }
+    }
+
+    /// Serves the listener's connections until aborted.
+    pub(crate) async fn run(self: Arc<PeerApi>, listeners: Listeners) {
+        let mut accepting = JoinSet::new();
+        let mut accepted = listeners.accept(&mut accepting);
+        let mut calls = JoinSet::new();
+        let room = Arc::new(Semaphore::new(CALLS));
+        while let Some(stream) = accepted.recv().await {
+            while calls.try_join_next().is_some() {}
+            // Over the limit a call is closed at once; a peer dials again.
+            if let Ok(permit) = room.clone().try_acquire_owned() {
+                let api = self.clone();
+                calls.spawn(async move {
+                    // A broken call has no one to be told to: the peer sees it and dials again.
+                    if crate::listen::notice_half_open(&stream).is_ok() {
+                        let _ = api.call(stream).await;
+                    }
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    /// One connection: answers its request, then lets the stream that was granted go on in a task of its own.
+    async fn call(self: Arc<PeerApi>, stream: TcpStream) -> hyper::Result<()> {
+        let service = service_fn(|request| {
+            let answer = self.clone().answer(request);
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await
+    }
+
+    fn answer(self: Arc<PeerApi>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let lane = Lane::ALL.into_iter().find(|lane| lane.path() == request.uri().path());
+        let upgrade = request.headers().get(header::UPGRADE).is_some_and(|value| value == UPGRADE);
+        let Some(lane) = lane.filter(|_| upgrade) else {
+            let detail = "this port is for the nodes of the cluster; clients use the addresses in \"apis\"";
+            return refusal(StatusCode::NOT_FOUND, "no_route", detail);
+        };
+        let is_peer = |id| self.peers.iter().any(|(peer, _)| *peer == id);
+        match self.identity.check(request.headers(), is_peer) {
+            Ok(caller) => self.grant(caller, lane, request),
+            Err(refused) => {
+                self.log_once(&refused);
+                let (code, status) = refused.code();
+                refusal(status, code, &refused.to_string())
+            }
+        }
+    }
+
+    fn grant(
+        self: Arc<PeerApi>,
+        caller: Caller,
+        lane: Lane,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let mut granted = Response::new(Full::default());
+        *granted.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        self.identity.introduce(caller.node, granted.headers_mut());
+        granted.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        granted.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(UPGRADE));
+        let api = self.clone();
+        let reading = tokio::spawn(async move { api.stream(caller, request).await });
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = streams.insert((caller.node, lane), reading.abort_handle()) {
+            older.abort();
+        }
+        granted
+    }
+
+    async fn stream(&self, caller: Caller, request: Request<Incoming>) {
+        let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("the connection was made of this type");
+        if let Some((_, heard)) = self.peers.iter().find(|(peer, _)| *peer == caller.node) {
+            heard.notify_waiters();
+        }
+        let ended =
+            reader::read(parts.io.into_inner(), &parts.read_buf, caller, &self.core, self.max_frame).await;
+        if let Err(error) = ended {
+            warn!(node = self.identity.node.0, peer = caller.node.0, %error, "closed a stream");
+        }
+    }
+
+    fn log_once(&self, refused: &Refusal) {
+        let text = refused.to_string();
+        let mut logged = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() < REMEMBERED && logged.insert(text) {
+            warn!(node = self.identity.node.0, "refused a stream: {refused}");
+        }
+    }
+}
+
+impl Drop for PeerApi {
+    fn drop(&mut self) {
+        for stream in self.streams.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+            stream.abort();
+        }
+    }
+}
+
+fn refusal(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {
+    let body = json!({ "code": code, "detail": detail }).to_string();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,89 @@
+//! Bytes of a granted stream to messages of the core.
+
+use crate::driver::{Core, Event};
+use crate::peers::handshake::Caller;
+use bytes::{Buf, Bytes, BytesMut};
+use raft_core::codec::{self, CodecError};
+use raft_core::{Message, Stamp};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// How much is read at once. What lies in the log for ever must not keep a whole read buffer alive, so a frame of up
+/// to this size is copied out of the buffer, and a larger one is read into memory of its own.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a stream was closed by this side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    #[error("what came is no frame: {0}")]
+    Frame(#[from] CodecError),
+    #[error("a message of disk {:016x}, boot {} on the stream of disk {:016x}, boot {}",
+        said.disk.0, said.boot, caller.disk.0, caller.boot)]
+    OtherSender { caller: Stamp, said: Stamp },
+}
+
+/// Reads frames until the peer closes the stream. Waits when the driver is behind, and so does the peer then.
+pub(super) async fn read(
+    mut stream: impl AsyncRead + Unpin,
+    before: &[u8],
+    caller: Caller,
+    core: &Core,
+    max_frame: usize,
+) -> Result<(), Broken> {
+    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    buffer.extend_from_slice(before);
+    loop {
+        let mut messages = Vec::new();
+        while let Some(length) = codec::frame_len(&buffer, max_frame)? {
+            let frame = if length <= buffer.len() {
+                let frame = Bytes::copy_from_slice(&buffer[..length]);
+                buffer.advance(length);
+                frame
+            } else if length > READ_BYTES {
+                long_frame(&mut stream, &mut buffer, length).await?
+            } else {
+                break;
+            };
+            messages.push(checked(codec::decode(frame)?, caller)?);
+        }
+        if !messages.is_empty() {
+            let event = Event::Received { from: caller.node, messages };
+            if core.events.send(event).await.is_err() {
+                return Ok(());
+            }
+        }
+        buffer.reserve(READ_BYTES);
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes the whole buffer, which is the beginning of one frame, and reads the rest. Memory grows with what comes, not
+/// with what was announced.
+async fn long_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    length: usize,
+) -> Result<Bytes, Broken> {
+    let mut frame = std::mem::take(buffer);
+    while frame.len() < length {
+        let missing = length - frame.len();
+        frame.reserve(missing.min(frame.len().max(READ_BYTES)));
+        if (&mut *stream).take(missing as u64).read_buf(&mut frame).await? == 0 {
+            return Err(Broken::Read(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(frame.freeze())
+}
+
+/// A stream carries the words of the process that opened it and of no other.
+fn checked(message: Message, caller: Caller) -> Result<Message, Broken> {
+    if message.from == caller.stamp {
+        Ok(message)
+    } else {
+        Err(Broken::OtherSender { caller: caller.stamp, said: message.from })
+    }
+}

@@ -1,0 +1,98 @@
+//! What this node sends to the others: two streams a peer, each with a bounded queue. Appends have one of their own,
+//! so that they keep their order and nothing that must be quick waits behind data: heartbeats, votes and all replies.
+//! A full queue drops the message; to the core that is a lossy network, which it is built for.
+
+mod dial;
+pub(crate) mod handshake;
+mod link;
+
+use handshake::Identity;
+use link::Link;
+use raft_core::{Body, Message, NodeId};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+/// Messages that may wait for a stream. Appends are bounded by the core's window as well.
+const QUEUE: usize = 1024;
+
+/// Which of a peer's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    /// Everything that is small and must not wait.
+    Control,
+    /// Appends, in order.
+    Appends,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Lane; 2] = [Lane::Control, Lane::Appends];
+
+    fn of(body: &Body) -> Lane {
+        match body {
+            Body::Append { .. } => Lane::Appends,
+            Body::Hello
+            | Body::HelloReply(_)
+            | Body::PreVote { .. }
+            | Body::PreVoteReply { .. }
+            | Body::Vote { .. }
+            | Body::VoteReply { .. }
+            | Body::Appended { .. }
+            | Body::Conflict { .. }
+            | Body::Heartbeat { .. }
+            | Body::HeartbeatReply { .. }
+            | Body::TimeoutNow
+            | Body::Stale => Lane::Control,
+        }
+    }
+
+    /// The path of the stream on the peer listener.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Lane::Control => "/raft/control",
+            Lane::Appends => "/raft/appends",
+        }
+    }
+}
+
+/// The queues to all other nodes.
+pub(crate) struct Peers {
+    peers: Vec<Peer>,
+}
+
+struct Peer {
+    id: NodeId,
+    control: mpsc::Sender<Message>,
+    appends: mpsc::Sender<Message>,
+}
+
+impl Peers {
+    /// Starts the links to these nodes as tasks of `tasks`. `heard` of a peer tells its links to dial at once: it was
+    /// just heard from, so it is up.
+    pub(crate) fn start(
+        identity: &Arc<Identity>,
+        peers: Vec<(NodeId, String, Arc<Notify>)>,
+        tasks: &mut JoinSet<()>,
+    ) -> Peers {
+        let peers = peers.into_iter().map(|(id, address, heard)| {
+            let mut lane = |lane| {
+                let (sender, queue) = mpsc::channel(QUEUE);
+                let link = Link::new(identity.clone(), id, address.clone(), lane, heard.clone());
+                tasks.spawn(link.run(queue));
+                sender
+            };
+            Peer { id, control: lane(Lane::Control), appends: lane(Lane::Appends) }
+        });
+        Peers { peers: peers.collect() }
+    }
+
+    /// Queues a message, or drops it if the queue is full or the peer unknown.
+    pub(crate) fn send(&self, to: NodeId, message: Message) {
+        let Some(peer) = self.peers.iter().find(|peer| peer.id == to) else { return };
+        let queue = match Lane::of(&message.body) {
+            Lane::Control => &peer.control,
+            Lane::Appends => &peer.appends,
+        };
+        let _ = queue.try_send(message);
+    }
+}

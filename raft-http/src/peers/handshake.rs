@@ -1,0 +1,177 @@
+//! Who talks to whom: the headers that open a stream between two nodes, and what is checked in them. A stream is asked
+//! for with an HTTP/1.1 upgrade and, once granted, carries frames of `raft_core::codec` one way.
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use raft_core::{Boot, ClusterId, DiskId, NodeId, Stamp, codec};
+
+/// The value of the `Upgrade` header.
+pub(crate) const UPGRADE: &str = "httpraft";
+
+const CLUSTER: &str = "raft-cluster";
+const FROM: &str = "raft-from";
+const TO: &str = "raft-to";
+const DISK: &str = "raft-disk";
+const BOOT: &str = "raft-boot";
+const PROTOCOL: &str = "raft-protocol";
+
+/// The versions of the codec that this program reads, as `lowest-highest`.
+const PROTOCOLS: (u64, u64) = (codec::VERSION as u64, codec::VERSION as u64);
+
+/// Who this process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The cluster that it belongs to.
+    pub(crate) cluster: ClusterId,
+    /// Which node it is.
+    pub(crate) node: NodeId,
+    /// Which start of which data directory.
+    pub(crate) stamp: Stamp,
+}
+
+/// Who calls, as far as the caller says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The node.
+    pub(crate) node: NodeId,
+    /// The process.
+    pub(crate) stamp: Stamp,
+}
+
+/// Why a stream is refused: what was wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(
+        "the header {0} is missing or no number of the right form: only nodes of a cluster may call here"
+    )]
+    Header(&'static str),
+    #[error(
+        "the caller belongs to cluster {theirs:016x} and this node to cluster {ours:016x}: give both the same config \
+         file (\"peers\", \"apis\", \"cluster\"), or correct the address"
+    )]
+    WrongCluster { ours: u64, theirs: u64 },
+    #[error(
+        "the caller wants node {wanted} and this is node {this}: \"peers\" must list the same addresses in the same \
+         order on all nodes"
+    )]
+    WrongReceiver { this: NodeId, wanted: u64 },
+    #[error("node {0} is not a peer of this node: its id must be in the config file, and every id used once")]
+    UnknownSender(u64),
+    #[error(
+        "the caller speaks versions {}-{} of the protocol and this node {}-{}: run the same httpraft on both",
+        theirs.0, theirs.1, PROTOCOLS.0, PROTOCOLS.1
+    )]
+    Protocol { theirs: (u64, u64) },
+}
+
+impl Refusal {
+    /// A word for programs, and the status.
+    pub(crate) fn code(&self) -> (&'static str, StatusCode) {
+        match self {
+            Refusal::Header(_) => ("bad_handshake", StatusCode::BAD_REQUEST),
+            Refusal::WrongCluster { .. } => ("wrong_cluster", StatusCode::MISDIRECTED_REQUEST),
+            Refusal::WrongReceiver { .. } => ("wrong_receiver", StatusCode::MISDIRECTED_REQUEST),
+            Refusal::UnknownSender(_) => ("unknown_sender", StatusCode::FORBIDDEN),
+            Refusal::Protocol { .. } => ("protocol", StatusCode::UPGRADE_REQUIRED),
+        }
+    }
+}
+
+impl Identity {
+    /// The headers that name this process to node `to`.
+    pub(crate) fn introduce(&self, to: NodeId, headers: &mut HeaderMap) {
+        let Identity { cluster, node, stamp } = self;
+        for (name, value) in [
+            (CLUSTER, format!("{:016x}", cluster.0)),
+            (FROM, node.to_string()),
+            (TO, to.to_string()),
+            (DISK, format!("{:016x}", stamp.disk.0)),
+            (BOOT, stamp.boot.to_string()),
+            (PROTOCOL, format!("{}-{}", PROTOCOLS.0, PROTOCOLS.1)),
+        ] {
+            headers
+                .insert(name, HeaderValue::try_from(value).expect("digits and a hyphen are a header value"));
+        }
+    }
+
+    /// Checks the headers of the other side: the same cluster, a known node, meant for this one, and a version in
+    /// common.
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        is_peer: impl Fn(NodeId) -> bool,
+    ) -> Result<Caller, Refusal> {
+        // The protocol comes first: another version may have other headers.
+        let theirs = text(headers, PROTOCOL)?
+            .split_once('-')
+            .and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)))
+            .ok_or(Refusal::Header(PROTOCOL))?;
+        if theirs.0 > PROTOCOLS.1 || theirs.1 < PROTOCOLS.0 {
+            return Err(Refusal::Protocol { theirs });
+        }
+        let cluster = number(headers, CLUSTER, 16)?;
+        if cluster != self.cluster.0 {
+            return Err(Refusal::WrongCluster { ours: self.cluster.0, theirs: cluster });
+        }
+        let wanted = number(headers, TO, 10)?;
+        if wanted != self.node.0 {
+            return Err(Refusal::WrongReceiver { this: self.node, wanted });
+        }
+        let node = NodeId(number(headers, FROM, 10)?);
+        if node == self.node || !is_peer(node) {
+            return Err(Refusal::UnknownSender(node.0));
+        }
+        let stamp =
+            Stamp { disk: DiskId(number(headers, DISK, 16)?), boot: Boot(number(headers, BOOT, 10)?) };
+        Ok(Caller { node, stamp })
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
+    headers.get(name).and_then(|value| value.to_str().ok()).ok_or(Refusal::Header(name))
+}
+
+fn number(headers: &HeaderMap, name: &'static str, radix: u32) -> Result<u64, Refusal> {
+    u64::from_str_radix(text(headers, name)?, radix).map_err(|_| Refusal::Header(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(cluster: u64, node: u64) -> Identity {
+        let stamp = Stamp { disk: DiskId(u64::MAX - node), boot: Boot(node + 7) };
+        Identity { cluster: ClusterId(cluster), node: NodeId(node), stamp }
+    }
+
+    fn call(caller: &Identity, to: u64, change: impl Fn(&mut HeaderMap)) -> Result<Caller, Refusal> {
+        let mut headers = HeaderMap::new();
+        caller.introduce(NodeId(to), &mut headers);
+        change(&mut headers);
+        identity(5, 0).check(&headers, |id| id.0 < 3)
+    }
+
+    #[test]
+    fn a_peer_is_known_by_its_headers() {
+        let peer = identity(5, 2);
+        assert_eq!(call(&peer, 0, |_| {}), Ok(Caller { node: peer.node, stamp: peer.stamp }));
+    }
+
+    #[test]
+    fn whatever_does_not_fit_is_refused_by_name() {
+        let cluster = Refusal::WrongCluster { ours: 5, theirs: 6 };
+        assert_eq!(call(&identity(6, 2), 0, |_| {}), Err(cluster));
+        let receiver = Refusal::WrongReceiver { this: NodeId(0), wanted: 1 };
+        assert_eq!(call(&identity(5, 2), 1, |_| {}), Err(receiver));
+        assert_eq!(call(&identity(5, 3), 0, |_| {}), Err(Refusal::UnknownSender(3)));
+        assert_eq!(call(&identity(5, 0), 0, |_| {}), Err(Refusal::UnknownSender(0)), "oneself");
+        let set = |name, value| {
+            move |headers: &mut HeaderMap| drop(headers.insert(name, HeaderValue::from_static(value)))
+        };
+        let newer = Refusal::Protocol { theirs: (200, 201) };
+        assert_eq!(call(&identity(6, 2), 0, set(PROTOCOL, "200-201")), Err(newer));
+        for (name, value) in [(DISK, "xyz"), (BOOT, "-1"), (FROM, ""), (PROTOCOL, "1")] {
+            assert_eq!(call(&identity(5, 2), 0, set(name, value)), Err(Refusal::Header(name)));
+        }
+        assert_eq!(call(&identity(5, 2), 0, |headers| drop(headers.remove(TO))), Err(Refusal::Header(TO)));
+    }
+}

@@ -1,0 +1,84 @@
+//! How one node starts: its data directory, its log, its server.
+
+use crate::config::{Config, Store};
+use crate::data_dir::{DataDir, random_disk_id};
+use crate::exit::{Code, Exit};
+use crate::server::Server;
+use crate::signal::StopSignal;
+use crate::storage::{Storage, StorageOptions};
+use raft_core::{DiskId, Recovered};
+use tokio::runtime::{Builder, Runtime};
+
+/// A node that is ready to listen.
+#[derive(Debug)]
+pub struct Prepared {
+    config: Config,
+    storage: Storage,
+    recovered: Recovered,
+    disk: DiskId,
+}
+
+impl Prepared {
+    /// Opens the node's data directory and recovers its log.
+    pub fn open(mut config: Config) -> Result<Prepared, Exit> {
+        if config.unsafe_no_fsync {
+            tracing::warn!("--unsafe-no-fsync: a power cut takes back writes that were acknowledged");
+        }
+        let path = match &config.store {
+            Store::Directory(path) => path,
+            Store::Memory => {
+                tracing::warn!("--in-memory: this node forgets everything when it stops, its votes included");
+                let disk = random_disk_id().map_err(|error| Exit::new(Code::Io, error))?;
+                let (storage, recovered) = Storage::in_memory();
+                return Ok(Prepared { config, storage, recovered, disk });
+            }
+        };
+        let data = DataDir::open(path, &config)?;
+        let options = StorageOptions { sync: !config.unsafe_no_fsync, ..StorageOptions::default() };
+        let (storage, recovered) = Storage::open(&data, data.identity(), options)?;
+        tracing::info!(
+            path = %data.path().display(),
+            disk = format_args!("{:016x}", data.disk().0),
+            term = recovered.hard.term.0,
+            boots = recovered.hard.boot.0,
+            entries = recovered.entries.len(),
+            "opened the data directory"
+        );
+        config.cluster_id = data.cluster();
+        let disk = data.disk();
+        Ok(Prepared { config, storage, recovered, disk })
+    }
+
+    /// Listens and takes part.
+    pub async fn start(self) -> Result<Server, Exit> {
+        Server::start(self.config, self.storage, self.recovered, self.disk).await.map_err(Exit::from)
+    }
+}
+
+/// Runs a node until it is stopped by a signal, stops by itself or fails.
+pub fn run(config: Config) -> Result<Exit, Exit> {
+    let prepared = Prepared::open(config)?;
+    runtime()?.block_on(async {
+        let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
+        let server = prepared.start().await?;
+        Ok(server.run(stopped(stop)).await)
+    })
+}
+
+/// What all of the process runs on, beside each node's disk thread: one thread. Connections that become readable
+/// together are served before the driver's turn, so their requests share it, and nothing on a request's way wakes
+/// another core. Measured against a thread a core: a third less CPU a write, 1.4 times the writes.
+pub(crate) fn runtime() -> Result<Runtime, Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Exit::new(Code::Io, format!("can't start the runtime: {error}")))
+}
+
+/// Waits for a signal. A second one doesn't wait for the orderly end.
+pub(crate) async fn stopped(mut stop: StopSignal) {
+    stop.received().await;
+    tracing::info!("stopping; another signal stops at once");
+    tokio::spawn(async move {
+        stop.received().await;
+        std::process::exit(i32::from(Code::Failed as u8));
+    });
+}

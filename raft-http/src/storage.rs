@@ -1,0 +1,231 @@
+//! The log on stable storage: [`raft_core::wal`] on real files. One caller, one thread; the disk never waits for
+//! anything here but the disk.
+
+mod segments;
+mod spare;
+
+use crate::data_dir::{DataDir, DataDirError, LogBegun};
+use crate::exit::{Code, Exit};
+use raft_core::wal::{self, Identity, Layout, Op, Refusal, Sequence, TooLarge, Wal};
+use raft_core::{Persisted, Recovered, Update, Write};
+use segments::Segments;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How the log is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct StorageOptions {
+    /// How large new segments are.
+    pub layout: Layout,
+    /// Whether to sync at all; `false` breaks what an acknowledgement promises.
+    pub sync: bool,
+}
+
+impl Default for StorageOptions {
+    fn default() -> StorageOptions {
+        StorageOptions { layout: Layout::default(), sync: true }
+    }
+}
+
+/// Where a node's writes go.
+#[derive(Debug)]
+pub enum Storage {
+    /// Into the segment files of a data directory.
+    Files(Box<Files>),
+    /// Nowhere.
+    Memory,
+}
+
+/// The log of an open data directory.
+#[derive(Debug)]
+pub struct Files {
+    wal: Wal,
+    segments: Segments,
+    /// Segments that recovery had no use for. They go after the first sync, when the log stands without them.
+    discard: Vec<u64>,
+    begun: LogBegun,
+    /// A write or a sync failed: what is on the disk is not known any more.
+    failed: bool,
+}
+
+/// Why a log can't be opened or written. Final: after an error of [`Storage::persist`] or [`Storage::idle`] nothing
+/// more may be acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A file operation failed. It is not tried again: after a failed sync the system may have dropped what it could
+    /// not write, and a second sync would succeed without it.
+    #[error("can't {doing} {path:?}: {source}; the node stops, because it can't know what is on the disk")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no room.
+    #[error("the disk is full: can't {doing} {path:?}: {source}; make room and start the node again")]
+    Full {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed.
+    #[error("an earlier write to the log failed, and nothing is written after that")]
+    Failed,
+    /// What the segments hold can't be used.
+    #[error("{path:?}: {refusal}")]
+    Refused {
+        /// The log's directory.
+        path: PathBuf,
+        /// Why, and what to do.
+        refusal: Refusal,
+    },
+    /// There is nothing of a log, but it was begun.
+    #[error(
+        "{0:?} holds no log, although this node has run on it before: restore it from a copy, or replace this \
+         member with one on an empty data directory (starting it empty could lose what it acknowledged)"
+    )]
+    Missing(PathBuf),
+    /// One record is larger than a segment.
+    #[error("{0}")]
+    TooLarge(TooLarge),
+    /// The data directory failed.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+}
+
+impl StorageError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+        move |source| {
+            let path = path.to_path_buf();
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    StorageError::Full { doing, path, source }
+                }
+                _ => StorageError::Io { doing, path, source },
+            }
+        }
+    }
+}
+
+impl From<StorageError> for Exit {
+    fn from(error: StorageError) -> Exit {
+        let code = match error {
+            StorageError::DataDir(error) => return error.into(),
+            StorageError::Io { .. } | StorageError::Full { .. } | StorageError::Failed => Code::Io,
+            StorageError::Missing(_) => Code::Corrupt,
+            StorageError::TooLarge(_) => Code::Failed,
+            StorageError::Refused { ref refusal, .. } => match refusal {
+                Refusal::NewerFormat { .. } => Code::Newer,
+                Refusal::WrongCluster { .. } | Refusal::WrongNode { .. } | Refusal::WrongDisk { .. } => {
+                    Code::Usage
+                }
+                _ => Code::Corrupt,
+            },
+        };
+        Exit::new(code, error)
+    }
+}
+
+impl Storage {
+    /// Recovers what the data directory's log holds and opens it for writing. What a crash left incomplete is cut;
+    /// damage that no crash explains is refused, and nothing is changed.
+    pub fn open(
+        data: &DataDir,
+        identity: Identity,
+        options: StorageOptions,
+    ) -> Result<(Storage, Recovered), StorageError> {
+        let mut segments = Segments::new(data.wal(), options);
+        let found = segments.read()?;
+        let mut begun = data.log_begun()?;
+        let recovery = wal::recover(identity, options.layout, found)
+            .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })?;
+        if recovery.recovered != Recovered::default() {
+            begun.set()?;
+        } else if begun.is() {
+            // No segment, or none that says whose it is: to the log itself that looks like a new directory.
+            return Err(StorageError::Missing(data.wal()));
+        }
+        if let Some(cut) = &recovery.cut {
+            tracing::info!("{cut}");
+        }
+        for place in &recovery.mended {
+            tracing::warn!(
+                "the disk decays: {place} is damaged, and its copy elsewhere was used; replace the disk"
+            );
+        }
+        segments.prepare()?;
+        let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };
+        Ok((Storage::Files(Box::new(files)), recovery.recovered))
+    }
+
+    /// Keeps nothing: every start is on an empty disk.
+    pub fn in_memory() -> (Storage, Recovered) {
+        (Storage::Memory, Recovered::default())
+    }
+
+    /// Puts all writes on stable storage with one sync and gives their receipts, in order.
+    ///
+    /// # Errors
+    /// Any error is final: nothing of these writes may be acknowledged, and the process must exit with the error's
+    /// code.
+    pub fn persist(&mut self, writes: Vec<Write>) -> Result<Vec<Persisted>, StorageError> {
+        if let Storage::Files(files) = self {
+            files.store(writes.iter().map(Write::update))?;
+        }
+        Ok(writes.into_iter().map(Write::persisted).collect())
+    }
+
+    /// To be called when nothing has been written for a while: puts on record that the newest writes were synced, so
+    /// that damage to them can be told from a crash.
+    ///
+    /// # Errors
+    /// As [`Storage::persist`].
+    pub fn idle(&mut self) -> Result<(), StorageError> {
+        match self {
+            Storage::Files(files) => files.mark(),
+            Storage::Memory => Ok(()),
+        }
+    }
+}
+
+impl Files {
+    /// Stores all updates with one sync.
+    fn store<'a>(&mut self, updates: impl Iterator<Item = &'a Update>) -> Result<(), StorageError> {
+        let mut ops = Vec::new();
+        let mut last = None;
+        for update in updates {
+            last = Some(self.wal.append(update, &mut ops).map_err(StorageError::TooLarge)?);
+        }
+        self.carry_out(ops, last)
+    }
+
+    fn mark(&mut self) -> Result<(), StorageError> {
+        let mut ops = Vec::new();
+        let mark = self.wal.mark(&mut ops);
+        self.carry_out(ops, mark)
+    }
+
+    /// Carries out the operations and syncs every file that they touched. Once something has failed, always fails.
+    fn carry_out(&mut self, ops: Vec<Op>, through: Option<Sequence>) -> Result<(), StorageError> {
+        let Some(through) = through else { return Ok(()) };
+        if self.failed {
+            return Err(StorageError::Failed);
+        }
+        self.failed = true;
+        self.segments.carry_out(ops)?;
+        self.segments.sync()?;
+        self.begun.set()?;
+        self.segments.delete(std::mem::take(&mut self.discard))?;
+        self.wal.synced(through);
+        self.failed = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
