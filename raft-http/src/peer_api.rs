@@ -2,7 +2,7 @@
 
 mod reader;
 
-use crate::driver::Core;
+use crate::driver::{Core, Event};
 use crate::listen::Listeners;
 use crate::peers::Lane;
 use crate::peers::handshake::{Caller, Identity, Refusal, UPGRADE};
@@ -145,6 +145,10 @@ impl PeerApi {
             ended = reading => ended,
             () = superseded.notified() => return,
         };
+        if lane == Lane::Control {
+            // Without a driver there is nobody to stand for election.
+            let _ = self.core.events.send(Event::StreamEnded { from: caller.node }).await;
+        }
         if let Err(error) = ended {
             warn!(node = self.identity.node.0, peer = caller.node.0, %error, "closed a stream");
         }

@@ -105,7 +105,7 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();
         let clients = tokio::spawn(client_api::serve(api.clone(), client_listeners, closed));
-        let driver = tokio::spawn(Driver::new(node, &times, disk_thread, peers, inbox).run());
+        let driver = tokio::spawn(Driver::new(node, disk_thread, peers, inbox, &times).run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
         Ok(Server {
             core,
