@@ -1,0 +1,8 @@
+//! What users are promised, on real `httpraft` processes.
+
+#[path = "../cluster/mod.rs"]
+#[allow(dead_code, reason = "each test program uses its own part of it")]
+mod cluster;
+mod crashes;
+mod postman;
+mod syncs;
