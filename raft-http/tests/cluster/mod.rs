@@ -1,6 +1,7 @@
 //! Clusters of real `httpraft` processes on loopback ports, with a directory of their own. Nothing is left of them when
 //! a test ends, unless it failed: then the logs are printed and the directory stays.
 
+mod compiler;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod load;

@@ -4,5 +4,8 @@
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod local;
 mod postman;
+mod starts;
+mod stops;
 mod syncs;
