@@ -5,6 +5,7 @@ mod compiler;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod mounted;
 mod ports;
 pub(crate) mod process;
 
