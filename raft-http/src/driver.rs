@@ -125,7 +125,7 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
         }
         Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
         Event::HandOver => turn.input(Input::Transfer { to: None }),
-        Event::DiskFailed(error) => *ended = Some(Exit::new(Code::Io, error)),
+        Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
 }

@@ -4,6 +4,7 @@
 //! Needs root, and the packages e2fsprogs, mount and util-linux: `cargo test -p raft-http --features root-tests --test
 //! power_cuts`.
 
+#[path = "processes/cluster/mod.rs"]
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 

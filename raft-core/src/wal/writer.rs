@@ -247,6 +247,8 @@ impl Writing<'_> {
             previous: wal.tip,
             first: wal.next,
             part: self.part,
+            // A start opens a segment before it writes anything: nothing newer is vouched for yet.
+            proven: if wal.at.is_none() { wal.vouched } else { wal.next - 1 },
             chain: wal.chain,
             layout: wal.layout,
         };

@@ -1,227 +1,231 @@
-//! Clusters of real `httpraft` processes on loopback ports, with a directory of their own. Nothing is left of them when
-//! a test ends, unless it failed: then the logs are printed and the directory stays.
+//! A cluster in the test's own process on real loopback sockets, and a client that shows all of an answer.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "this is test code, too")]
 
-mod compiler;
-pub(crate) mod http;
-pub(crate) mod ledger;
-pub(crate) mod load;
-pub(crate) mod mounted;
-mod ports;
-pub(crate) mod process;
-
-pub(crate) use compiler::compile;
-use ports::Port;
-use process::Process;
+use raft_http::config::{Config, Given, GivenFrom};
+use raft_http::exit::Exit;
+use raft_http::server::Server;
+use raft_http::storage::Storage;
 use serde_json::{Value, json};
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
-/// How often something is looked at that is waited for.
-const LOOK: Duration = Duration::from_millis(10);
-/// A new leader is there within this on a busy machine, too.
-pub(crate) const ELECTION: Duration = Duration::from_secs(15);
-/// How much of each log a failed test prints.
-const TAIL_LINES: usize = 60;
+/// No wait of a test is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A figure that somebody who runs the tests wants to see, also of a test that passed.
-pub(crate) fn report(line: &str) {
-    // `eprintln!` would be captured. A test does not fail because nobody listens.
-    let _ = writeln!(std::io::stderr(), "    {line}");
-}
-
-/// Whether this becomes true in time.
-pub(crate) fn ends_within(within: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + within;
-    loop {
-        if done() {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
-fn now_or_panic(happened: bool, what: &str, within: Duration) {
-    assert!(happened, "not within {within:?}: {what}");
-}
-
-/// The `httpraft` of this build, without the surroundings' own settings.
-pub(crate) fn httpraft(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_httpraft"));
-    command.current_dir(directory).env_clear();
-    command
-}
-
-/// What one node has beyond its place in the lists.
-#[derive(Clone, Default)]
-pub(crate) struct Setup {
-    pub(crate) data_dir: PathBuf,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) variables: Vec<(String, String)>,
-}
-
-/// Who leads, by the word of all nodes that run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leader {
-    pub(crate) id: usize,
-    pub(crate) term: u64,
-}
-
-/// Some nodes, each running or not.
+/// Some nodes, each running until it is stopped.
 pub(crate) struct Cluster {
-    pub(crate) apis: Vec<String>,
-    pub(crate) setups: Vec<Setup>,
-    running: Vec<Option<Process>>,
-    _ports: Vec<Port>,
-    directory: TempDir,
+    pub(crate) configs: Vec<Config>,
+    nodes: Vec<Option<Node>>,
+}
+
+struct Node {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Exit>,
+}
+
+/// The settings of a cluster of in-memory nodes on free ports, with `more` over them.
+pub(crate) fn configs(nodes: usize, more: &[(&str, Value)]) -> Vec<Config> {
+    let sockets: Vec<TcpListener> =
+        (0..2 * nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<String> =
+        sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
+    let (peers, apis) = addresses.split_at(nodes);
+    let mut settings = vec![
+        ("peers", json!(peers)),
+        ("apis", json!(apis)),
+        ("in_memory", json!(true)),
+        ("heartbeat", json!("30ms")),
+        ("election_timeout", json!("150ms")),
+    ];
+    settings.extend(more.iter().cloned());
+    let given: Vec<Given> = settings
+        .into_iter()
+        .map(|(key, value)| Given { from: GivenFrom::Flag, key: key.to_string(), value })
+        .collect();
+    (0..nodes).map(|id| Config::new(id, &given).unwrap()).collect()
 }
 
 impl Cluster {
-    /// A cluster none of whose nodes runs yet.
-    pub(crate) fn new(nodes: usize) -> Cluster {
-        let directory = tempfile::Builder::new().prefix("httpraft-test-").tempdir().expect("a directory");
-        let ports: Vec<Port> = (0..2 * nodes).map(|_| Port::take()).collect();
-        let mut peers: Vec<String> = ports.iter().map(Port::address).collect();
-        let apis = peers.split_off(nodes);
-        let config = json!({ "peers": peers, "apis": apis });
-        fs::write(directory.path().join("config.json"), config.to_string()).expect("the config is written");
-        let setup = |id| Setup {
-            data_dir: directory.path().join(format!("httpraft-data/node-{id}")),
-            ..Setup::default()
-        };
-        let setups = (0..nodes).map(setup).collect();
-        let running = (0..nodes).map(|_| None).collect();
-        Cluster { apis, setups, running, _ports: ports, directory }
-    }
-
-    /// A cluster all of whose nodes run, with a leader.
-    pub(crate) fn started(nodes: usize) -> Cluster {
-        let mut cluster = Cluster::new(nodes);
-        cluster.start_all();
-        cluster.leader();
+    pub(crate) async fn start(configs: Vec<Config>) -> Cluster {
+        let mut cluster = Cluster { nodes: configs.iter().map(|_| None).collect(), configs };
+        for id in 0..cluster.nodes.len() {
+            cluster.start_node(id).await;
+        }
         cluster
     }
 
-    /// The directory that holds all of it.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+    /// Three in-memory nodes that have elected a leader.
+    pub(crate) async fn of_three() -> (Cluster, usize) {
+        let cluster = Cluster::start(configs(3, &[])).await;
+        let leader = cluster.leader().await;
+        (cluster, leader)
     }
 
-    fn log_file(&self, id: usize) -> PathBuf {
-        self.directory().join(format!("node-{id}.log"))
+    /// One node that leads itself.
+    pub(crate) async fn of_one(more: &[(&str, Value)]) -> Cluster {
+        let cluster = Cluster::start(configs(1, more)).await;
+        cluster.leader().await;
+        cluster
     }
 
-    /// The command that starts this node.
-    pub(crate) fn command(&self, id: usize) -> Command {
-        let setup = &self.setups[id];
-        let mut command = httpraft(self.directory());
-        command.arg(id.to_string()).arg("--data-dir").arg(&setup.data_dir).args(&setup.arguments);
-        command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
-        command
+    pub(crate) async fn start_node(&mut self, id: usize) {
+        let (storage, recovered) = Storage::in_memory();
+        let disk = raft_http::data_dir::random_disk_id().unwrap();
+        let server = Server::start(self.configs[id].clone(), storage, recovered, disk).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        self.nodes[id] = Some(Node { stop, running });
     }
 
-    /// Starts a node that does not run.
-    pub(crate) fn start(&mut self, id: usize) {
-        assert!(self.running[id].is_none(), "node {id} runs already");
-        self.running[id] = Some(Process::start(&mut self.command(id), &self.log_file(id)));
+    /// Stops a node as SIGTERM does, and waits for its end.
+    pub(crate) async fn stop(&mut self, id: usize) -> Exit {
+        let node = self.nodes[id].take().unwrap();
+        node.stop.send(()).unwrap();
+        timeout(PATIENCE, node.running).await.expect("the node stops in time").unwrap()
     }
 
-    /// Starts all nodes that do not run.
-    pub(crate) fn start_all(&mut self) {
-        for id in 0..self.apis.len() {
-            if self.running[id].is_none() {
-                self.start(id);
+    /// Stops a node at once.
+    pub(crate) async fn kill(&mut self, id: usize) {
+        let node = self.nodes[id].take().unwrap();
+        node.running.abort();
+        let _ = node.running.await;
+    }
+
+    pub(crate) fn api(&self, id: usize) -> &str {
+        self.configs[id].api()
+    }
+
+    pub(crate) async fn client(&self, id: usize) -> Client {
+        Client::new(self.api(id)).await
+    }
+
+    /// The node that all running nodes call the leader.
+    pub(crate) async fn leader(&self) -> usize {
+        let start = Instant::now();
+        loop {
+            let mut leaders = Vec::new();
+            for id in (0..self.nodes.len()).filter(|id| self.nodes[*id].is_some()) {
+                let status = self.client(id).await.get("/v1/status").await;
+                leaders.push(status.json["leader_id"].as_u64());
             }
-        }
-    }
-
-    /// The process of a node that runs.
-    pub(crate) fn process(&mut self, id: usize) -> &mut Process {
-        self.running[id].as_mut().unwrap_or_else(|| panic!("node {id} does not run"))
-    }
-
-    /// The process of a node that runs, for its end.
-    pub(crate) fn take(&mut self, id: usize) -> Process {
-        self.running[id].take().unwrap_or_else(|| panic!("node {id} does not run"))
-    }
-
-    /// SIGKILL to one node.
-    pub(crate) fn kill(&mut self, id: usize) {
-        self.take(id).kill();
-    }
-
-    /// SIGKILL to all nodes that run, before any is waited for.
-    pub(crate) fn kill_all(&mut self) {
-        let mut processes: Vec<Process> = self.running.iter_mut().filter_map(Option::take).collect();
-        processes.iter_mut().for_each(Process::begin_kill);
-    }
-
-    /// The nodes that run.
-    pub(crate) fn up(&self) -> Vec<usize> {
-        (0..self.apis.len()).filter(|id| self.running[*id].is_some()).collect()
-    }
-
-    /// What a node says of itself, if it answers.
-    pub(crate) fn status(&self, id: usize) -> Option<Value> {
-        http::get(&self.apis[id], "/v1/status").ok().map(|answer| answer.json)
-    }
-
-    /// Waits until all nodes that run name the same one as leader of the same term, and it agrees.
-    pub(crate) fn leader(&self) -> Leader {
-        let mut seen = Vec::new();
-        let began = Instant::now();
-        while began.elapsed() < ELECTION {
-            seen = self.up().into_iter().map(|id| (id, self.status(id))).collect::<Vec<_>>();
-            if let Some(leader) = agreed(&seen) {
-                return leader;
+            if let [Some(leader), rest @ ..] = &leaders[..]
+                && rest.iter().all(|other| *other == Some(*leader))
+                && self.nodes[*leader as usize].is_some()
+            {
+                return *leader as usize;
             }
-            std::thread::sleep(LOOK);
+            assert!(start.elapsed() < PATIENCE, "no leader: {leaders:?}");
+            sleep(Duration::from_millis(10)).await;
         }
-        panic!("no leader within {ELECTION:?}: {seen:?}");
-    }
-
-    /// All of a node's log, page by page.
-    pub(crate) fn log(&self, id: usize) -> Vec<ledger::Entry> {
-        ledger::read_log(&self.apis[id])
     }
 }
 
-fn agreed(seen: &[(usize, Option<Value>)]) -> Option<Leader> {
-    let mut statuses = Vec::new();
-    for (id, status) in seen {
-        statuses.push((*id, status.as_ref()?));
-    }
-    let leader = |status: &Value| {
-        let id = usize::try_from(status["leader_id"].as_u64()?).ok()?;
-        Some(Leader { id, term: status["term"].as_u64()? })
-    };
-    let leader_of_first = leader(statuses.first()?.1)?;
-    let same = statuses.iter().all(|(_, status)| leader(status) == Some(leader_of_first));
-    let leads = statuses.iter().any(|(id, status)| *id == leader_of_first.id && status["role"] == "leader");
-    (same && leads).then_some(leader_of_first)
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) json: Value,
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kill_all();
-        if !std::thread::panicking() {
-            return;
-        }
-        for id in 0..self.apis.len() {
-            let log = fs::read_to_string(self.log_file(id)).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- node {id}, {}:", self.apis[id]);
-            for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
-                eprintln!("{line}");
+/// A kept-alive connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn new(address: &str) -> Client {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, received: Vec::new() }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+        self.send("GET", path, "").await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, &body.to_string()).await
+    }
+
+    pub(crate) async fn put(&mut self, path: &str, body: &Value) -> Reply {
+        self.send("PUT", path, &body.to_string()).await
+    }
+
+    /// As the published collections do: `Host: me`, and a body on every request.
+    pub(crate) async fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: me\r\nContent-Length: {length}\r\n\r\n");
+        self.raw(&[head.as_bytes(), body.as_bytes()].concat()).await
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Sends these very bytes and reads one answer.
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) -> Reply {
+        self.write(bytes).await.unwrap();
+        self.reply().await.expect("an answer before the end of the connection")
+    }
+
+    /// The next answer; `None` if the server closes the connection instead.
+    pub(crate) async fn reply(&mut self) -> Option<Reply> {
+        loop {
+            if let Some(reply) = self.take_reply() {
+                return Some(reply);
+            }
+            let read =
+                timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await.expect("an answer in time");
+            match read {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
             }
         }
-        self.directory.disable_cleanup(true);
-        eprintln!("--- kept: {}", self.directory().display());
+    }
+
+    fn take_reply(&mut self) -> Option<Reply> {
+        let end = self.received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().unwrap();
+        let headers: BTreeMap<String, String> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_string()))
+            .collect();
+        let length: usize = headers["content-length"].parse().unwrap();
+        let body = self.received.get(end..end + length)?.to_vec();
+        self.received.drain(..end + length);
+        let json = serde_json::from_slice(&body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
+        Some(Reply { status, headers, json })
+    }
+}
+
+impl Reply {
+    /// What the contract promises of every answer.
+    pub(crate) fn check(&self, apis: &[String]) {
+        let leader = self.json["leader"].as_str().unwrap_or_default();
+        assert!(apis.iter().any(|api| api == leader), "an answer names a usable leader: {self:?}");
+        for header in ["raft-node", "raft-term"] {
+            assert!(self.headers[header].parse::<u64>().is_ok(), "{header} in {self:?}");
+        }
+        assert_eq!(self.headers["cache-control"], "no-store");
+        assert!(self.headers["content-type"].contains("json"));
+        if let Some(named) = self.headers.get("raft-leader") {
+            assert_eq!(named, leader);
+        }
     }
 }
