@@ -54,9 +54,9 @@ const fn driver(lie: Lie, exposed_by: &'static [&'static str]) -> Row {
 /// The table of planted bugs.
 pub const TABLE: &[Row] = &[
     core(Bug::CommitOldTerm, &["commit_own_term"]),
-    core(Bug::CommitByOwnLast, &["commit_quorum"]),
+    core(Bug::CommitByOwnLast, &["commit_told"]),
     core(Bug::TruncateBeforeCompare, &["acknowledged_stays"]),
-    core(Bug::HalfIsQuorum, &["commit_quorum", "election_safety"]),
+    core(Bug::HalfIsQuorum, &["election_safety", "commit_quorum", "pre_vote"]),
     core(Bug::LeaderCountsEarly, &["commit_quorum"]),
     core(Bug::RejectBelowMatched, &["progress"]),
     core(Bug::LostWindow, &["liveness"]),
@@ -66,17 +66,17 @@ pub const TABLE: &[Row] = &[
     core(Bug::CampaignBeforeDurable, &["durable_before_sent"]),
     core(Bug::IndexBeforeTerm, &["up_to_date"]),
     core(Bug::AckBeforeDurable, &["durable_before_sent"]),
-    core(Bug::ReadBeforeOwnCommit, &["reads"]),
-    core(Bug::ReadWithoutRound, &["reads"]),
-    core(Bug::CommitGoesBack, &["monotone"]),
+    core(Bug::ReadBeforeOwnCommit, &["read_after_own_commit", "reads"]),
+    core(Bug::ReadWithoutRound, &["read_after_round", "reads"]),
+    core(Bug::CommitGoesBack, &["monotone_commit"]),
     core(Bug::ApplyBeforeDurable, &["durable_before_sent"]),
     core(Bug::LostOnStepDown, &["tickets"]),
-    core(Bug::ReplyToEarlierBoot, &["commit_quorum"]),
+    core(Bug::ReplyToEarlierBoot, &["pre_vote", "commit_quorum"]),
     core(Bug::TransferNeverEnds, &["liveness"]),
     core(Bug::HeartbeatUncapped, &["state_machine_safety"]),
-    core(Bug::FoundsAgain, &["election_safety"]),
+    core(Bug::FoundsAgain, &["one_vote"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
-    driver(Lie::CutsDecay, &["recovery"]),
+    driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
 ];
 
 /// A seed that exposed a bug.
