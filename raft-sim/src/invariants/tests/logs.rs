@@ -1,8 +1,8 @@
 //! Logs: append-only leaders, matching prefixes, commits by a durable quorum.
 
 use super::super::{
-    acknowledged_stays, commit_quorum, leader_append_only, log_matching, monotone, progress, promises,
-    state_machine_safety,
+    acknowledged_stays, commit_quorum, commit_told, leader_append_only, log_matching, monotone, progress,
+    promises, state_machine_safety,
 };
 use super::*;
 use crate::coverage::Mark;
@@ -299,4 +299,18 @@ fn asking_again_for_what_was_acknowledged_is_reported() {
     falls(asked_again(EntryId::new(1, 1), false), progress::NAME);
     // The acknowledgement of an earlier process may be ignored.
     asked_again(EntryId::new(1, 1), true).unwrap();
+}
+
+#[test]
+fn a_commit_beyond_what_the_message_covers_is_reported() {
+    let told = |covered: u64, commit: u64| {
+        let mut stage = with_a_commit();
+        let prev = EntryId::new(1, covered);
+        stage.hear(2, Body::Append { slice: slice(prev, Vec::new()), commit: Index(2) }).unwrap();
+        stage.actor(2).status.commit = Index(commit);
+        stage.step(2)
+    };
+    told(2, 2).unwrap();
+    told(1, 1).unwrap();
+    falls(told(1, 2), commit_told::NAME);
 }

@@ -10,7 +10,7 @@ use crate::facts::{Fact, Time, Violation};
 use bytes::Bytes;
 use raft_core::{
     Base, Body, DiskId, Entry, EntryId, HardState, Index, Limits, Log, LogSlice, Membership, Message, NodeId,
-    Payload, Recovered, RoleName, Stamp, Status, Term, Update,
+    Payload, Recovered, RoleName, Round, Stamp, Status, Term, Update,
 };
 
 type Verdict = Result<(), Violation>;
@@ -213,10 +213,21 @@ impl Stage {
         self.send(node, leader, Body::Appended { matched: log.last().index })
     }
 
-    /// A turn learns of a commit.
+    /// A turn learns of a commit: a leader by counting, another from a leader's heartbeat.
     fn commit(&mut self, node: u64, index: u64) -> Verdict {
+        if self.actor(node).status.role != RoleName::Leader {
+            let told = Body::Heartbeat { commit: Index(index), round: Round(0) };
+            self.hear(node, told)?;
+        }
         self.actor(node).status.commit = Index(index);
         self.step(node)
+    }
+
+    /// The next node says something in the term of this one.
+    fn hear(&mut self, node: u64, body: Body) -> Verdict {
+        let (from, term) = (node % self.actors.len() as u64 + 1, self.actor(node).status.term.0);
+        let message = self.message(from, node, term, body);
+        self.tell(&Fact::Received { node: NodeId(node), from: NodeId(from), message: &message })
     }
 
     fn apply(&mut self, node: u64, index: u64) -> Verdict {
