@@ -131,7 +131,7 @@ impl LogSlice {
             }
             last = entry.id;
         }
-        (prev.term > Term(0) || prev.index == Index(0)).then_some(LogSlice { prev, entries })
+        ((prev.term == Term(0)) == (prev.index == Index(0))).then_some(LogSlice { prev, entries })
     }
 
     /// The entry before the first one.
@@ -147,6 +147,14 @@ impl LogSlice {
     /// The entries.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The id of the entry at an index, the one before the first included.
+    pub fn id_at(&self, index: Index) -> Option<EntryId> {
+        match index.0.checked_sub(self.prev.index.0)?.checked_sub(1) {
+            None => Some(self.prev),
+            Some(at) => self.entries.get(usize::try_from(at).ok()?).map(Entry::id),
+        }
     }
 
     /// The entries, taken out.

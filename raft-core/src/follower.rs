@@ -1,13 +1,12 @@
 //! A follower takes the leader's entries into its log (paper section 5.3). Candidates and old leaders come here, too,
 //! once they hear a leader of their term.
 
-use crate::entry::{Entry, LogSlice};
+use crate::entry::LogSlice;
 use crate::ids::{Index, NodeId, Round, Stamp};
 use crate::message::Body;
 use crate::output::Report;
 use crate::planted::Bug;
 use crate::state::State;
-use alloc::vec::Vec;
 
 /// Takes an append of the current term's leader.
 pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSlice, commit: Index) {
@@ -21,7 +20,7 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
     if state.config.planted(Bug::TruncateBeforeCompare) && prev.index >= state.commit {
         state.truncate(prev.index);
     }
-    if let Err(report) = take(state, slice.into_entries()) {
+    if let Err(report) = take(state, slice) {
         return state.halt(report);
     }
     let cap = if state.config.planted(Bug::CommitByOwnLast) { state.log.last().index } else { last.index };
@@ -35,10 +34,15 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
 
 /// Appends what is new. Truncates only from the first entry that conflicts (rule 8): an append may be old, and what
 /// follows its last entry is not its business.
-fn take(state: &mut State, entries: Vec<Entry>) -> Result<(), Report> {
-    for entry in entries {
+fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
+    let base = state.log.base();
+    let theirs = slice.id_at(base.index).filter(|theirs| *theirs != base);
+    if let Some(theirs) = theirs {
+        return Err(Report::ConflictBelowCommit { theirs, ours: base });
+    }
+    for entry in slice.into_entries() {
         let id = entry.id();
-        if id.index <= state.log.base().index {
+        if id.index <= base.index {
             continue;
         }
         match state.log.entry(id.index) {

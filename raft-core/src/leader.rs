@@ -135,7 +135,8 @@ impl Leader {
     /// A member holds everything up to `matched`.
     pub(crate) fn appended(&mut self, state: &mut State, from: NodeId, matched: Index) {
         let Some((progress, pulse)) = self.heard(state, from) else { return };
-        if matched > state.log.last().index {
+        // Each append is on the base or after it, so no answer is about less.
+        if matched > state.log.last().index || matched < state.log.base().index {
             state.ignored += 1;
             return;
         }

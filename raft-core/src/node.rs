@@ -1,4 +1,4 @@
-//! The node: inputs in, outputs out, and the protocol on one screen ([`Node::dispatch`]).
+//! The node: inputs in, outputs out, and the protocol on one screen (`dispatch`).
 
 use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};
@@ -15,6 +15,10 @@ use crate::state::State;
 use crate::status::{RoleName, Status};
 use crate::write::Recovered;
 use core::mem;
+
+/// How far ahead a message's term may be. Elections raise terms one by one, so a larger step is not Raft's, and terms
+/// never come near the end of their numbers.
+const FARTHEST_TERM: u64 = 1 << 32;
 
 /// What a role adds to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +140,7 @@ impl Node {
                 }
             }
             Role::Follower | Role::Candidate(_) if !self.state.founded() => {
-                if self.state.clock.passed(self.state.config.heartbeat_ticks) {
+                if self.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
                     founding::ask(&mut self.state);
                 }
             }
@@ -151,7 +155,7 @@ impl Node {
     /// Only a voter by its own log campaigns, and not while it must keep quiet (rules 10 and 14).
     fn election_timeout(&mut self) {
         let leads = matches!(self.role, Role::Leader(_));
-        if leads || !self.state.is_voter() || self.state.hears_leader() {
+        if leads || !self.state.is_voter() || self.state.hears_leader() || !self.may_hold() {
             return;
         }
         if self.state.config.pre_vote {
@@ -199,13 +203,20 @@ impl Node {
         }
     }
 
-    /// Before the founding nothing is taken but what belongs to it; and what would have to be held is dropped when
-    /// too much is held already (rule 18).
+    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it;
+    /// and what would have to be held is dropped when too much is held already (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let held = matches!(message.body, Body::Append { .. } | Body::Vote { .. });
-        (founding || self.state.founded())
-            && (!held || self.state.outbox.held() < self.state.config.limits.held)
+        let held = matches!(message.body, Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow)
+            || self.state.outbox.holds_all();
+        message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
+            && (founding || self.state.founded())
+            && (!held || self.may_hold())
+    }
+
+    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory.
+    fn may_hold(&self) -> bool {
+        self.state.outbox.held() < self.state.config.limits.held
     }
 
     /// A server that restarted has lost what was on its way to it (rule 16).
@@ -294,11 +305,13 @@ impl Node {
             (Role::Leader(leader), Body::HeartbeatReply { round }) if state.on_record(from, stamp) => {
                 leader.heartbeat_reply(state, from, round);
             }
-            // Two leaders in one term, replies to another role, and what the term rule has settled already.
+            // The newer term was all that it had to say, and the term rule has taken it.
+            (_, Body::Stale) => {}
+            // Two leaders in one term, replies to another role, and what the founding has settled already.
             (Role::Leader(_), Body::Append { .. } | Body::Heartbeat { .. })
             | (_, Body::TimeoutNow | Body::PreVoteReply { .. } | Body::VoteReply { .. })
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
-            | (_, Body::Hello | Body::HelloReply(_) | Body::Stale) => state.ignored += 1,
+            | (_, Body::Hello | Body::HelloReply(_)) => state.ignored += 1,
         }
     }
 
@@ -344,7 +357,8 @@ impl Node {
                 let leads = matches!(self.role, Role::Leader(_));
                 message.term < state.hard.term || (message.term == state.hard.term && !leads)
             }
-            Body::Stale | Body::PreVoteReply { granted: false } => message.term < state.hard.term,
+            Body::Stale => message.term <= state.hard.term,
+            Body::PreVoteReply { granted: false } => message.term < state.hard.term,
             Body::Hello
             | Body::PreVote { .. }
             | Body::Vote { .. }

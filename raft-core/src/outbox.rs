@@ -83,6 +83,11 @@ impl Outbox {
         self.held.len()
     }
 
+    /// Whether everything waits: the boot counter is not durable yet (rule 16).
+    pub(crate) fn holds_all(&self) -> bool {
+        self.durable_write == 0
+    }
+
     /// When the oldest write without a receipt was put out.
     pub(crate) fn oldest_write(&self) -> Option<u64> {
         self.issued.front().copied()
@@ -125,7 +130,7 @@ impl Outbox {
     /// Sends what promises nothing about this disk (rule 3). Before the boot counter is durable nothing leaves
     /// (rule 16).
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        if self.durable_write == 0 { self.promise(to, message) } else { self.release(to, message) }
+        if self.holds_all() { self.promise(to, message) } else { self.release(to, message) }
     }
 
     /// Sends a promise: not before all that was staged and written so far is durable (rule 4).

@@ -114,7 +114,7 @@ impl Progress {
     /// a question that was not asked last, is late and changes nothing (rule 9).
     pub(crate) fn conflict(&mut self, asked: EntryId, meet: Index) {
         let late = match self.flow {
-            Flow::Probe { next, asked: waiting } => !waiting || asked.index.next() != next,
+            Flow::Probe { next, asked: waiting } => !waiting || next.previous() != Some(asked.index),
             Flow::Replicate { .. } => asked.index <= self.matched,
         };
         if !late {

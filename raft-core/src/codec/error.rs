@@ -70,6 +70,11 @@ pub enum CodecError {
         /// The value.
         found: u8,
     },
+    /// The configuration that a formed cluster was founded with is not one.
+    BadMembership {
+        /// Where its bytes begin; they end with the part.
+        at: usize,
+    },
     /// An entry's payload reaches beyond the end of the frame.
     PayloadMissing {
         /// Whose.
@@ -141,6 +146,9 @@ impl fmt::Display for CodecError {
             CodecError::TooMuch { at } => write!(f, "the frame's part should end at byte {at} and goes on"),
             CodecError::BadValue { field, at, found } => {
                 write!(f, "{field} at byte {at} of the frame can't be {found}")
+            }
+            CodecError::BadMembership { at } => {
+                write!(f, "the bytes from byte {at} of the frame to the end of its part are no configuration")
             }
             CodecError::PayloadMissing { id, at } => {
                 write!(f, "the payload of entry {id} (row at byte {at}) reaches beyond the end of the frame")

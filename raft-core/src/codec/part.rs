@@ -126,9 +126,9 @@ impl<'a> Part<'a> {
         match self.u8("acquaintance")? {
             0 => Ok(Acquaintance::Founding),
             1 => {
+                let at = self.at();
                 let membership = Membership::decode(core::mem::take(&mut self.rest));
-                let bad = CodecError::BadValue { field: "founding membership", at: at + 1, found: 1 };
-                membership.map(Acquaintance::OnRecord).ok_or(bad)
+                membership.map(Acquaintance::OnRecord).ok_or(CodecError::BadMembership { at })
             }
             2 => Ok(Acquaintance::Stranger),
             found => Err(CodecError::BadValue { field: "acquaintance", at, found }),

@@ -1,6 +1,6 @@
 //! The header of a record: 104 bytes, little-endian, the same in both regions.
 //!
-//! Twelve words of 64 bits, then a word of zeros and the checksum; the fields are in the order of [`Header::words`].
+//! Eleven words of 64 bits in the order of [`Header::words`], the chain, the checksum of these, and four zeros.
 
 use super::Identity;
 use super::layout::{Cursor, Extent};
@@ -10,8 +10,8 @@ use crate::hash;
 pub(super) const RECORD: usize = 104;
 /// The words that the chain covers: everything before the chain itself.
 const CHAINED: usize = 11;
-/// What the checksum covers.
-const CHECKED: usize = RECORD - 4;
+/// What the checksum covers: those words and the chain.
+const CHECKED: usize = 8 * (CHAINED + 1);
 /// The first four bytes of every record: `RREC`.
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"RREC");
 
@@ -116,7 +116,7 @@ impl Header {
             to.copy_from_slice(&word.to_le_bytes());
         }
         let crc = checksum(&bytes, seed);
-        bytes[CHECKED..].copy_from_slice(&crc.to_le_bytes());
+        bytes[CHECKED..CHECKED + 4].copy_from_slice(&crc.to_le_bytes());
         (bytes, chain)
     }
 
@@ -153,7 +153,8 @@ impl Header {
             && (zero, flags & !(LAST | VOTED)) == (0, 0)
             && (header.generation, header.cluster) == (generation, identity.cluster.0)
             && header.synced_through < header.write
-            && checksum(bytes, seed).to_le_bytes() == bytes[CHECKED..];
+            && bytes[CHECKED + 4..] == [0; 4]
+            && bytes[CHECKED..CHECKED + 4] == checksum(bytes, seed).to_le_bytes();
         fits.then(|| (header, word(CHAINED)))
     }
 

@@ -5,7 +5,7 @@ use super::lineage;
 use super::record::RECORD;
 use super::refusal::{Decay, Gone, Place, Refusal};
 use super::scan::scan;
-use super::segment::Segment;
+use super::segment::{Segment, SegmentHeader};
 use super::walk::{End, Walk};
 use super::writer::Wal;
 use super::{Identity, Sequence};
@@ -90,9 +90,8 @@ pub fn recover(
     }
     let cut = cut(&walk, &end.gone, copies);
     let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
-    let mended = walk.damaged.iter().filter(|(write, _)| write.0 <= walk.evidence.synced);
     Ok(Recovery {
-        mended: mended.map(|(_, place)| *place).collect(),
+        mended: mended(&walk, kept.iter().filter_map(|at| segments[*at].header)),
         discard: (0..segments.len())
             .filter(|at| kept.binary_search(at).is_err())
             .map(|at| segments[at].number)
@@ -104,7 +103,8 @@ pub fn recover(
             seed: identity.seed(),
             next: walk.write,
             content: walk.content,
-            synced: walk.write - 1,
+            // Only the first sync proves the rest, together with the segment header that says what was not proven.
+            synced: walk.evidence.synced,
             vouched: walk.evidence.synced,
             chain: walk.whole_chain,
             tip: kept.last().map(|at| segments[*at].number),
@@ -117,15 +117,16 @@ pub fn recover(
     })
 }
 
-/// Looks for evidence wherever the walk did not come. Returns how many intact copies stand behind its end: those that
-/// an earlier life left behind in the middle of the lineage don't count.
+/// Looks for evidence wherever the walk did not come. Returns how many intact copies stand behind its end: what an
+/// earlier crash left in segments before the last one that was read is known and done with.
 fn look_around(segments: &[Segment], path: &[usize], end: &End, walk: &mut Walk<'_>) -> usize {
+    let read = &path[..end.cursors.len()];
+    let last = read.last().copied().unwrap_or(0);
     let mut behind = 0;
     for (at, segment) in segments.iter().enumerate() {
-        let position = path.binary_search(&at).ok();
-        let from = position.and_then(|position| end.cursors.get(position)).copied();
-        let copies = scan(segment, from.unwrap_or_default(), walk.identity, &mut walk.evidence);
-        if position.is_none_or(|position| position + 1 >= end.cursors.len()) {
+        let from = read.binary_search(&at).map_or(Cursor::default(), |position| end.cursors[position]);
+        let copies = scan(segment, from, walk.identity, &mut walk.evidence);
+        if at >= last {
             behind += copies;
         }
     }
@@ -140,6 +141,21 @@ fn cut(walk: &Walk<'_>, gone: &Gone, copies: usize) -> Option<Cut> {
     };
     let begun = walk.part > 0 || !matches!(gone, Gone::Record { .. });
     (begun || walk.torn || copies > 0).then_some(Cut { write: Sequence(walk.write), place, copies })
+}
+
+/// The damaged places that no crash explains: their writes were known to be synced when the next start read them.
+fn mended(walk: &Walk<'_>, headers: impl Iterator<Item = SegmentHeader>) -> Vec<Place> {
+    // Only a segment that a start opened after a crash names unproven writes, and no two name the same ones.
+    let crashes: Vec<(u64, u64)> = headers
+        .map(|header| (header.proven, header.first))
+        .filter(|(proven, first)| proven.saturating_add(1) < *first)
+        .collect();
+    let by_crash = |write: u64| {
+        let next = crashes.partition_point(|(_, first)| *first <= write);
+        crashes.get(next).is_some_and(|(proven, _)| *proven < write)
+    };
+    let decayed = |write: Sequence| write.0 <= walk.evidence.synced && !by_crash(write.0);
+    walk.damaged.iter().filter(|(write, _)| decayed(*write)).map(|(_, place)| *place).collect()
 }
 
 fn decay(segments: &[Segment], walk: Walk<'_>, gone: Gone) -> Decay {

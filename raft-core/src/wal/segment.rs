@@ -31,6 +31,10 @@ pub(super) struct SegmentHeader {
     pub(super) part: u32,
     /// The chain after the record that this segment continues.
     pub(super) chain: u64,
+    /// The newest write that was known to be synced when a start opened this segment. The writes after it and before
+    /// `first` may have lost a copy to the crash before that start: that is no decay. `first - 1` in a segment that
+    /// was opened later.
+    pub(super) proven: u64,
     pub(super) layout: Layout,
 }
 
@@ -42,12 +46,12 @@ impl SegmentHeader {
         header[8..10].copy_from_slice(&VERSION.to_le_bytes());
         let previous = self.previous.unwrap_or(0);
         let (cluster, node, disk) = (identity.cluster.0, identity.node.0, identity.disk.0);
-        let words = [cluster, node, disk, self.generation, previous, self.first, self.chain];
-        for (to, word) in header[16..72].chunks_exact_mut(8).zip(words) {
+        let words = [cluster, node, disk, self.generation, previous, self.first, self.proven, self.chain];
+        for (to, word) in header[16..80].chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
         for (to, half) in
-            header[72..84].chunks_exact_mut(4).zip([self.layout.ids_bytes, self.layout.data_bytes, self.part])
+            header[80..92].chunks_exact_mut(4).zip([self.layout.ids_bytes, self.layout.data_bytes, self.part])
         {
             to.copy_from_slice(&half.to_le_bytes());
         }
@@ -90,9 +94,10 @@ impl SegmentHeader {
             generation: word(40),
             previous: Some(word(48)).filter(|previous| *previous != 0),
             first: word(56),
-            part: half(80),
-            chain: word(64),
-            layout: Layout { ids_bytes: half(72), data_bytes: half(76) },
+            part: half(88),
+            proven: word(64),
+            chain: word(72),
+            layout: Layout { ids_bytes: half(80), data_bytes: half(84) },
         };
         Ok((version == VERSION && header.generation == number).then_some(header))
     }

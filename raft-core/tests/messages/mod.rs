@@ -123,7 +123,7 @@ fn payload() -> impl Strategy<Value = Payload> {
 fn slice() -> impl Strategy<Value = (LogSlice, Term)> {
     let prev = prop_oneof![
         Just(EntryId::ORIGIN),
-        (1..u64::MAX / 2, 0..u64::MAX / 2).prop_map(|(term, index)| EntryId::new(term, index))
+        (1..u64::MAX / 2, 1..u64::MAX / 2).prop_map(|(term, index)| EntryId::new(term, index))
     ];
     (prev, vec((0..3_u64, payload()), 0..8), 0..3_u64).prop_map(|(prev, drawn, later)| {
         let mut last = prev;

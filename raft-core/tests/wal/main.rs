@@ -1,4 +1,8 @@
 //! The log on disk: what is synced comes back, what a crash took is cut, what decayed is refused.
 
+mod crash;
+mod decay;
+mod dice;
 mod disk;
+mod lives;
 mod round_trip;

@@ -39,6 +39,7 @@ impl Bounds {
 
     /// A turn is over; `seat` has its log already. `waiting`: tickets from earlier turns without an answer.
     pub(crate) fn stepped(&mut self, seat: &Seat, step: &Step<'_>, waiting: usize) -> Verdict {
+        let waiting = waiting.max(step.after.tickets);
         demand(waiting <= self.limits.tickets, NAME, Class::Bounds, || {
             format!(
                 "node {} owes {waiting} answers, more than the {} allowed",

@@ -3,7 +3,7 @@
 use super::{Broken, Verdict, chain::Chain, demand, monotone, one_vote};
 use crate::facts::Class;
 use raft_core::{Base, EntryId, HardState, Index, NodeId, Recovered, Term, Update};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The name of the invariant that a node's writes are numbered and follow each other.
 pub const WRITE_ORDER: &str = "write_order";
@@ -18,13 +18,13 @@ pub(crate) struct Ledger {
     chain: Chain,
     in_flight: VecDeque<(u64, Update)>,
     written: u64,
-    ballots: BTreeMap<Term, Ballot>,
+    ballot: Option<Ballot>,
 }
 
-/// A vote on a disk.
+/// The newest vote on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ballot {
-    pub(crate) candidate: NodeId,
+    pub(crate) term: Term,
     /// The end of the log when the vote became durable.
     pub(crate) tail: EntryId,
     /// Whether the vote's write left the log as it was.
@@ -49,14 +49,14 @@ impl Ledger {
         &self.chain
     }
 
-    /// The vote that this disk has, or once had, for a term.
-    pub(crate) fn ballot(&self, term: Term) -> Option<Ballot> {
-        self.ballots.get(&term).copied()
+    /// How the log stood when the newest vote became durable.
+    pub(crate) fn ballot(&self) -> Option<Ballot> {
+        self.ballot
     }
 
-    /// For whom it is.
+    /// The vote that this disk holds for its term, if that is the term.
     pub(crate) fn vote_in(&self, term: Term) -> Option<NodeId> {
-        self.ballot(term).map(|ballot| ballot.candidate)
+        self.hard.vote.filter(|_| self.hard.term == term)
     }
 
     /// A write is handed to the disk.
@@ -142,9 +142,10 @@ impl Ledger {
                 )
             })?;
         }
-        if let Some((term, candidate)) = update.hard.and_then(|hard| Some((hard.term, hard.vote?))) {
-            let tail = self.chain.last();
-            self.ballots.entry(term).or_insert(Ballot { candidate, tail, log_untouched });
+        if let Some(hard) = update.hard.filter(|hard| hard.vote.is_some())
+            && self.ballot.is_none_or(|ballot| ballot.term < hard.term)
+        {
+            self.ballot = Some(Ballot { term: hard.term, tail: self.chain.last(), log_untouched });
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! No promise leaves before the write that it depends on is durable (rule 4 of DESIGN: a granted vote, a request for
 //! votes, an acknowledged append, a client's answer), by the disk's truth and not by the core's own gating.
 //!
-//! A promise of a term below the durable one was made before the write that raised the term, and writes become
-//! durable in order: it needs no look.
+//! A promise of a term below the durable one needs no look: it was made before the write that raised the term, so what
+//! it needs is durable with it; and a vote that the same write replaced binds no more, since the term is over.
 
 use super::{
     Verdict,
@@ -11,7 +11,7 @@ use super::{
     demand,
 };
 use crate::facts::Class;
-use raft_core::{Body, Entry, EntryId, Index, Message, NodeId, Stamp};
+use raft_core::{Body, Entry, EntryId, Index, Message, NodeId, RoleName, Stamp};
 
 /// The name of this invariant.
 pub const NAME: &str = "durable_before_sent";
@@ -30,7 +30,9 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
             message.from.boot, hard.boot
         )
     })?;
-    let late = message.term < hard.term;
+    if message.term < hard.term {
+        return Ok(());
+    }
     match &message.body {
         Body::VoteReply { granted: true } => {
             demand(seat.ledger.vote_in(message.term) == Some(to), NAME, Class::Durability, || {
@@ -44,8 +46,12 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
             demand(seat.ledger.vote_in(message.term) == Some(node), NAME, Class::Durability, || {
                 format!("node {node} asks for votes in term {}, but its disk holds {hard:?}", message.term)
             })?;
-            let stood_so = seat.ledger.ballot(message.term).is_some_and(|ballot| ballot.tail == *last);
-            demand(late || stood_so || seat.ledger.chain().holds(*last), NAME, Class::Durability, || {
+            // Who no longer stands, because it heard of another leader of the term, can't win by this any more.
+            let stands = seat
+                .status
+                .as_ref()
+                .is_some_and(|status| status.role == RoleName::Candidate && status.term == message.term);
+            demand(!stands || seat.ledger.chain().holds(*last), NAME, Class::Durability, || {
                 format!(
                     "node {node} asks for votes in term {} with a log to {last}, but its disk holds a log to {}",
                     message.term,
@@ -54,7 +60,7 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
             })
         }
         Body::Appended { matched } => {
-            demand(late || acknowledgeable(seat, message, *matched), NAME, Class::Durability, || {
+            demand(acknowledgeable(seat, message, *matched), NAME, Class::Durability, || {
                 format!(
                     "node {node} acknowledges index {matched} in term {}, but its disk holds {}",
                     message.term,

@@ -7,7 +7,7 @@ use super::{
     demand, reads,
 };
 use crate::facts::Class;
-use raft_core::{Answer, EntryId, Index, NodeId, Payload, RoleName, Ticket, hash};
+use raft_core::{Answer, EntryId, Index, NodeId, Payload, RoleName, Status, Ticket, hash};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of this invariant.
@@ -68,9 +68,15 @@ impl Tickets {
         std::mem::take(self.desk(node)).open.len()
     }
 
-    /// How many tickets of a node are open.
-    pub(crate) fn open(&self, node: NodeId) -> usize {
-        self.desks.get(node.0 as usize).map_or(0, |desk| desk.open.len())
+    /// How many answers a node owes when the log is committed to `end` and nobody proposes any more. What became of a
+    /// command beyond the end is known only once another entry stands there.
+    pub(crate) fn owed(&self, node: NodeId, end: Index) -> usize {
+        let due = |asked: &&Asked| match asked {
+            Asked::Command { place: Place::At(id), .. } => id.index <= end,
+            Asked::Command { place: Place::Nowhere, .. } | Asked::Read(_) => true,
+            Asked::Command { place: Place::Unclear, .. } => false,
+        };
+        self.desks.get(node.0 as usize).map_or(0, |desk| desk.open.values().filter(due).count())
     }
 
     /// How many tickets that were handed in before this turn are still open.
@@ -100,13 +106,16 @@ impl Tickets {
             return;
         }
         let proposed = std::mem::take(&mut desk.proposed);
-        if step.after.role != RoleName::Leader {
+        // Whoever led at either end of the turn took them in that term.
+        let led = |status: &&Status| status.role == RoleName::Leader;
+        let Some(term) = step.before.filter(led).or(Some(step.after).filter(led)).map(|status| status.term)
+        else {
             return;
-        }
+        };
         let commands: Vec<(EntryId, u64)> = step
             .log
             .from(step.kept.next())
-            .filter(|entry| entry.term() == step.after.term && matches!(entry.payload(), Payload::Command(_)))
+            .filter(|entry| entry.term() == term && matches!(entry.payload(), Payload::Command(_)))
             .map(|entry| (entry.id(), entry.hash()))
             .collect();
         let all = commands.len() == proposed.len();
@@ -151,7 +160,7 @@ impl Tickets {
                 Ok(Some(asked))
             }
             Asked::Command { hash, place } => {
-                truthful(cluster, place, hash, answer).map_err(|why| {
+                truthful(cluster, node, place, hash, answer).map_err(|why| {
                     let said = format!("node {node} answers ticket {ticket} with {answer:?}, but {why}");
                     super::broken(NAME, Class::Safety, said)
                 })?;
@@ -178,7 +187,7 @@ impl Tickets {
 }
 
 /// Whether an answer to a command is true; if not, why.
-fn truthful(cluster: &Cluster, place: Place, hash: u64, answer: Answer) -> Result<(), String> {
+fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: Answer) -> Result<(), String> {
     let canon = &cluster.canon;
     match (answer, place) {
         (Answer::Committed(id), _) => {
@@ -208,7 +217,10 @@ fn truthful(cluster: &Cluster, place: Place, hash: u64, answer: Answer) -> Resul
             Err(format!("its command was appended as {id}"))
         }
         (Answer::NotLeader { .. } | Answer::Busy(_), _) => Ok(()),
-        (Answer::Unknown, _) => Err("no snapshot covers anything here".into()),
+        (Answer::Unknown, _) if cluster.seat(node).status.as_ref().is_some_and(|status| status.halted) => {
+            Ok(())
+        }
+        (Answer::Unknown, _) => Err("the node has not halted, and no snapshot covers anything here".into()),
         (Answer::ReadAt(_), _) => Err("it stands for a command".into()),
     }
 }

@@ -12,8 +12,11 @@ pub const NAME: &str = "up_to_date";
 /// log as well, the order of the two can't be told, and nothing is said.
 pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term: Term) -> Verdict {
     let stood = cluster.find(candidate).and_then(|seat| seat.stood.get(&term));
-    let ballot = cluster.seat(voter).ledger.ballot(term).filter(|ballot| ballot.log_untouched);
+    let ballot = cluster.seat(voter).ledger.ballot();
     let (Some(&last), Some(ballot)) = (stood, ballot) else { return Ok(()) };
+    if ballot.term != term || !ballot.log_untouched {
+        return Ok(());
+    }
     demand(last >= ballot.tail, NAME, Class::Safety, || {
         format!(
             "node {voter}, with a log to {}, votes in term {term} for node {candidate}, whose log ends with {last}",

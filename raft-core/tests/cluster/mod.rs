@@ -1,0 +1,314 @@
+//! A small cluster for tests that read like the paper: real nodes, a network whose every message waits until the test
+//! delivers or drops it, and disks that the test may hold back.
+
+mod disk;
+mod notation;
+
+use disk::Disk;
+pub(crate) use notation::Event;
+use raft_core::{Answer, Message};
+use raft_core::{
+    Base, Config, DiskId, Entry, EntryId, HardState, Input, Membership, Node, NodeId, Output, Payload,
+    Recovered, Status, Term, Ticket,
+};
+use std::collections::BTreeMap;
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) message: Message,
+}
+
+struct Server {
+    config: Config,
+    /// `None` while crashed.
+    node: Option<Node>,
+    disk: Disk,
+}
+
+/// Servers, the messages between them, and all that has happened since it was last asked for.
+pub(crate) struct Cluster {
+    servers: BTreeMap<u64, Server>,
+    network: Vec<Packet>,
+    /// Messages from the first to the second are lost.
+    cut: Vec<(u64, u64)>,
+    /// Every output so far.
+    pub(crate) events: Vec<Event>,
+    tickets: u64,
+}
+
+/// The disk id of a member's first data directory.
+pub(crate) fn disk_of(id: u64) -> DiskId {
+    DiskId(100 + id)
+}
+
+/// The settings of a member of a cluster of `n`.
+pub(crate) fn config(id: u64, n: u64) -> Config {
+    let founders = Membership::founders((1..=n).map(NodeId)).unwrap();
+    Config::new(NodeId(id), disk_of(id), Some(founders), id)
+}
+
+/// A founded, otherwise empty data directory.
+pub(crate) fn founded(n: u64) -> Recovered {
+    let membership = Membership::founders((1..=n).map(NodeId)).unwrap();
+    let membership = membership.with_disks(|id| Some(disk_of(id.0)));
+    let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
+    Recovered { base: Some(base), ..Recovered::default() }
+}
+
+/// A data directory with a log of these terms, as the paper's figures draw it. The first entry is below the base, so
+/// that the cluster is past its founding. Entries of the same term and index are the same entry.
+pub(crate) fn with_log(n: u64, terms: &[u64], term: u64, vote: Option<u64>) -> Recovered {
+    let mut recovered = founded(n);
+    let (first, rest) = terms.split_first().expect("a drawn log has a first entry");
+    recovered.base.as_mut().unwrap().id = EntryId::new(*first, 1);
+    let ids = rest.iter().zip(2..).map(|(term, index)| EntryId::new(*term, index));
+    let command = |id: EntryId| Payload::Command(format!("c{}", id.index).into());
+    recovered.entries = ids.map(|id| Entry::new(id, command(id))).collect();
+    recovered.hard = HardState { term: Term(term), vote: vote.map(NodeId), ..HardState::default() };
+    recovered
+}
+
+impl Cluster {
+    /// Founded servers 1 to `n`, their boot counters durable; `change` sets what differs from the defaults.
+    pub(crate) fn with(n: u64, change: impl Fn(&mut Config)) -> Cluster {
+        let mut cluster = Cluster::empty();
+        for id in 1..=n {
+            let mut config = config(id, n);
+            change(&mut config);
+            cluster.start(config, founded(n));
+        }
+        cluster.events.clear();
+        cluster
+    }
+
+    /// Founded servers 1 to `n` with the default settings.
+    pub(crate) fn new(n: u64) -> Cluster {
+        Cluster::with(n, |_| ())
+    }
+
+    pub(crate) fn empty() -> Cluster {
+        Cluster { servers: BTreeMap::new(), network: vec![], cut: vec![], events: vec![], tickets: 0 }
+    }
+
+    /// Starts a server on a data directory, in place of what was there.
+    pub(crate) fn start(&mut self, config: Config, image: Recovered) {
+        let id = config.id.0;
+        let node = Node::new(config.clone(), image.clone()).expect("the settings are sound");
+        self.servers.insert(id, Server { config, node: Some(node), disk: Disk::new(image) });
+        self.turn(id, vec![]);
+    }
+
+    /// Puts another data directory under a running server: the process restarts with it.
+    pub(crate) fn replace(&mut self, id: u64, image: Recovered) {
+        let config = self.servers[&id].config.clone();
+        self.start(config, image);
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.servers.keys().copied().collect()
+    }
+
+    pub(crate) fn config(&self, id: u64) -> &Config {
+        &self.servers[&id].config
+    }
+
+    /// The running node.
+    pub(crate) fn node(&self, id: u64) -> &Node {
+        self.servers[&id].node.as_ref().expect("the server runs")
+    }
+
+    pub(crate) fn runs(&self, id: u64) -> bool {
+        self.servers[&id].node.is_some()
+    }
+
+    pub(crate) fn status(&self, id: u64) -> Status {
+        self.node(id).status()
+    }
+
+    /// The terms of a log, entry by entry, from the base on.
+    pub(crate) fn terms(&self, id: u64) -> Vec<u64> {
+        let log = self.node(id).log();
+        (log.base().index.0..=log.last().index.0)
+            .filter(|index| *index > 0)
+            .filter_map(|index| log.term_at(raft_core::Index(index)))
+            .map(|term| term.0)
+            .collect()
+    }
+
+    fn server(&mut self, id: u64) -> &mut Server {
+        self.servers.get_mut(&id).expect("the server exists")
+    }
+
+    /// One turn of a server: inputs in, outputs recorded and carried out. A server that doesn't run takes nothing.
+    pub(crate) fn turn(&mut self, id: u64, inputs: Vec<Input>) {
+        let server = self.servers.get_mut(&id).expect("the server exists");
+        let Some(node) = &mut server.node else { return };
+        let mut turn = node.turn();
+        for input in inputs {
+            turn.input(input);
+        }
+        for output in turn.drain() {
+            let event = Event::of(id, &output, &self.cut);
+            match (output, &event) {
+                (Output::Persist(write), _) => server.disk.write(write),
+                (_, Event::Send(packet)) => self.network.push(packet.clone()),
+                _ => {}
+            }
+            self.events.push(event);
+        }
+        if !server.disk.slow {
+            self.persist(id, |_| true);
+        }
+    }
+
+    /// Syncs the chosen writes of a server and hands in their receipts, in one turn.
+    pub(crate) fn persist(&mut self, id: u64, chosen: impl Fn(u64) -> bool) {
+        let done = self.server(id).disk.finish(chosen);
+        if !done.is_empty() {
+            self.turn(id, done.into_iter().map(|write| Input::Persisted(write.persisted())).collect());
+        }
+    }
+
+    /// Syncs all writes of a server; their receipts still wait.
+    pub(crate) fn sync(&mut self, id: u64) {
+        self.server(id).disk.sync(|_| true);
+    }
+
+    /// Holds back a server's receipts until they are asked for, or no longer does.
+    pub(crate) fn slow(&mut self, id: u64, slow: bool) {
+        self.server(id).disk.slow = slow;
+        if !slow {
+            self.persist(id, |_| true);
+        }
+    }
+
+    /// What is on its way.
+    pub(crate) fn network(&self) -> &[Packet] {
+        &self.network
+    }
+
+    /// Takes messages out of the network.
+    pub(crate) fn take(&mut self, chosen: impl Fn(&Packet) -> bool) -> Vec<Packet> {
+        self.network.extract_if(.., |packet| chosen(packet)).collect()
+    }
+
+    /// Takes messages out of the network by their places in it.
+    pub(crate) fn take_at(&mut self, places: &[usize]) -> Vec<Packet> {
+        let mut at = 0..;
+        self.network.extract_if(.., |_| at.next().is_some_and(|at| places.contains(&at))).collect()
+    }
+
+    /// The network delivers these messages twice.
+    pub(crate) fn repeat(&mut self, places: &[usize]) {
+        let copies: Vec<Packet> = places.iter().map(|at| self.network[*at].clone()).collect();
+        self.network.extend(copies);
+    }
+
+    /// Hands a message to its receiver.
+    pub(crate) fn receive(&mut self, packet: Packet) {
+        let Packet { from, to, ref message } = packet;
+        if !self.runs(to) {
+            return;
+        }
+        let before = self.status(to).ignored;
+        self.turn(to, vec![Input::Receive { from: NodeId(from), message: message.clone() }]);
+        if self.status(to).ignored > before {
+            self.events.push(Event::Ignored(packet));
+        }
+    }
+
+    /// Delivers the chosen messages that are on their way now, in the order in which they were sent; what comes of
+    /// them is on its way afterwards.
+    pub(crate) fn deliver(&mut self, chosen: impl Fn(&Packet) -> bool) {
+        for packet in self.take(chosen) {
+            self.receive(packet);
+        }
+    }
+
+    /// Delivers everything until nothing is on its way.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1_000 {
+            if self.network.is_empty() {
+                return;
+            }
+            self.deliver(|_| true);
+        }
+        panic!("the cluster doesn't come to rest");
+    }
+
+    /// From now on messages from one server to the other are lost; what is on its way is not.
+    pub(crate) fn cut(&mut self, from: u64, to: u64) {
+        self.cut.push((from, to));
+    }
+
+    /// Cuts a server off, both ways, and loses what is on its way from and to it.
+    pub(crate) fn isolate(&mut self, id: u64) {
+        for other in self.ids() {
+            self.cut(id, other);
+            self.cut(other, id);
+        }
+        self.take(|packet| packet.from == id || packet.to == id);
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// The process ends: memory and unsynced writes are gone. The numbers of the lost writes.
+    pub(crate) fn crash(&mut self, id: u64) -> Vec<u64> {
+        let server = self.server(id);
+        server.node = None;
+        server.disk.crash()
+    }
+
+    /// Starts a crashed server on what its disk kept.
+    pub(crate) fn restart(&mut self, id: u64) {
+        let server = self.server(id);
+        assert!(server.node.is_none(), "a server is restarted after a crash");
+        let node = Node::new(server.config.clone(), server.disk.image()).expect("the settings are sound");
+        server.node = Some(node);
+        self.turn(id, vec![]);
+    }
+
+    pub(crate) fn campaign(&mut self, id: u64) {
+        self.turn(id, vec![Input::Campaign]);
+    }
+
+    pub(crate) fn tick(&mut self, id: u64, elapsed: u32) {
+        self.turn(id, vec![Input::Tick { elapsed }]);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Proposes commands in one turn; the ticket of the last one.
+    pub(crate) fn propose(&mut self, id: u64, commands: &[&str]) -> Ticket {
+        let mut inputs = Vec::new();
+        for command in commands {
+            let command = bytes::Bytes::copy_from_slice(command.as_bytes());
+            inputs.push(Input::Propose { ticket: self.ticket(), command });
+        }
+        self.turn(id, inputs);
+        Ticket(self.tickets)
+    }
+
+    pub(crate) fn read(&mut self, id: u64) -> Ticket {
+        let ticket = self.ticket();
+        self.turn(id, vec![Input::Read { ticket }]);
+        ticket
+    }
+
+    /// The answers to a ticket so far.
+    pub(crate) fn answers(&self, ticket: Ticket) -> Vec<Answer> {
+        let of = |event: &Event| match event {
+            Event::Answer { ticket: whose, answer, .. } if *whose == ticket => Some(*answer),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+}

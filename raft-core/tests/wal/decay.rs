@@ -1,0 +1,315 @@
+//! Damage to what was synced: refused, or repaired from the other copy; never cut.
+
+use crate::disk::*;
+use bytes::Bytes;
+use proptest::prelude::*;
+use raft_core::wal::{Decay, Gone, HEADER_BYTES, Identity, Layout, Refusal, Region, Sequence, recover};
+use raft_core::{ClusterId, DiskId, EntryId, NodeId, Recovered};
+
+/// Two starts' worth of the script, all synced, and a mark at the end. Also the files and states after each write.
+fn written(layout: Layout) -> (Files, Recovered, Vec<(Files, Recovered)>) {
+    let (mut files, mut state, mut images) = (Files::new(), Recovered::default(), Vec::new());
+    let mut wal = reopen(&files, layout).expect("empty").wal;
+    for (at, update) in script().iter().enumerate() {
+        store(&mut wal, &mut files, layout, update);
+        apply(&mut state, update);
+        images.push((files.clone(), state.clone()));
+        if at == 5 {
+            wal = reopen(&files, layout).expect("undamaged").wal;
+        }
+    }
+    let mut ops = Vec::new();
+    wal.mark(&mut ops).expect("the last write is not vouched for");
+    ops.iter().for_each(|op| carry_out(&mut files, layout, op));
+    (files, state, images)
+}
+
+/// What became of a damaged log: everything is there, or it is refused as decay. `None`: untouched by the damage.
+fn outcome(files: &Files, layout: Layout, state: &Recovered) -> Option<Result<usize, Box<Decay>>> {
+    match reopen(files, layout) {
+        Ok(recovery) => {
+            assert_eq!(&recovery.recovered, state, "something synced was cut");
+            (!recovery.mended.is_empty()).then_some(Ok(recovery.mended.len()))
+        }
+        Err(Refusal::Decay(decay)) => {
+            assert!(decay.write <= decay.synced);
+            Some(Err(decay))
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// The non-zero bytes of the files: those that were ever put, nearly.
+fn put_bytes(files: &Files) -> Vec<(u64, usize)> {
+    let of = |(number, file): (&u64, &Vec<u8>)| {
+        let number = *number;
+        let put = file.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        put.map(move |(at, _)| (number, at)).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_mended_or_refused() {
+    let (mut mended, mut refused) = (0, 0);
+    for layout in [TINY, SMALL] {
+        let (mut files, state, _) = written(layout);
+        for (number, at) in put_bytes(&files) {
+            let flip = |files: &mut Files| files.get_mut(&number).unwrap()[at] ^= 1 << (at % 8);
+            flip(&mut files);
+            match outcome(&files, layout, &state) {
+                Some(Ok(_)) => mended += 1,
+                Some(Err(decay)) => {
+                    refused += 1;
+                    let Gone::Payload { places, .. } = &decay.gone else {
+                        panic!("headers stand twice: {decay}")
+                    };
+                    assert_eq!((places[0].segment, places[0].region), (number, Region::Data));
+                    assert!((places[0].at..places[0].at + 1024).contains(&(at as u64)), "{decay}");
+                }
+                // The mark itself: nothing vouches for it, and nothing is lost with it.
+                None => {}
+            }
+            flip(&mut files);
+        }
+    }
+    assert!(mended > 3000 && refused > 1000, "{mended} {refused}");
+}
+
+#[test]
+fn a_payload_that_is_gone_is_named() {
+    let (mut files, state, _) = written(SMALL);
+    let payload = match state.entries[0].payload() {
+        raft_core::Payload::Command(bytes) => bytes.clone(),
+        _ => panic!("the script ends with commands"),
+    };
+    let (number, at) = files
+        .iter()
+        .rev()
+        .find_map(|(number, file)| Some((*number, file.windows(9).rposition(|window| window == payload)?)))
+        .expect("it is stored");
+    files.get_mut(&number).unwrap()[at] ^= 1;
+    let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
+    let Gone::Payload { places, bytes, id } = &decay.gone else { panic!("{decay}") };
+    assert_eq!((*bytes, *id, places[0].at), (9, EntryId::new(3, 21), at as u64));
+    let report = decay.to_string();
+    let place = format!("000000000000000{number}.wal at byte {at} (data)");
+    for part in
+        ["the 9 bytes of entry 21@3 are gone", &place, "Nothing was changed", "httpraft member replace"]
+    {
+        assert!(report.contains(part), "{report}");
+    }
+}
+
+#[test]
+fn a_record_that_is_gone_in_both_copies_is_refused_for_every_record() {
+    for layout in [TINY, SMALL] {
+        let (files, state, _) = written(layout);
+        let ids_at = HEADER_BYTES as usize;
+        let data_at = ids_at + layout.ids_bytes as usize;
+        let mut records = 0;
+        for (number, file) in &files {
+            for slot in 0..layout.ids_bytes as usize / 104 {
+                let header = &file[ids_at + 104 * slot..][..104];
+                if &header[..4] != b"RREC" {
+                    continue;
+                }
+                let offset = u32::from_le_bytes(header[84..88].try_into().unwrap()) as usize;
+                let write = u64::from_le_bytes(header[32..40].try_into().unwrap());
+                let mut damaged = files.clone();
+                let file = damaged.get_mut(number).unwrap();
+                file[ids_at + 104 * slot..][..104].fill(0);
+                file[data_at + offset..][..104].fill(0);
+                records += 1;
+                match reopen(&damaged, layout) {
+                    Err(Refusal::Decay(decay)) => {
+                        assert_eq!(decay.write, Sequence(write));
+                        assert!(matches!(decay.gone, Gone::Record { .. }));
+                    }
+                    Ok(recovery) => {
+                        assert_eq!(write, 12, "only the mark may go");
+                        assert_eq!(recovery.recovered, state);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        assert!(records > 20, "{records}");
+    }
+}
+
+#[test]
+fn a_segment_or_its_header_that_is_gone_is_refused() {
+    let (files, state, _) = written(TINY);
+    let newest = *files.keys().last().unwrap();
+    for number in files.keys().copied() {
+        let mut page = files.clone();
+        page.get_mut(&number).unwrap()[..4096].fill(0);
+        match outcome(&page, TINY, &state) {
+            Some(Err(decay)) => assert_eq!(decay.unreadable, [number]),
+            other => panic!("segment {number}: {other:?}"),
+        }
+        for copy in [0, 2048] {
+            let mut one = files.clone();
+            one.get_mut(&number).unwrap()[copy..copy + 96].fill(0xff);
+            assert_eq!(outcome(&one, TINY, &state), Some(Ok(1)));
+        }
+        let mut absent = files.clone();
+        absent.remove(&number);
+        // The newest one may be gone without a trace, see below.
+        if number != newest {
+            match outcome(&absent, TINY, &state) {
+                Some(Err(decay)) => assert_eq!(decay.missing, [number]),
+                other => panic!("segment {number}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_became_shorter_is_refused() {
+    let (files, state, _) = written(SMALL);
+    // The ids of the records that are gone still stand.
+    for (number, file) in &files {
+        let used = file.iter().rposition(|byte| *byte != 0).unwrap();
+        let first_record = (HEADER_BYTES + SMALL.ids_bytes) as usize;
+        for length in (first_record..used).step_by(8) {
+            let mut shorter = files.clone();
+            shorter.get_mut(number).unwrap().truncate(length);
+            outcome(&shorter, SMALL, &state);
+        }
+    }
+}
+
+#[test]
+fn a_sector_that_reads_back_old_is_mended_or_refused() {
+    let mut seen = 0;
+    for layout in [TINY, SMALL] {
+        let (files, state, images) = written(layout);
+        for (image, _) in &images {
+            for (number, old) in image {
+                for at in (0..old.len()).step_by(512) {
+                    let end = old.len().min(at + 512);
+                    let mut damaged = files.clone();
+                    let file = damaged.get_mut(number).unwrap();
+                    if file[at..end] != old[at..end] {
+                        file[at..end].copy_from_slice(&old[at..end]);
+                        seen += usize::from(outcome(&damaged, layout, &state).is_some());
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+/// What can't be told from a crash, or from an earlier moment of the same disk. `docs/wal.md` says so; the protocol's
+/// own rules catch a part of it (a leader that has an acknowledgement from here halts this node).
+#[test]
+fn what_nothing_vouches_for_may_be_cut() {
+    let (mut files, mut state) = (Files::new(), Recovered::default());
+    let mut wal = reopen(&files, SMALL).expect("empty").wal;
+    let mut before = state.clone();
+    for update in script() {
+        before = state.clone();
+        store(&mut wal, &mut files, SMALL, &update);
+        apply(&mut state, &update);
+    }
+    // The newest write was synced, and no later record says so: its rot looks like a crash during it.
+    let file = files.get_mut(&1).unwrap();
+    let last = file.iter().rposition(|byte| *byte != 0).unwrap();
+    file[last] ^= 1;
+    let recovery = reopen(&files, SMALL).expect("looks like a crash");
+    assert_eq!(recovery.recovered, before);
+    assert!(recovery.cut.is_some());
+    // An older image of the whole disk is a log as good as any.
+    let (_, _, images) = written(SMALL);
+    assert!(images.iter().all(|(image, _)| reopen(image, SMALL).is_ok()));
+}
+
+#[test]
+fn files_of_another_log_are_refused() {
+    let (files, ..) = written(SMALL);
+    let segments = || files.iter().map(|(number, file)| (*number, Bytes::from(file.clone()))).collect();
+    let refusal = |identity| recover(identity, SMALL, segments()).unwrap_err();
+    let wrong = refusal(Identity { cluster: ClusterId(8), ..US });
+    assert!(matches!(wrong, Refusal::WrongCluster { segment: 1, .. }), "{wrong}");
+    let wrong = refusal(Identity { node: NodeId(1), ..US });
+    assert!(matches!(wrong, Refusal::WrongNode { segment: 1, .. }), "{wrong}");
+    let wrong = refusal(Identity { disk: DiskId(1), ..US });
+    assert!(matches!(wrong, Refusal::WrongDisk { segment: 1, .. }), "{wrong}");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (mut files, ..) = written(SMALL);
+    let file = files.get_mut(&1).unwrap();
+    file[8] = 2;
+    let crc = crc32fast::hash(&file[..92]);
+    file[92..96].copy_from_slice(&crc.to_le_bytes());
+    let refusal = reopen(&files, SMALL).unwrap_err();
+    assert_eq!(refusal, Refusal::NewerFormat { segment: 1, version: 2, known: 1 });
+}
+
+#[test]
+fn an_old_use_of_a_recycled_file_is_nothing() {
+    let (files, state, _) = written(TINY);
+    let newest = *files.keys().last().unwrap();
+    for (number, file) in &files {
+        // The same bytes under a new name, as if the file had been taken for the next segment: all stale.
+        let mut recycled = files.clone();
+        recycled.insert(newest + 1, file.clone());
+        let recovery = reopen(&recycled, TINY).unwrap();
+        assert_eq!((recovery.recovered, recovery.cut), (state.clone(), None), "of {number}");
+        assert_eq!(recovery.discard, [newest + 1]);
+    }
+}
+
+/// The copies of records: where each stands, and what it vouches for.
+fn copies(files: &Files) -> Vec<(u64, usize, u64)> {
+    let of = |(number, file): (&u64, &Vec<u8>)| {
+        let at = (0..file.len() / 8).map(|step| 8 * step).filter(|at| file[*at..].starts_with(b"RREC"));
+        let synced = |at: usize| u64::from_le_bytes(core::array::from_fn(|byte| file[at + 40 + byte]));
+        at.map(|at| (*number, at, synced(at))).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Any damage to any places at once: what some intact record vouches for is there, or the log is refused.
+    #[test]
+    fn damage_of_any_kind_is_mended_or_refused(
+        tiny: bool,
+        hits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..600, 0_u8..3), 1..6),
+    ) {
+        type Written = (Files, Recovered, Vec<(Files, Recovered)>);
+        thread_local!(static WRITTEN: [Written; 2] = [written(SMALL), written(TINY)]);
+        WRITTEN.with(|written| {
+            let (whole, _, images) = &written[usize::from(tiny)];
+            let mut files = whole.clone();
+            let places = put_bytes(&files);
+            for (place, length, kind) in hits {
+                let (number, at) = places[place.index(places.len())];
+                let file = files.get_mut(&number).unwrap();
+                let end = file.len().min(at + length);
+                for (step, byte) in file[at..end].iter_mut().enumerate() {
+                    *byte = [0, !*byte, (step * 37) as u8][usize::from(kind)];
+                }
+            }
+            let intact = |(number, at, _): &(u64, usize, u64)| files[number][*at..][..104] == whole[number][*at..][..104];
+            let vouched = copies(whole).into_iter().filter(intact).map(|(.., synced)| synced).max().unwrap_or(0);
+            match reopen(&files, if tiny { TINY } else { SMALL }) {
+                Ok(recovery) => {
+                    let before = images.iter().take_while(|(_, state)| *state != recovery.recovered).count() as u64;
+                    assert!(before < images.len() as u64 || recovery.recovered == Recovered::default());
+                    let writes = if recovery.recovered == Recovered::default() { 0 } else { before + 1 };
+                    assert!(writes >= vouched, "{writes} of {vouched} writes");
+                }
+                Err(Refusal::Decay(decay)) => assert_eq!(decay.synced, Sequence(vouched)),
+                Err(other) => panic!("{other}"),
+            }
+        });
+    }
+}
