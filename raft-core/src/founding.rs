@@ -3,8 +3,9 @@
 //!
 //! Every founder asks all others (`Hello`) until each has answered. What it has heard, the disk id of each founder,
 //! becomes the base of its log at [`EntryId::ORIGIN`]; only with a base does it vote, campaign or take entries. A
-//! formed server answers with what it was founded with if the asker's disk is on its record, and otherwise that the
-//! asker is a stranger.
+//! formed server answers that the asker is a stranger if another disk is on its record. The word of one server that the
+//! asker's disk is on record is enough only if that record is committed: one that merely stands in a base could be of a
+//! founder that was wiped and heard anew by some, after others had founded with its lost disk.
 
 use crate::ids::{DiskId, EntryId, NodeId};
 use crate::log::Log;
@@ -49,13 +50,23 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
             Acquaintance::Founding
         }
         Some(membership) if membership.on_record(from, message.from.disk) => {
-            Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+            if record_is_committed(state) {
+                Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+            } else {
+                Acquaintance::Founding
+            }
         }
         Some(_) if state.config.planted(Bug::FoundsAgain) => Acquaintance::Founding,
         Some(_) => Acquaintance::Stranger,
     };
     let reply = state.reply(message.from, Body::HelloReply(acquaintance));
     state.outbox.send(from, reply);
+}
+
+/// Whether a quorum agreed on the disks in the configuration in force: it is not that of a founding that nobody has
+/// committed anything on.
+fn record_is_committed(state: &State) -> bool {
+    state.log.membership_index().is_some_and(|at| at > EntryId::ORIGIN.index && at <= state.commit)
 }
 
 /// Takes a founder's answer.

@@ -88,9 +88,9 @@ pub enum Body {
 /// What a server knows of the founder that said hello.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Acquaintance {
-    /// This server is still founding, too.
+    /// This server knows of nothing against the asker's disk, and of no committed record of it either.
     Founding,
-    /// The cluster is formed, and the asker's disk is the one on record: this is what it was founded with.
+    /// The cluster is formed, and the asker's disk is on record in its committed log: this is what it was founded with.
     OnRecord(Membership),
     /// The cluster is formed, and the asker is not on record with this disk: it was wiped, or never belonged.
     Stranger,

@@ -1,4 +1,4 @@
-//! The node: inputs in, outputs out, and the protocol on one screen ([`Node::dispatch`]).
+//! The node: inputs in, outputs out, and the protocol on one screen (`dispatch`).
 
 use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};
@@ -305,11 +305,13 @@ impl Node {
             (Role::Leader(leader), Body::HeartbeatReply { round }) if state.on_record(from, stamp) => {
                 leader.heartbeat_reply(state, from, round);
             }
-            // Two leaders in one term, replies to another role, and what the term rule has settled already.
+            // The newer term was all that it had to say, and the term rule has taken it.
+            (_, Body::Stale) => {}
+            // Two leaders in one term, replies to another role, and what the founding has settled already.
             (Role::Leader(_), Body::Append { .. } | Body::Heartbeat { .. })
             | (_, Body::TimeoutNow | Body::PreVoteReply { .. } | Body::VoteReply { .. })
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
-            | (_, Body::Hello | Body::HelloReply(_) | Body::Stale) => state.ignored += 1,
+            | (_, Body::Hello | Body::HelloReply(_)) => state.ignored += 1,
         }
     }
 
@@ -355,7 +357,8 @@ impl Node {
                 let leads = matches!(self.role, Role::Leader(_));
                 message.term < state.hard.term || (message.term == state.hard.term && !leads)
             }
-            Body::Stale | Body::PreVoteReply { granted: false } => message.term < state.hard.term,
+            Body::Stale => message.term <= state.hard.term,
+            Body::PreVoteReply { granted: false } => message.term < state.hard.term,
             Body::Hello
             | Body::PreVote { .. }
             | Body::Vote { .. }

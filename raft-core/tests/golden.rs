@@ -68,4 +68,6 @@ macro_rules! scripts {
     };
 }
 
-scripts!(election replication conflict commit crash);
+scripts!(
+    election replication conflict commit crash restart founding reads transfer tickets one_node check_quorum
+);

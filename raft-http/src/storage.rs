@@ -84,7 +84,7 @@ pub enum StorageError {
         /// Why, and what to do.
         refusal: Refusal,
     },
-    /// There is no segment, but the log was begun.
+    /// There is nothing of a log, but it was begun.
     #[error(
         "{0:?} holds no log, although this node has run on it before: restore it from a copy, or replace this \
          member with one on an empty data directory (starting it empty could lose what it acknowledged)"
@@ -142,12 +142,14 @@ impl Storage {
         let mut segments = Segments::new(data.wal(), options);
         let found = segments.read()?;
         let mut begun = data.log_begun()?;
-        if found.is_empty() && begun.is() {
-            return Err(StorageError::Missing(data.wal()));
-        }
-        let empty = found.is_empty();
         let recovery = wal::recover(identity, options.layout, found)
             .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })?;
+        if recovery.recovered != Recovered::default() {
+            begun.set()?;
+        } else if begun.is() {
+            // No segment, or none that says whose it is: to the log itself that looks like a new directory.
+            return Err(StorageError::Missing(data.wal()));
+        }
         if let Some(cut) = &recovery.cut {
             tracing::info!("{cut}");
         }
@@ -155,9 +157,6 @@ impl Storage {
             tracing::warn!(
                 "the disk decays: {place} is damaged, and its copy elsewhere was used; replace the disk"
             );
-        }
-        if !empty {
-            begun.set()?;
         }
         segments.prepare()?;
         let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };

@@ -10,9 +10,16 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const NODES: usize = 2;
+
+/// One test at a time: a process that one of them starts shares all locks of the others until it runs its own program.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn config(id: usize, cluster: Option<&str>, port: u16) -> Config {
     let list =
@@ -66,6 +73,7 @@ fn assert_refused(directory: &Path, config: &Config, code: i32, words: &[&str]) 
 
 #[test]
 fn an_empty_directory_becomes_this_nodes_for_good() {
+    let _alone = alone();
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("new/node-0");
     let first = DataDir::open(&directory, &config(0, None, 8000)).unwrap();
@@ -84,6 +92,7 @@ fn an_empty_directory_becomes_this_nodes_for_good() {
 
 #[test]
 fn two_processes_never_share_a_directory() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let config = config(0, None, 8000);
     let data = DataDir::open(directory.path(), &config).unwrap();
@@ -98,6 +107,7 @@ fn two_processes_never_share_a_directory() {
 
 #[test]
 fn another_nodes_or_clusters_directory_is_refused() {
+    let _alone = alone();
     let directory = used();
     let words = ["belongs to node 0, not to node 1", "--data-dir"];
     assert_refused(directory.path(), &config(1, None, 8000), 2, &words);
@@ -113,6 +123,7 @@ fn another_nodes_or_clusters_directory_is_refused() {
 
 #[test]
 fn changed_lists_are_still_the_same_cluster() {
+    let _alone = alone();
     let directory = used();
     let founded = config(0, None, 8000);
     let changed = config(0, None, 8001);
@@ -128,6 +139,7 @@ fn changed_lists_are_still_the_same_cluster() {
 
 #[test]
 fn a_newer_format_is_refused() {
+    let _alone = alone();
     let directory = used();
     edit(directory.path(), |node| *node = json!({"format": 2, "everything": "else"}));
     assert_refused(directory.path(), &config(0, None, 8000), 78, &["format 2", "reads up to 1"]);
@@ -135,6 +147,7 @@ fn a_newer_format_is_refused() {
 
 #[test]
 fn a_damaged_directory_is_refused() {
+    let _alone = alone();
     let directory = used();
     let node = directory.path().join("node.json");
     edit(directory.path(), |node| node["disk_id"] = json!("12"));
@@ -147,6 +160,7 @@ fn a_damaged_directory_is_refused() {
 
 #[test]
 fn a_lost_log_is_refused() {
+    let _alone = alone();
     let directory = used();
     fs::remove_file(wal(directory.path())).unwrap();
     assert_refused(directory.path(), &config(0, None, 8000), 65, &["holds no log", "replace this member"]);
@@ -154,6 +168,7 @@ fn a_lost_log_is_refused() {
 
 #[test]
 fn somebody_elses_directory_is_left_alone() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("letter.txt"), "dear").unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
@@ -164,6 +179,7 @@ fn somebody_elses_directory_is_left_alone() {
 
 #[test]
 fn a_directory_that_cant_be_made_is_an_io_error() {
+    let _alone = alone();
     let file = tempfile::NamedTempFile::new().unwrap();
     assert_refused(file.path(), &config(0, None, 8000), 74, &["can't create the data directory"]);
 }

@@ -8,7 +8,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
-    Answer, Entry, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket, Update, Write,
+    Answer, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket,
+    Update, Write,
 };
 
 /// Simulated time in microseconds since the run began.
@@ -62,24 +63,26 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The first byte of a put's command.
+/// The first byte of a put's body.
 const PUT: u8 = 1;
 
 impl Action {
-    /// The command that carries a put, with `padding` bytes behind it; a get is no command.
-    pub fn command(&self, padding: usize) -> Option<Bytes> {
+    /// The command that carries a put, as a leader makes it at a time, with `padding` bytes behind it; a get is no
+    /// command.
+    pub fn command(&self, at: Time, padding: usize) -> Option<Bytes> {
         let Action::Put { key, value } = *self else { return None };
-        let mut out = BytesMut::with_capacity(17 + padding);
-        out.put_u8(PUT);
-        out.put_u64_le(key);
-        out.put_u64_le(value);
-        out.put_bytes(0, padding);
-        Some(out.freeze())
+        let mut body = BytesMut::with_capacity(17 + padding);
+        body.put_u8(PUT);
+        body.put_u64_le(key);
+        body.put_u64_le(value);
+        body.put_bytes(0, padding);
+        Some(Envelope { time_ms: at / 1000, key: None, body: body.freeze() }.encode())
     }
 
     /// The put in a command; `None` for every other command.
-    pub fn of(command: &[u8]) -> Option<Action> {
-        let (&[kind], rest) = command.split_first_chunk::<1>()?;
+    pub fn of(command: &Bytes) -> Option<Action> {
+        let Envelope { body, .. } = Envelope::decode(command.clone()).ok()?;
+        let (&[kind], rest) = body.split_first_chunk::<1>()?;
         let (key, rest) = rest.split_first_chunk::<8>()?;
         let (value, _) = rest.split_first_chunk::<8>()?;
         let put = Action::Put { key: u64::from_le_bytes(*key), value: u64::from_le_bytes(*value) };
@@ -206,7 +209,8 @@ pub enum Fact<'a> {
         /// What it was told.
         outcome: Outcome,
     },
-    /// The faults are over, and every node that can run does: the liveness phase begins.
+    /// The faults are over, and every node that can run does: the liveness phase begins. Fresh writes and reads must
+    /// go on until [`crate::invariants::Judges::settled`], since the cluster has to serve one of each.
     Healed,
     /// The run is over.
     Ended,

@@ -4,13 +4,15 @@
 //! and looks for any order at all, in small histories.
 
 mod search;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Action, Class, Key, OpId, Outcome, Time};
 use crate::invariants::{Broken, Verdict, demand};
 use raft_core::{Entry, Index, Payload};
-use search::{Operation, Searched};
+use search::{Effect, Operation, Searched};
 use std::collections::BTreeMap;
 use witness::Witness;
 
@@ -88,13 +90,9 @@ impl History {
 
     fn record(&mut self, open: &Open, returned: Option<Time>, outcome: Outcome) {
         let (key, effect) = match (open.action, outcome) {
-            (Action::Put { key, value }, Outcome::Put { .. }) => {
-                (key, search::Effect::Put { value, sure: true })
-            }
-            (Action::Put { key, value }, Outcome::Unknown) => {
-                (key, search::Effect::Put { value, sure: false })
-            }
-            (Action::Get { key }, Outcome::Got { value, .. }) => (key, search::Effect::Get { value }),
+            (Action::Put { key, value }, Outcome::Put { .. }) => (key, Effect::Put { value, sure: true }),
+            (Action::Put { key, value }, Outcome::Unknown) => (key, Effect::Put { value, sure: false }),
+            (Action::Get { key }, Outcome::Got { value, .. }) => (key, Effect::Get { value }),
             _ => return,
         };
         let operations = self.keys.entry(key).or_default();

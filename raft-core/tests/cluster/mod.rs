@@ -6,11 +6,11 @@ mod notation;
 
 use disk::Disk;
 pub(crate) use notation::Event;
+use raft_core::{Answer, Message};
 use raft_core::{
     Base, Config, DiskId, Entry, EntryId, HardState, Input, Membership, Node, NodeId, Output, Payload,
     Recovered, Status, Term, Ticket,
 };
-use raft_core::{Answer, Message};
 use std::collections::BTreeMap;
 
 /// A message on its way.

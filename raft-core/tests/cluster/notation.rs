@@ -10,17 +10,34 @@ use std::fmt::{Display, Formatter, Result};
 /// One output of one node, as data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    Persist { at: u64, number: u64, update: Update },
+    Persist {
+        at: u64,
+        number: u64,
+        update: Update,
+    },
     Send(Packet),
     /// Lost on its way.
     Lost(Packet),
-    Apply { at: u64, entry: Entry },
-    Answer { at: u64, ticket: Ticket, answer: Answer },
-    Halt { at: u64, report: Report },
+    Apply {
+        at: u64,
+        entry: Entry,
+    },
+    Answer {
+        at: u64,
+        ticket: Ticket,
+        answer: Answer,
+    },
+    Halt {
+        at: u64,
+        report: Report,
+    },
     /// A message that came to nothing.
     Ignored(Packet),
     /// A crash took this write.
-    Gone { at: u64, number: u64 },
+    Gone {
+        at: u64,
+        number: u64,
+    },
 }
 
 impl Event {
@@ -172,7 +189,8 @@ impl Display for Text<'_, Answer> {
         match self.0 {
             Answer::Committed(id) => write!(f, "committed {id}"),
             Answer::ReadAt(index) => write!(f, "read at {index}"),
-            Answer::NotLeader { leader } => write!(f, "not leader, {} is", Text(leader)),
+            Answer::NotLeader { leader: Some(leader) } => write!(f, "not leader, {leader} is"),
+            Answer::NotLeader { leader: None } => write!(f, "not leader, nobody is known"),
             Answer::Busy(limit) => write!(f, "busy: {limit:?}"),
             Answer::Lost => write!(f, "lost"),
             Answer::Unknown => write!(f, "unknown"),

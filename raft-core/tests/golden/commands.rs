@@ -203,10 +203,10 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
     let second = || words.get(1).map(|word| number(word, place));
     match verb {
         "recover" => {
-            let log: Vec<u64> = value(words, "log").map_or(vec![], |log| {
-                log.split(',').map(|term| number(term, place)).collect()
-            });
-            let term = value(words, "term").map_or_else(|| panic!("{place}: in which term?"), |it| number(it, place));
+            let log: Vec<u64> = value(words, "log")
+                .map_or(vec![], |log| log.split(',').map(|term| number(term, place)).collect());
+            let term = value(words, "term")
+                .map_or_else(|| panic!("{place}: in which term?"), |it| number(it, place));
             let vote = value(words, "vote").map(|vote| number(vote, place));
             let n = cluster.ids().len() as u64;
             cluster.replace(id, with_log(n, &log, term, vote));

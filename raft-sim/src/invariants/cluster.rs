@@ -26,6 +26,14 @@ pub(crate) struct Vote {
     pub(crate) asker: Stamp,
 }
 
+/// Word that a node would vote in a term.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PreVote {
+    /// The disk that spoke.
+    pub(crate) disk: DiskId,
+    pub(crate) term: Term,
+}
+
 /// The newest round of heartbeats that a node has answered to one process in one term.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
@@ -60,6 +68,8 @@ pub(crate) struct Seat {
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.
     pub(crate) round: Round,
+    /// What each member has acknowledged to this process in the term that it leads.
+    pub(crate) matched: BTreeMap<NodeId, Index>,
     /// What its disk holds.
     pub(crate) ledger: Ledger,
     /// What it has acknowledged, by term.
@@ -68,6 +78,8 @@ pub(crate) struct Seat {
     pub(crate) stood: BTreeMap<Term, EntryId>,
     /// What it has voted, by term.
     pub(crate) votes: BTreeMap<Term, Vote>,
+    /// The newest pre-vote that it has granted to each process.
+    pub(crate) pre_votes: BTreeMap<Stamp, PreVote>,
     /// The heartbeats that it has answered, by leader.
     pub(crate) heard: BTreeMap<NodeId, Heard>,
 }
@@ -93,6 +105,14 @@ impl Seat {
         let known = self.heard.entry(leader).or_insert(heard);
         if (heard.term, heard.round) >= (known.term, known.round) {
             *known = heard;
+        }
+    }
+
+    /// It would vote for a process.
+    pub(crate) fn pre_voted(&mut self, asker: Stamp, pre_vote: PreVote) {
+        let known = self.pre_votes.entry(asker).or_insert(pre_vote);
+        if pre_vote.term >= known.term {
+            *known = pre_vote;
         }
     }
 

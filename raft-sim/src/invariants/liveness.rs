@@ -1,5 +1,6 @@
 //! Once the faults are over, the cluster serves: there is a leader, all live logs are the same, committed and applied
-//! to their end, and every ticket is answered. Asked only where a quorum is left to do it.
+//! to their end, every ticket is answered, and a fresh write and a fresh read have been served. Asked only where a
+//! quorum is left to do it.
 
 use super::{
     Rules, Verdict,
@@ -8,7 +9,8 @@ use super::{
     tickets::Tickets,
 };
 use crate::facts::{Class, Time};
-use raft_core::NodeId;
+use raft_core::{Answer, NodeId, Ticket};
+use std::collections::BTreeSet;
 
 /// The name of this invariant.
 pub const NAME: &str = "liveness";
@@ -21,15 +23,36 @@ const NEVER: Time = 100;
 const CONVERGED: Time = 30;
 
 /// What became of the cluster since it was healed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Liveness {
     healed: Option<Time>,
     led: Option<Time>,
+    /// What was asked since, and not answered.
+    fresh: BTreeSet<(NodeId, Ticket)>,
+    /// Such a write was served.
+    wrote: bool,
+    /// Such a read was served.
+    read: bool,
 }
 
 impl Liveness {
     pub(crate) fn healed(&mut self, at: Time) {
-        *self = Liveness { healed: Some(at), led: None };
+        *self = Liveness { healed: Some(at), ..Liveness::default() };
+    }
+
+    /// A ticket is handed in.
+    pub(crate) fn asked(&mut self, node: NodeId, ticket: Ticket) {
+        if self.healed.is_some() {
+            self.fresh.insert((node, ticket));
+        }
+    }
+
+    /// A ticket is answered.
+    pub(crate) fn answered(&mut self, node: NodeId, ticket: Ticket, answer: Answer) {
+        if self.fresh.remove(&(node, ticket)) {
+            self.wrote |= matches!(answer, Answer::Committed(_));
+            self.read |= matches!(answer, Answer::ReadAt(_));
+        }
     }
 
     /// A node leads after a turn. Whether it is the first one since the healing, and late.
@@ -52,12 +75,39 @@ impl Liveness {
     /// The run is over: if it was healed, it must have settled.
     pub(crate) fn ended(&self, cluster: &Cluster, tickets: &Tickets) -> Verdict {
         let Some(healed) = self.healed else { return Ok(()) };
-        match unsettled(cluster, tickets) {
+        match self.unsettled(cluster, tickets) {
             None => Ok(()),
             Some(why) => demand(false, NAME, Class::Liveness, || {
                 format!("the faults ended at {healed} us, and still {why}")
             }),
         }
+    }
+
+    /// What a healed cluster has not done yet, if anything.
+    pub(crate) fn unsettled(&self, cluster: &Cluster, tickets: &Tickets) -> Option<String> {
+        let live = || cluster.seats().filter(|(_, seat)| lives(seat));
+        if live().count() <= cluster.seats().count() / 2 {
+            return None;
+        }
+        let newest = live().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
+        let leads = |seat: &Seat| seat.leading().is_some_and(|status| Some(status.term) == newest);
+        let Some((leader, first)) = live().find(|(_, seat)| leads(seat)) else {
+            return Some("nobody leads the newest term".into());
+        };
+        let end = first.log.last();
+        live()
+            .find_map(|(node, seat)| lags(leader, first, node, seat))
+            .or_else(|| {
+                let owed = |node| tickets.owed(node, end.index);
+                let owing = live().map(|(node, _)| node).find(|node| owed(*node) > 0)?;
+                Some(format!("node {owing} owes {} answers, with every log equal to {end}", owed(owing)))
+            })
+            .or_else(|| {
+                let unserved = self.healed.is_some() && !(self.wrote && self.read);
+                unserved.then(|| {
+                    format!("fresh writes served: {}, fresh reads served: {}", self.wrote, self.read)
+                })
+            })
     }
 }
 
@@ -65,25 +115,6 @@ impl Liveness {
 fn lives(seat: &Seat) -> bool {
     let founded = seat.status.as_ref().is_some_and(|status| status.founded);
     seat.running && !seat.halted && (founded || !seat.wiped)
-}
-
-/// What a healed cluster has not done yet, if anything.
-pub(crate) fn unsettled(cluster: &Cluster, tickets: &Tickets) -> Option<String> {
-    let live = || cluster.seats().filter(|(_, seat)| lives(seat));
-    if live().count() <= cluster.seats().count() / 2 {
-        return None;
-    }
-    let newest = live().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
-    let leads = |seat: &Seat| seat.leading().is_some_and(|status| Some(status.term) == newest);
-    let Some((leader, first)) = live().find(|(_, seat)| leads(seat)) else {
-        return Some("nobody leads the newest term".into());
-    };
-    let end = first.log.last();
-    live().find_map(|(node, seat)| lags(leader, first, node, seat)).or_else(|| {
-        let owed = |node| tickets.owed(node, end.index);
-        let owing = live().map(|(node, _)| node).find(|node| owed(*node) > 0)?;
-        Some(format!("node {owing} owes {} answers, with every log equal to {end}", owed(owing)))
-    })
 }
 
 fn lags(leader: NodeId, first: &Seat, node: NodeId, seat: &Seat) -> Option<String> {

@@ -15,6 +15,8 @@ pub mod liveness;
 pub mod log_matching;
 pub mod monotone;
 pub mod one_vote;
+pub mod pre_vote;
+pub mod progress;
 pub mod promises;
 pub mod reads;
 pub mod recovery;
@@ -28,7 +30,7 @@ pub mod up_to_date;
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
-use cluster::{Ack, Cluster, Heard, Step, Vote};
+use cluster::{Ack, Cluster, Heard, PreVote, Step, Vote};
 use raft_core::{
     Answer, Body, Limits, Log, Membership, Message, NodeId, Recovered, RoleName, Stamp, Status, Ticket,
 };
@@ -65,6 +67,8 @@ pub struct Rules {
     pub nodes: usize,
     /// The limits that every node runs with.
     pub limits: Limits,
+    /// Whether every node asks before it stands for election.
+    pub pre_vote: bool,
     /// The minimal election timeout, in simulated time on the slowest clock.
     pub election_timeout: Time,
 }
@@ -125,7 +129,7 @@ impl Judges {
 
     /// What liveness still asks for, in words.
     pub fn unsettled(&self) -> Option<String> {
-        liveness::unsettled(&self.cluster, &self.tickets)
+        self.liveness.unsettled(&self.cluster, &self.tickets)
     }
 
     /// Whether a healed cluster has had all the time that it may take to settle.
@@ -151,10 +155,17 @@ impl Judges {
             }
             Fact::Received { node, from, message } => {
                 sightings::received(&self.cluster, &mut self.coverage, node, from, message);
+                if let Body::Appended { matched } = message.body {
+                    progress::heard(&mut self.cluster, node, from, message, matched);
+                }
                 Ok(())
             }
-            Fact::Proposed { node, ticket, command } => self.tickets.proposed(node, ticket, command),
+            Fact::Proposed { node, ticket, command } => {
+                self.liveness.asked(node, ticket);
+                self.tickets.proposed(node, ticket, command)
+            }
             Fact::ReadAsked { node, ticket } => {
+                self.liveness.asked(node, ticket);
                 let asked = self.reads.asked(self.cluster.seat(node));
                 self.tickets.read_asked(node, ticket, asked)
             }
@@ -255,6 +266,7 @@ impl Judges {
         self.elections.claim(term, node, seat.stamp)?;
         seat.led = Some(term);
         seat.round = Default::default();
+        seat.matched.clear();
         Ok(())
     }
 
@@ -285,7 +297,11 @@ impl Judges {
         let (disk, asker) = (message.from.disk, message.to.unwrap_or_default());
         self.cluster.seat_mut(node).spoke = message.from;
         match message.body {
-            Body::Append { .. } | Body::TimeoutNow => self.claim(node, term),
+            Body::Append { ref slice, .. } => {
+                self.claim(node, term)?;
+                progress::sent(self.cluster.seat(node), node, to, message, slice.prev().index)
+            }
+            Body::TimeoutNow => self.claim(node, term),
             Body::Heartbeat { round, .. } => {
                 self.claim(node, term)?;
                 let seat = self.cluster.seat_mut(node);
@@ -296,7 +312,14 @@ impl Judges {
                 up_to_date::granted(&self.cluster, node, to, term)?;
                 self.voted(node, message, Vote { disk, candidate: to, asker })
             }
-            Body::Vote { last, .. } => {
+            Body::PreVoteReply { granted: true } => {
+                self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
+                Ok(())
+            }
+            Body::Vote { last, transfer } => {
+                if self.rules.pre_vote && !transfer {
+                    pre_vote::stands(&self.cluster, node, term)?;
+                }
                 self.cluster.seat_mut(node).stood.insert(term, last);
                 self.voted(node, message, Vote { disk, candidate: node, asker: message.from })
             }
@@ -340,6 +363,7 @@ impl Judges {
     fn answered(&mut self, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
         let asked = self.tickets.answered(&self.cluster, node, ticket, answer)?;
         sightings::answered(&mut self.coverage, answer);
+        self.liveness.answered(node, ticket, answer);
         match (answer, asked) {
             (Answer::Committed(id), _) => {
                 self.reads.told(id.index);

@@ -47,9 +47,10 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
                 format!("node {node} asks for votes in term {}, but its disk holds {hard:?}", message.term)
             })?;
             // Who no longer stands, because it heard of another leader of the term, can't win by this any more.
-            let stands = seat.status.as_ref().is_some_and(|status| {
-                status.role == RoleName::Candidate && status.term == message.term
-            });
+            let stands = seat
+                .status
+                .as_ref()
+                .is_some_and(|status| status.role == RoleName::Candidate && status.term == message.term);
             demand(!stands || seat.ledger.chain().holds(*last), NAME, Class::Durability, || {
                 format!(
                     "node {node} asks for votes in term {} with a log to {last}, but its disk holds a log to {}",

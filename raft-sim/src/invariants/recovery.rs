@@ -31,6 +31,7 @@ pub(crate) fn started(
     seat.members = None;
     seat.members_at = None;
     seat.led = None;
+    seat.matched.clear();
     seat.round = Default::default();
     Ok(survival)
 }

@@ -108,7 +108,8 @@ impl Tickets {
         let proposed = std::mem::take(&mut desk.proposed);
         // Whoever led at either end of the turn took them in that term.
         let led = |status: &&Status| status.role == RoleName::Leader;
-        let Some(term) = step.before.filter(led).or(Some(step.after).filter(led)).map(|status| status.term) else {
+        let Some(term) = step.before.filter(led).or(Some(step.after).filter(led)).map(|status| status.term)
+        else {
             return;
         };
         let commands: Vec<(EntryId, u64)> = step

@@ -1,0 +1,246 @@
+//! The faults that happen to a cluster as time goes by, and the end of them.
+
+use crate::choices::{Choices, Purpose, Site};
+use crate::clock::Clock;
+use crate::facts::{Fact, Violation};
+use crate::options::Family;
+use crate::world::{Event, World};
+use raft_core::{Input, NodeId};
+
+/// How many of a million due faults happen: a tape that ends has none.
+const HAPPENS: u64 = 900_000;
+
+impl World {
+    /// The next fault of a family, if it takes part in this run.
+    pub(crate) fn schedule_fault(&mut self, family: Family) {
+        if let Some(mean) = self.options.faults[family as usize] {
+            let after = self.choices.range(family.purpose().into(), mean / 2, mean + mean / 2);
+            self.queue.push(self.now + after, Event::Fault(family));
+        }
+    }
+
+    /// A fault is due.
+    pub(crate) fn fault(&mut self, family: Family) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        self.schedule_fault(family);
+        let site = Site::from(family.purpose());
+        if !self.choices.chance(site, HAPPENS) {
+            return Ok(());
+        }
+        let at = self.victim(site);
+        self.trace.say(self.now, format_args!("fault: {family:?}, {at}"));
+        match family {
+            Family::Crash => self.crash_if_up(at),
+            Family::PowerCut => self.cut_all_power(),
+            Family::Partition => {
+                self.partition(at);
+                Ok(())
+            }
+            Family::Pause => {
+                self.pause(at);
+                Ok(())
+            }
+            Family::Stall => {
+                self.counts.stalls += 1;
+                let longest = 3 * self.options.election_timeout();
+                self.servers[at].stalled_until = self.now + self.choices.pick(site, longest);
+                Ok(())
+            }
+            Family::Replay => {
+                let count = 1 + self.choices.pick(site, 6);
+                self.replay(count);
+                Ok(())
+            }
+            Family::Transfer => {
+                self.counts.transfers += 1;
+                let to = self.choices.pick(site, self.options.nodes as u64 + 1);
+                let to = (to > 0).then_some(NodeId(to));
+                self.input(self.leader.unwrap_or(at), Input::Transfer { to })
+            }
+            Family::Nudge => {
+                let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };
+                self.input(at, input)
+            }
+            Family::Drift => {
+                self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices);
+                Ok(())
+            }
+            Family::Wipe if self.may_lose_a_disk() => self.wipe(at),
+            Family::Rot if self.may_lose_a_disk() => self.rot(at),
+            Family::Wipe | Family::Rot => Ok(()),
+        }
+    }
+
+    /// Some node; every second time the leader.
+    fn victim(&mut self, site: Site) -> usize {
+        let at = 1 + self.choices.pick(site, self.options.nodes as u64) as usize;
+        if self.choices.pick(site, 2) == 1 { self.leader.unwrap_or(at) } else { at }
+    }
+
+    fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].process.is_some() { self.crash(at) } else { Ok(()) }
+    }
+
+    fn cut_all_power(&mut self) -> Result<(), Violation> {
+        self.counts.power_cuts += 1;
+        for at in 1..self.servers.len() {
+            // What a dead process left to the system goes with the power, too.
+            self.crash_with_power(at)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        let Some(process) = &mut server.process else { return };
+        if process.paused.is_some() {
+            return;
+        }
+        self.counts.pauses += 1;
+        process.paused = Some(0);
+        let site = Site::from(Purpose::Pauses);
+        let timeout = self.options.election_timeout();
+        let longest = self.choices.one_of(site, &[timeout / 2, 2 * timeout, 6 * timeout]);
+        let after = self.choices.range(site, 0, longest);
+        let tells = self.choices.pick(Site::new(Purpose::Clock, at), 3) != 2;
+        self.queue.push(self.now + after, Event::Resume { at, life: server.life, tells });
+    }
+
+    /// A paused process goes on. Its clock tells how long it was away, or has stopped meanwhile.
+    pub(crate) fn resume(&mut self, at: usize, tells: bool) -> Result<(), Violation> {
+        let Some(process) = &mut self.servers[at].process else { return Ok(()) };
+        let Some(missed) = process.paused.take() else { return Ok(()) };
+        if tells && missed > 0 {
+            process.inbox.push(Input::Tick { elapsed: missed });
+        }
+        self.wake(at)
+    }
+
+    /// At most a minority may lose its disks for good, so that nothing that is committed is lost for all.
+    fn may_lose_a_disk(&self) -> bool {
+        let lost = self.servers.iter().filter(|server| server.lost).count();
+        lost < (self.options.nodes - 1) / 2
+    }
+
+    /// Some bits flip, unnoticed until the next start.
+    fn rot(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].lost || !self.has_committed() {
+            return Ok(());
+        }
+        let flips = 1 + self.choices.pick(Purpose::Rots.into(), 8);
+        for _ in 0..flips {
+            let server = &mut self.servers[at];
+            if let Some((segment, place)) = server.disk.rot(&mut self.choices) {
+                self.counts.rots += 1;
+                server.lost = true;
+                server.rot.push(segment);
+                self.trace.say(self.now, format_args!("{at} rots in segment {segment} at byte {place}"));
+            }
+        }
+        self.crash_if_up(at)
+    }
+
+    fn partition(&mut self, at: usize) {
+        let site = Site::from(Purpose::Partitions);
+        let nodes = 1..=self.options.nodes;
+        let other = 1 + self.choices.pick(site, self.options.nodes as u64) as usize;
+        let kind = self.choices.pick(site, 8);
+        if self.choices.pick(site, 2) == 0 {
+            self.network.mend();
+        }
+        match kind {
+            0 => self.network.mend(),
+            1 | 2 => {
+                // Two halves; of the second kind one node is the bridge between them.
+                let side = self.choices.pick(site, 1 << self.options.nodes) << 1;
+                for (a, b) in nodes.clone().flat_map(|a| nodes.clone().map(move |b| (a, b))) {
+                    let apart = (side >> a ^ side >> b) & 1 == 1;
+                    let bridge = kind == 2 && (a == at || b == at);
+                    if apart && !bridge {
+                        self.network.cut(a, b);
+                    }
+                }
+            }
+            3..=5 => {
+                // One is alone: in both directions, or only deaf, or only mute.
+                for peer in nodes.filter(|peer| *peer != at) {
+                    if kind != 4 {
+                        self.network.cut(peer, at);
+                    }
+                    if kind != 5 {
+                        self.network.cut(at, peer);
+                    }
+                }
+            }
+            6 => self.network.cut(at, other),
+            _ => self.queue.push(self.now, Event::Flap { from: at, to: other, left: 20 }),
+        }
+        if self.choices.pick(site, 4) != 3 {
+            let longest = 6 * self.options.election_timeout();
+            let after = self.choices.range(site, 0, longest);
+            self.queue.push(self.now + after, Event::Mend);
+        }
+    }
+
+    /// A link goes on and off.
+    pub(crate) fn flap(&mut self, from: usize, to: usize, left: u8) {
+        if self.healed || left == 0 {
+            return;
+        }
+        for (a, b) in [(from, to), (to, from)] {
+            if left % 2 == 0 { self.network.cut(a, b) } else { self.network.open(a, b) }
+        }
+        let after = self.choices.range(Purpose::Partitions.into(), 1, self.options.election_timeout());
+        self.queue.push(self.now + after, Event::Flap { from, to, left: left - 1 });
+    }
+
+    /// The faults are over: from now on the cluster must serve.
+    pub(crate) fn heal(&mut self) -> Result<(), Violation> {
+        self.trace.say(self.now, format_args!("the faults are over"));
+        self.trace.mark(self.now, 0, 2);
+        self.healed = true;
+        let calm = self.options.tick * u64::from(self.options.heartbeat_ticks) / 4;
+        let timeout = self.options.election_timeout();
+        self.network.heal(calm);
+        self.workload.heal(2 * timeout);
+        self.options.dies = 0;
+        self.options.batch = self.options.batch.min(calm);
+        let network = &mut self.options.network;
+        (network.delay, network.jitter) = (network.delay.min(calm / 2), network.jitter.min(calm / 2));
+        let disk = &mut self.options.disk;
+        (disk.fail, disk.slow) = (0, 0);
+        (disk.sync, disk.jitter) = (disk.sync.min(calm / 2), disk.jitter.min(calm / 2));
+        disk.receipt = disk.receipt.min(calm);
+        let down = self.stay_down()?;
+        for at in 1..self.servers.len() {
+            let server = &mut self.servers[at];
+            server.stalled_until = 0;
+            server.clock = Clock::calm(at, &self.options, &mut self.choices);
+            if !down.contains(&at) {
+                self.start(at)?;
+                self.resume(at, true)?;
+            }
+        }
+        self.judges.observe(self.now, &Fact::Healed)
+    }
+
+    /// Who stays down: nobody, or as many as a cluster that has formed can do without.
+    fn stay_down(&mut self) -> Result<Vec<usize>, Violation> {
+        let lost = self.servers.iter().filter(|server| server.lost).count();
+        let spare = ((self.options.nodes - 1) / 2).saturating_sub(lost);
+        let mut down = Vec::new();
+        if self.options.minority_down && self.has_committed() {
+            for _ in 0..spare {
+                let at = self.victim(Purpose::Crashes.into());
+                if !self.servers[at].lost && !down.contains(&at) {
+                    down.push(at);
+                    self.stop(at)?;
+                    self.servers[at].life += 1;
+                }
+            }
+        }
+        Ok(down)
+    }
+}

@@ -1,0 +1,223 @@
+//! Elections: one leader a term, one vote a term, for an up-to-date candidate.
+
+use super::super::{election_safety, leader_completeness, one_vote, pre_vote, promises, up_to_date};
+use super::*;
+use crate::coverage::Mark;
+
+#[test]
+fn two_leaders_in_one_term_are_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.adopt(3, 1, None).unwrap();
+    falls(stage.lead(3), election_safety::NAME);
+}
+
+#[test]
+fn leading_by_word_alone_is_leading() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.adopt(3, 1, None).unwrap();
+    let beat = Body::Heartbeat { commit: Index(0), round: raft_core::Round(1) };
+    falls(stage.send(3, 1, beat), election_safety::NAME);
+}
+
+#[test]
+fn winning_one_term_twice_over_a_restart_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.restart(1, 0).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn a_minority_elects_nobody() {
+    let mut stage = Stage::new(5);
+    stage.stand(1, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn half_of_four_is_a_minority() {
+    let mut stage = Stage::new(4);
+    stage.stand(1, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn the_own_vote_counts_only_when_durable() {
+    let mut stage = Stage::new(3);
+    let hard = stage.actor(1).adopt(1, Some(1));
+    stage.actor(1).status.role = RoleName::Candidate;
+    stage.step(1).unwrap();
+    stage.write(1, Update { hard: Some(hard), ..Update::default() }).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn a_vote_from_a_disk_that_is_not_on_record_counts_for_nothing() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.crash(2, 0).unwrap();
+    stage.tell(&Fact::Wiped { node: NodeId(2) }).unwrap();
+    stage.actor(2).image = Recovered::default();
+    stage.actor(2).stamp.disk = DiskId(201);
+    stage.start(2).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn a_vote_for_an_earlier_process_counts_for_nothing() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    stage.restart(1, 0).unwrap();
+    falls(stage.lead(1), election_safety::NAME);
+}
+
+#[test]
+fn a_node_may_lead_a_term_after_the_leader_of_a_later_one() {
+    let mut stage = Stage::new(5);
+    stage.stand(1, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    stage.vote(3, 1, 1).unwrap();
+    // The replies are slow: term 2 is won, and has committed, before node 1 counts.
+    stage.elect(5, &[3, 4], 2);
+    stage.sync(5).unwrap();
+    stage.follow(3, 5).unwrap();
+    stage.follow(4, 5).unwrap();
+    stage.commit(5, 1).unwrap();
+    stage.lead(1).unwrap();
+    assert_eq!(stage.judges.coverage().count(Mark::OldTermWonLate), 1);
+}
+
+#[test]
+fn a_second_vote_in_a_term_is_reported_over_a_crash() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.stand(3, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    stage.restart(2, 0).unwrap();
+    falls(stage.vote(2, 3, 1), one_vote::NAME);
+}
+
+#[test]
+fn a_vote_that_was_sent_and_lost_is_not_given_again() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.stand(3, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    stage.crash(2, 0).unwrap();
+    // The disk forgets: the checkers are told that this is what was durable.
+    stage.tell(&Fact::Wiped { node: NodeId(2) }).unwrap();
+    stage.actor(2).image = Recovered::default();
+    stage.start(2).unwrap();
+    falls(stage.vote(2, 3, 1), one_vote::NAME);
+}
+
+#[test]
+fn a_vote_that_never_left_may_be_lost_and_another_given() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.stand(3, 1).unwrap();
+    let hard = stage.actor(2).adopt(1, Some(1));
+    stage.write(2, Update { hard: Some(hard), ..Update::default() }).unwrap();
+    stage.restart(2, 0).unwrap();
+    stage.vote(2, 3, 1).unwrap();
+    // And the same vote may leave again, also after another restart.
+    stage.restart(2, 0).unwrap();
+    stage.vote(2, 3, 1).unwrap();
+    assert_eq!(stage.judges.coverage().count(Mark::VoteRepeated), 1);
+    assert_eq!(stage.judges.coverage().count(Mark::VoteAfterRestartInTerm), 1);
+}
+
+#[test]
+fn a_vote_leaves_only_when_durable() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    let hard = stage.actor(2).adopt(1, Some(1));
+    stage.step(2).unwrap();
+    stage.write(2, Update { hard: Some(hard), ..Update::default() }).unwrap();
+    falls(stage.send(2, 1, Body::VoteReply { granted: true }), promises::NAME);
+}
+
+#[test]
+fn a_vote_of_a_term_that_is_durably_over_may_leave_late() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.adopt(2, 2, None).unwrap();
+    stage.send_in(2, 1, 1, Body::VoteReply { granted: true }).unwrap();
+}
+
+#[test]
+fn a_request_for_votes_waits_for_its_vote_and_for_the_log_that_it_advertises() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    let request = |last| Body::Vote { last, transfer: false };
+    let hard = stage.actor(1).adopt(2, Some(1));
+    stage.actor(1).status.role = RoleName::Candidate;
+    stage.step(1).unwrap();
+    stage.write(1, Update { hard: Some(hard), ..Update::default() }).unwrap();
+    let early = stage.send(1, 2, request(EntryId::new(1, 1)));
+    falls(early, promises::NAME);
+    // The vote is durable, and an entry after it isn't yet.
+    stage.sync(1).unwrap();
+    stage.send(1, 2, request(EntryId::new(1, 1))).unwrap();
+    falls(stage.send(1, 2, request(EntryId::new(1, 2))), promises::NAME);
+}
+
+#[test]
+fn a_vote_for_a_shorter_log_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.follow(2, 1).unwrap();
+    stage.stand(3, 2).unwrap();
+    falls(stage.vote(2, 3, 2), up_to_date::NAME);
+}
+
+#[test]
+fn a_shorter_log_of_a_later_term_is_up_to_date() {
+    let mut stage = Stage::new(5);
+    stage.elect(1, &[2, 4], 1);
+    stage.append(1, vec![entry(1, 2, "a"), entry(1, 3, "b")]).unwrap();
+    stage.follow(2, 1).unwrap();
+    stage.elect(3, &[4, 5], 2);
+    stage.sync(3).unwrap();
+    stage.stand(3, 3).unwrap();
+    stage.vote(2, 3, 3).unwrap();
+}
+
+#[test]
+fn standing_without_pre_votes_is_reported() {
+    let asked = || {
+        let mut stage = Stage::with(Rules { pre_vote: true, ..rules(3) });
+        stage.send_in(2, 1, 1, Body::PreVoteReply { granted: true }).unwrap();
+        stage
+    };
+    asked().stand(1, 1).unwrap();
+    falls(asked().stand(3, 1), pre_vote::NAME);
+    let mut restarted = asked();
+    restarted.restart(1, 0).unwrap();
+    falls(restarted.stand(1, 1), pre_vote::NAME);
+}
+
+#[test]
+fn a_leader_without_a_committed_entry_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.sync(1).unwrap();
+    stage.follow(2, 1).unwrap();
+    stage.commit(1, 1).unwrap();
+    // Node 3 lacks it, and still gets the vote of node 1, in a write that also touches the log, so that the vote alone
+    // tells nothing.
+    stage.stand(3, 2).unwrap();
+    let hard = Some(stage.actor(1).adopt(2, Some(3)));
+    stage.actor(1).status.role = RoleName::Follower;
+    stage.step(1).unwrap();
+    stage.write_durably(1, Update { hard, keep: Some(Index(1)), ..Update::default() }).unwrap();
+    stage.send(1, 3, Body::VoteReply { granted: true }).unwrap();
+    falls(stage.lead(3), leader_completeness::NAME);
+}

@@ -1,0 +1,223 @@
+//! How processes begin and end.
+
+use crate::choices::{Choices, Purpose, Site};
+use crate::facts::{Class, Fact, Violation};
+use crate::options::Family;
+use crate::planted::{Lie, Planted};
+use crate::server::Process;
+use crate::world::{Event, World};
+use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
+use raft_core::{
+    Base, Boot, ClusterId, Config, Entry, HardState, Index, Membership, Node, NodeId, Recovered, Stamp,
+    Update,
+};
+
+/// All nodes of a run belong to one cluster.
+const CLUSTER: ClusterId = ClusterId(1);
+
+impl World {
+    /// A process starts on what its disk gives.
+    pub(crate) fn start(&mut self, at: usize) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        if server.process.is_some() || server.refused {
+            return Ok(());
+        }
+        let identity = Identity { cluster: CLUSTER, node: server.id, disk: server.disk_id };
+        let segments = server.disk.read();
+        let recovery = match recover(identity, self.options.disk.layout, segments) {
+            Ok(recovery) => recovery,
+            Err(refusal) => match self.refused(at, identity, &refusal)? {
+                Some(recovery) => recovery,
+                None => return Ok(()),
+            },
+        };
+        self.begin(at, recovery)
+    }
+
+    fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
+        let Recovery { recovered, wal, discard, .. } = recovery;
+        let server = &mut self.servers[at];
+        let stamp = Stamp { disk: server.disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
+        self.trace.mark(self.now, at, stamp.boot.0 << 8);
+        let last = recovered.entries.last().map(Entry::id).unwrap_or_default();
+        self.trace.say(self.now, format_args!("{at} starts boot {} with a log to {last}", stamp.boot));
+        let config = self.config(at);
+        let server = &mut self.servers[at];
+        let fact = Fact::Started { node: server.id, stamp, recovered: &recovered };
+        self.judges.observe(self.now, &fact)?;
+        let node = Node::new(config, recovered).expect("the simulator draws sound settings");
+        assert_eq!(node.stamp(), stamp, "a start raises the boot counter by one");
+        server.process = Some(Process::new(node, wal, discard));
+        let life = server.life;
+        self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life });
+        let again = self.options.faults[Family::Crash as usize].is_some() && !self.healed;
+        if again && self.choices.chance(Site::new(Purpose::Crashes, at), 150_000) {
+            let soon = self.choices.range(Purpose::Crashes.into(), 0, 2 * self.options.tick);
+            self.queue.push(self.now + soon, Event::Crash { at, life });
+        }
+        self.turn(at)
+    }
+
+    fn config(&mut self, at: usize) -> Config {
+        let founders = Membership::founders((1..=self.options.nodes as u64).map(NodeId));
+        let seed = self.choices.pick(Site::new(Purpose::Seed, at), 1 << 48);
+        let server = &self.servers[at];
+        Config {
+            election_ticks: self.options.election_ticks,
+            heartbeat_ticks: self.options.heartbeat_ticks,
+            drift_ticks: self.options.drift_ticks,
+            pre_vote: self.options.pre_vote,
+            check_quorum: self.options.check_quorum,
+            limits: self.options.limits,
+            #[cfg(feature = "planted")]
+            bug: match self.planted {
+                Some(Planted::Core(bug)) => Some(bug),
+                _ => None,
+            },
+            ..Config::new(server.id, server.disk_id, founders, seed)
+        }
+    }
+
+    /// The log is refused. That is right exactly if the disk rots, and the report names a file that does.
+    fn refused(
+        &mut self,
+        at: usize,
+        identity: Identity,
+        refusal: &Refusal,
+    ) -> Result<Option<Recovery>, Violation> {
+        let server = &mut self.servers[at];
+        let blamed = match refusal {
+            Refusal::Decay(decay) => {
+                let mut blamed = decay.unreadable.clone();
+                match &decay.gone {
+                    Gone::Record { places } | Gone::Payload { places, .. } => {
+                        blamed.extend(places.iter().map(|place| place.segment));
+                    }
+                    Gone::Succession { segment } => blamed.push(*segment),
+                }
+                blamed
+            }
+            _ => Vec::new(),
+        };
+        if !server.rot.iter().any(|segment| blamed.contains(segment)) {
+            let said =
+                format!("node {at} refuses its log, whose rotten segments are {:?}: {refusal}", server.rot);
+            return Err(self.violation("refusal", Class::Durability, said));
+        }
+        self.counts.refusals += 1;
+        self.trace.say(self.now, format_args!("{at} refuses to start: {refusal}"));
+        match (self.planted, refusal) {
+            (Some(Planted::Driver(Lie::CutsDecay)), Refusal::Decay(decay)) => {
+                let before = decay.write;
+                server.shadow.retain(|(sequence, _)| *sequence < before);
+                let updates = server.shadow.iter().map(|(_, update)| update);
+                let recovered = replayed(updates);
+                Ok(Some(self.cut(at, identity, recovered)))
+            }
+            _ => {
+                server.refused = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What a driver does that takes decay for a crash: it goes on with what is left, in a fresh log.
+    fn cut(&mut self, at: usize, identity: Identity, recovered: Recovered) -> Recovery {
+        let server = &mut self.servers[at];
+        server.disk.wipe();
+        server.rot.clear();
+        let layout = self.options.disk.layout;
+        let mut recovery =
+            recover(identity, layout, Vec::new()).expect("nothing is wrong with an empty disk");
+        let update = Update {
+            hard: Some(recovered.hard),
+            base: recovered.base.clone(),
+            keep: None,
+            entries: recovered.entries.clone(),
+        };
+        let sequence = recovery.wal.append(&update, &mut self.ops).expect("it was written once before");
+        server.disk.put(&mut self.ops, sequence, sequence);
+        server.disk.sync(server.disk.done());
+        recovery.wal.synced(sequence);
+        server.shadow = vec![(sequence, update)];
+        Recovery { recovered, ..recovery }
+    }
+
+    /// A process dies: alone, or with the power.
+    pub(crate) fn crash(&mut self, at: usize) -> Result<(), Violation> {
+        if self.choices.pick(Site::new(Purpose::Crash, at), 3) == 0 {
+            self.stop(at)?;
+            self.restart(at);
+            return Ok(());
+        }
+        self.crash_with_power(at)
+    }
+
+    /// A process dies with the power.
+    pub(crate) fn crash_with_power(&mut self, at: usize) -> Result<(), Violation> {
+        self.stop(at)?;
+        let leftovers = self.servers[at].disk.power_cut(at, &mut self.choices);
+        self.counts.torn += leftovers.torn;
+        self.counts.lost += leftovers.lost;
+        self.trace.say(self.now, format_args!("{at} loses its power: {leftovers:?}"));
+        self.restart(at);
+        Ok(())
+    }
+
+    /// Ends a process, if one runs.
+    pub(crate) fn stop(&mut self, at: usize) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        if server.process.take().is_none() {
+            return Ok(());
+        }
+        server.life += 1;
+        self.counts.crashes += 1;
+        self.trace.mark(self.now, at, 1);
+        self.trace.say(self.now, format_args!("{at} dies"));
+        let id = server.id;
+        self.judges.observe(self.now, &Fact::Crashed { node: id })
+    }
+
+    /// A process comes back some time.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let site = Site::new(Purpose::Restart, at);
+        let timeout = self.options.election_timeout();
+        let longest = self.choices.one_of(site, &[timeout / 4, timeout / 50, timeout, 5 * timeout]);
+        let after = self.choices.range(site, 0, longest);
+        self.queue.push(self.now + after, Event::Start { at, life: self.servers[at].life });
+    }
+
+    /// A disk is emptied under a node's old identity.
+    pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
+        self.stop(at)?;
+        self.counts.wipes += 1;
+        let disk_id = self.draw_disk_id(at);
+        let server = &mut self.servers[at];
+        server.disk.wipe();
+        server.disk_id = disk_id;
+        server.lost = true;
+        server.rot.clear();
+        server.shadow.clear();
+        let id = server.id;
+        self.trace.say(self.now, format_args!("{at} loses its disk"));
+        self.judges.observe(self.now, &Fact::Wiped { node: id })?;
+        self.restart(at);
+        Ok(())
+    }
+}
+
+/// What these updates leave, one after another.
+fn replayed<'a>(updates: impl Iterator<Item = &'a Update>) -> Recovered {
+    let (mut hard, mut base, mut entries) = (HardState::default(), None::<Base>, Vec::<Entry>::new());
+    for update in updates {
+        hard = update.hard.unwrap_or(hard);
+        if update.base.is_some() {
+            base.clone_from(&update.base);
+            entries.clear();
+        }
+        let keep = update.keep.unwrap_or(Index(u64::MAX));
+        entries.retain(|entry| entry.index() <= keep);
+        entries.extend(update.entries.iter().cloned());
+    }
+    Recovered { hard, base, entries }
+}

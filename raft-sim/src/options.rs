@@ -1,0 +1,357 @@
+//! What a run is like. Every seed draws each dimension anew (swarm testing): off, low or high, and tiny limits, since
+//! many short varied runs find what one fixed configuration never does.
+
+use crate::choices::{Choices, MILLION, Purpose, Site};
+use crate::facts::Time;
+use raft_core::Limits;
+use raft_core::wal::Layout;
+use std::fmt;
+
+/// What is done to a cluster, apart from what happens to single messages and syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// A process dies and comes back.
+    Crash,
+    /// All processes die at once.
+    PowerCut,
+    /// The network is cut in some way.
+    Partition,
+    /// A process stops for a while and goes on.
+    Pause,
+    /// A disk completes nothing for a while.
+    Stall,
+    /// Stale messages arrive again.
+    Replay,
+    /// Leadership is to be handed over.
+    Transfer,
+    /// A node campaigns, or a leader sends heartbeats, out of turn.
+    Nudge,
+    /// A clock changes its rate.
+    Drift,
+    /// A disk is emptied.
+    Wipe,
+    /// A bit of a synced record flips.
+    Rot,
+}
+
+impl Family {
+    /// Every family, in order.
+    pub const ALL: [Family; 11] = [
+        Family::Crash,
+        Family::PowerCut,
+        Family::Partition,
+        Family::Pause,
+        Family::Stall,
+        Family::Replay,
+        Family::Transfer,
+        Family::Nudge,
+        Family::Drift,
+        Family::Wipe,
+        Family::Rot,
+    ];
+
+    /// Where its choices are made.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Family::Crash => Purpose::Crashes,
+            Family::PowerCut => Purpose::PowerCuts,
+            Family::Partition => Purpose::Partitions,
+            Family::Pause => Purpose::Pauses,
+            Family::Stall => Purpose::Stalls,
+            Family::Replay => Purpose::Replays,
+            Family::Transfer => Purpose::Transfers,
+            Family::Nudge => Purpose::Nudges,
+            Family::Drift => Purpose::Drifts,
+            Family::Wipe => Purpose::Wipes,
+            Family::Rot => Purpose::Rots,
+        }
+    }
+
+    /// How many election timeouts pass between two of its faults, at low and at high intensity.
+    fn intervals(self) -> (u64, u64) {
+        match self {
+            Family::Crash => (30, 8),
+            Family::PowerCut => (60, 20),
+            Family::Partition | Family::Transfer => (15, 5),
+            Family::Pause | Family::Stall | Family::Drift => (20, 6),
+            Family::Replay | Family::Nudge => (8, 2),
+            Family::Wipe | Family::Rot => (60, 25),
+        }
+    }
+}
+
+/// What happens to messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// The least delay.
+    pub delay: Time,
+    /// How much longer a message may take.
+    pub jitter: Time,
+    /// How many of a million messages are lost.
+    pub loss: u64,
+    /// .. arrive twice.
+    pub duplicate: u64,
+    /// .. are damaged on their way.
+    pub corrupt: u64,
+    /// .. take much longer.
+    pub slow: u64,
+    /// .. and how much longer.
+    pub tail: Time,
+    /// .. are kept, to arrive again much later.
+    pub archive: u64,
+    /// .. go through the codec.
+    pub codec: u64,
+    /// A link keeps its messages in order, as a stream does.
+    pub ordered: bool,
+    /// Messages under way on one link; more are dropped.
+    pub queue: u32,
+}
+
+/// What happens to writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// The size of segment files.
+    pub layout: Layout,
+    /// The least time of a sync.
+    pub sync: Time,
+    /// How much longer it may take.
+    pub jitter: Time,
+    /// How many of a million syncs take much longer.
+    pub slow: u64,
+    /// How much longer.
+    pub tail: Time,
+    /// How many of a million syncs fail.
+    pub fail: u64,
+    /// How many syncs may be under way at once.
+    pub at_once: usize,
+    /// How long a receipt may be under way from the disk to the node.
+    pub receipt: Time,
+    /// An idle node appends a mark.
+    pub marks: bool,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Clients that wait for each answer.
+    pub closed: usize,
+    /// Clients that don't.
+    pub open: usize,
+    /// How many of a million operations are reads.
+    pub reads: u64,
+    /// How many keys.
+    pub keys: u64,
+    /// How many of a million operations go to the first key.
+    pub hot: u64,
+    /// The most bytes behind a command.
+    pub padding: u64,
+    /// The longest time between two operations of one client.
+    pub think: Time,
+    /// How long a client waits for an answer.
+    pub patience: Time,
+    /// How many of a million requests and answers are lost between client and node.
+    pub loss: u64,
+}
+
+/// Everything that a run's seed decides before it begins.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Node ids are 1 to this.
+    pub nodes: usize,
+    /// Inputs to nodes before the faults end.
+    pub inputs: u64,
+    /// The length of a tick on a clock that is right.
+    pub tick: Time,
+    /// The minimal election timeout in ticks.
+    pub election_ticks: u32,
+    /// The heartbeat interval in ticks.
+    pub heartbeat_ticks: u32,
+    /// See [`raft_core::Config::drift_ticks`].
+    pub drift_ticks: u32,
+    /// See [`raft_core::Config::pre_vote`].
+    pub pre_vote: bool,
+    /// See [`raft_core::Config::check_quorum`].
+    pub check_quorum: bool,
+    /// See [`Limits`].
+    pub limits: Limits,
+    /// How many percent a clock may be off.
+    pub drift: u64,
+    /// How long a process may collect inputs for one turn.
+    pub batch: Time,
+    /// How many of a million turns a process doesn't survive.
+    pub dies: u64,
+    /// The kinds of outputs are carried out in any order.
+    pub shuffled: bool,
+    /// The cluster is not healed as a whole: a minority stays down.
+    pub minority_down: bool,
+    /// What happens to messages.
+    pub network: Network,
+    /// What happens to writes.
+    pub disk: Disk,
+    /// What clients do.
+    pub workload: Workload,
+    /// The mean time between the faults of each family that takes part.
+    pub faults: [Option<Time>; Family::ALL.len()],
+}
+
+struct Draw<'a, C: Choices>(&'a mut C);
+
+impl<C: Choices> Draw<'_, C> {
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        self.0.one_of(Purpose::Options.into(), all)
+    }
+
+    /// Off, low or high, each in a third of the runs.
+    fn level(&mut self, low: u64, high: u64) -> u64 {
+        self.one_of(&[0, low, high])
+    }
+
+    fn range(&mut self, least: u64, most: u64) -> u64 {
+        self.0.range(Site::from(Purpose::Options), least, most)
+    }
+
+    fn flag(&mut self) -> bool {
+        self.one_of(&[false, true])
+    }
+}
+
+impl Options {
+    /// The options of a run.
+    pub fn draw(choices: &mut impl Choices) -> Options {
+        let mut draw = Draw(choices);
+        let nodes = draw.one_of(&[3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 4, 6, 7]);
+        let long = draw.one_of(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 4]);
+        let inputs = long * draw.range(12_000, 24_000);
+        let tick = draw.one_of(&[1_000, 2_000, 10_000]);
+        let heartbeat_ticks = draw.one_of(&[2, 1, 3]);
+        let election_ticks = heartbeat_ticks * draw.one_of(&[5, 3, 8]) + draw.one_of(&[0, 1]);
+        let timeout = tick * u64::from(election_ticks);
+        let drift = draw.one_of(&[0, 5, 30, 200]);
+        let mut faults = [None; Family::ALL.len()];
+        for family in Family::ALL {
+            let (low, high) = family.intervals();
+            faults[family as usize] = draw.one_of(&[None, Some(low * timeout), Some(high * timeout)]);
+        }
+        Options {
+            nodes,
+            inputs,
+            tick,
+            election_ticks,
+            heartbeat_ticks,
+            drift_ticks: draw.one_of(&[1, 0, 4]),
+            pre_vote: !draw.flag(),
+            check_quorum: !draw.flag(),
+            limits: limits(&mut draw),
+            drift,
+            batch: draw.one_of(&[0, 0, tick / 5, tick]),
+            dies: draw.one_of(&[0, 0, 100, 1_000]),
+            shuffled: draw.flag(),
+            minority_down: draw.flag(),
+            network: network(&mut draw, tick, timeout),
+            disk: disk(&mut draw, tick, timeout),
+            workload: workload(&mut draw, tick, timeout),
+            faults,
+        }
+    }
+
+    /// The minimal election timeout on a clock that is right.
+    pub fn election_timeout(&self) -> Time {
+        self.tick * u64::from(self.election_ticks)
+    }
+}
+
+fn limits(draw: &mut Draw<'_, impl Choices>) -> Limits {
+    let roomy = Limits::default();
+    Limits {
+        batch_entries: draw.one_of(&[roomy.batch_entries, 1, 2, 5]),
+        batch_bytes: draw.one_of(&[roomy.batch_bytes, 1, 100]),
+        inflight_appends: draw.one_of(&[roomy.inflight_appends, 1, 2, 4]),
+        inflight_bytes: draw.one_of(&[roomy.inflight_bytes, 1, 200]),
+        uncommitted_bytes: draw.one_of(&[roomy.uncommitted_bytes, 1, 200]),
+        command_bytes: draw.one_of(&[roomy.command_bytes, 64]),
+        tickets: draw.one_of(&[roomy.tickets, 1, 3]),
+        held: draw.one_of(&[roomy.held, 4, 1]),
+    }
+}
+
+fn network(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Network {
+    Network {
+        delay: draw.one_of(&[tick / 10, tick / 50, tick / 2]),
+        jitter: draw.one_of(&[0, tick / 5, tick, 3 * tick]),
+        loss: draw.level(5_000, 100_000),
+        duplicate: draw.level(5_000, 80_000),
+        corrupt: draw.level(1_000, 30_000),
+        slow: draw.level(5_000, 60_000),
+        tail: timeout * draw.range(1, 4),
+        archive: draw.level(30_000, 150_000),
+        codec: draw.level(5_000, 100_000),
+        ordered: draw.flag(),
+        queue: draw.one_of(&[4_096, 64, 8]),
+    }
+}
+
+fn disk(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Disk {
+    let (ids_bytes, data_bytes) = draw.one_of(&[(4_992, 20_480), (1_664, 4_096), (2_496, 8_192)]);
+    Disk {
+        layout: Layout { ids_bytes, data_bytes },
+        sync: draw.one_of(&[tick / 20, tick / 5, tick]),
+        jitter: draw.one_of(&[0, tick / 5, tick, 4 * tick]),
+        slow: draw.level(3_000, 30_000),
+        tail: timeout * draw.range(1, 3),
+        fail: draw.one_of(&[0, 0, 500, 3_000]),
+        at_once: draw.one_of(&[1, 2, 4, 16]),
+        receipt: draw.one_of(&[0, 0, tick / 2, 2 * tick]),
+        marks: !draw.flag(),
+    }
+}
+
+fn workload(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Workload {
+    Workload {
+        closed: draw.range(1, 5) as usize,
+        open: draw.one_of(&[0, 0, 1, 2]),
+        reads: draw.one_of(&[MILLION / 4, 0, MILLION / 2, MILLION * 9 / 10]),
+        keys: draw.one_of(&[1, 4, 16]),
+        hot: draw.one_of(&[0, MILLION / 2]),
+        padding: draw.one_of(&[0, 100, 600]),
+        think: draw.one_of(&[tick, tick / 10, 5 * tick, timeout]),
+        patience: timeout * draw.range(1, 8),
+        loss: draw.level(5_000, 50_000),
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} nodes, {} inputs; tick {} us, election {} ticks, heartbeat {}, drift {}; pre-vote {}, check-quorum {}",
+            self.nodes,
+            self.inputs,
+            self.tick,
+            self.election_ticks,
+            self.heartbeat_ticks,
+            self.drift_ticks,
+            self.pre_vote,
+            self.check_quorum
+        )?;
+        writeln!(
+            f,
+            "clocks off by {} %, turns every {} us, dying in {} ppm of them, outputs {}, at the end {}",
+            self.drift,
+            self.batch,
+            self.dies,
+            if self.shuffled { "shuffled" } else { "in order" },
+            if self.minority_down { "a minority stays down" } else { "all are healed" }
+        )?;
+        writeln!(f, "{:?}", self.network)?;
+        writeln!(f, "{:?}", self.disk)?;
+        writeln!(f, "{:?}", self.workload)?;
+        writeln!(f, "{:?}", self.limits)?;
+        write!(f, "faults, by their mean time in us:")?;
+        for family in Family::ALL {
+            if let Some(mean) = self.faults[family as usize] {
+                write!(f, " {family:?} {mean}")?;
+            }
+        }
+        Ok(())
+    }
+}

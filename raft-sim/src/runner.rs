@@ -1,0 +1,173 @@
+//! One run from its choices to its verdict.
+
+use crate::choices::{Random, Source};
+use crate::coverage::{Coverage, Mark};
+use crate::facts::{Time, Violation};
+use crate::network;
+use crate::tape::Tape;
+use crate::trace::Reader;
+use crate::world::{Counts, Setup, World};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+
+thread_local! {
+    /// Where this thread panicked last: told by the hook, which alone knows the place.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// An invariant fell.
+    Violation(Violation),
+    /// Something panicked: what it said, and where.
+    Panic(String),
+}
+
+impl Failure {
+    /// The invariant's name.
+    pub fn invariant(&self) -> &'static str {
+        match self {
+            Failure::Violation(violation) => violation.invariant,
+            Failure::Panic(_) => "no panic",
+        }
+    }
+
+    /// The exit code of a command that ends with it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Violation(violation) => violation.class.exit_code(),
+            Failure::Panic(_) => 16,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Violation(violation) => violation.fmt(f),
+            Failure::Panic(said) => write!(f, "panic: {said}"),
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub failure: Option<Failure>,
+    /// The hash over its whole trace.
+    pub hash: u64,
+    /// How often what happened.
+    pub counts: Counts,
+    /// How often what happened to messages.
+    pub network: network::Counts,
+    /// The rare states that were reached.
+    pub coverage: Coverage,
+    /// How much simulated time passed.
+    pub simulated: Time,
+    /// The configuration, in words.
+    pub options: String,
+    /// The last steps, in words, if a report was asked for.
+    pub last: Vec<String>,
+    /// The tape, if one was recorded.
+    pub tape: Option<Tape>,
+}
+
+/// Panics are findings: they are caught and reported, each with its place, instead of being printed.
+pub fn catch_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("no words");
+        PANIC.with_borrow_mut(|last| *last = Some(format!("{said} ({place})")));
+    }));
+}
+
+/// Runs a seed; a reader's run is recorded on a tape.
+pub fn run_seed(seed: u64, setup: Setup) -> Ran {
+    run(Source::Random(Random::new(seed, setup.reader != Reader::Nobody)), setup)
+}
+
+/// Runs what these choices draw.
+pub fn run(choices: Source, setup: Setup) -> Ran {
+    let mut world = World::new(choices, setup);
+    let verdict = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
+    let failure = match verdict {
+        Ok(Ok(())) => None,
+        Ok(Err(violation)) => Some(Failure::Violation(violation)),
+        Err(_) => {
+            let said = PANIC.with_borrow_mut(Option::take);
+            Some(Failure::Panic(said.unwrap_or_else(|| "see above".into())))
+        }
+    };
+    Ran {
+        failure,
+        hash: world.trace().hash(),
+        counts: world.counts(),
+        network: world.network_counts(),
+        coverage: world.coverage().clone(),
+        simulated: world.now(),
+        options: if setup.reader == Reader::Nobody { String::new() } else { world.options().to_string() },
+        last: world.trace().last().map(Into::into).collect(),
+        tape: if setup.reader == Reader::Nobody { None } else { world.choices().tape().cloned() },
+    }
+}
+
+/// What many runs did in all.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Runs.
+    pub runs: u64,
+    /// Simulated time.
+    pub simulated: Time,
+    counts: Counts,
+    network: network::Counts,
+    /// The rare states.
+    pub coverage: Coverage,
+}
+
+impl Totals {
+    /// Adds a run.
+    pub fn add(&mut self, ran: &Ran) {
+        self.runs += 1;
+        self.simulated += ran.simulated;
+        self.counts.add(&ran.counts);
+        self.network.add(&ran.network);
+        self.coverage.merge(&ran.coverage);
+    }
+
+    /// Inputs to nodes.
+    pub fn inputs(&self) -> u64 {
+        self.counts.inputs
+    }
+
+    /// What a stormy swarm has of everything. A zero here is a hole in the generator.
+    pub fn lines(&self) -> Vec<(&'static str, u64)> {
+        let (counts, network) = (&self.counts, &self.network);
+        vec![
+            ("inputs to nodes", counts.inputs),
+            ("clients' operations", counts.operations),
+            ("elections", self.coverage.count(Mark::Elections)),
+            ("commits", self.coverage.count(Mark::Commits)),
+            ("truncations", self.coverage.count(Mark::Truncations)),
+            ("crashes", counts.crashes),
+            ("crashes that lost a write", self.coverage.count(Mark::CrashLostWrite)),
+            ("torn writes", counts.torn),
+            ("lost writes", counts.lost),
+            ("power cuts of all", counts.power_cuts),
+            ("failed syncs", counts.failed_syncs),
+            ("stalled disks", counts.stalls),
+            ("pauses", counts.pauses),
+            ("cut links", network.cuts),
+            ("lost messages", network.lost),
+            ("repeated messages", network.duplicated),
+            ("damaged frames", network.damaged),
+            ("replayed messages", network.replayed),
+            ("transfers asked for", counts.transfers),
+            ("wiped disks", counts.wipes),
+            ("halts", counts.halts),
+            ("flipped bits", counts.rots),
+            ("refused starts", counts.refusals),
+        ]
+    }
+}

@@ -1,0 +1,133 @@
+//! A server: its disk, which outlives everything, and the process that runs on it at the moment, if one does.
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::facts::{OpId, Time};
+use crate::machine::Machine;
+use raft_core::wal::{Sequence, Wal};
+use raft_core::{DiskId, Index, Input, Node, NodeId, RoleName, Term, Update, Write};
+use std::collections::VecDeque;
+
+/// A write that the disk has and the node has no receipt for.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    /// The write.
+    pub write: Write,
+    /// Its number in the log.
+    pub sequence: Sequence,
+}
+
+/// A sync under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sync {
+    /// Its number in this life.
+    pub number: u64,
+    /// It covers the disk's operations up to this one.
+    pub operations: u64,
+    /// .. the log's writes up to this one.
+    pub sequence: Sequence,
+    /// .. the node's writes up to this one.
+    pub writes: u64,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The node under test.
+    pub node: Node,
+    /// The writing end of its log.
+    pub wal: Wal,
+    /// What it has applied.
+    pub machine: Machine,
+    /// What waits for its next turn.
+    pub inbox: Vec<Input>,
+    /// A turn is due already.
+    pub waking: bool,
+    /// Whether it is paused, and how many ticks it has missed so far.
+    pub paused: Option<u32>,
+    /// Writes without a receipt, in order.
+    pub writes: VecDeque<InFlight>,
+    /// Syncs under way.
+    pub syncs: Vec<Sync>,
+    /// How many syncs it has begun.
+    pub begun: u64,
+    /// The newest of the log's writes, and the newest that a sync under way covers.
+    pub written: Sequence,
+    /// See `written`.
+    pub covered: Sequence,
+    /// The newest of the log's writes that is known to be synced.
+    pub vouches: Sequence,
+    /// The newest of the node's writes that was handed to the disk.
+    pub handed: u64,
+    /// The newest of the node's writes on stable storage.
+    pub durable: u64,
+    /// Reads that wait for their index.
+    pub reads: Vec<(OpId, Index)>,
+    /// Files to delete after the first sync.
+    pub discard: Vec<u64>,
+    /// It has stopped for good.
+    pub halted: bool,
+    /// Its role and term after its last turn.
+    pub standing: (RoleName, Term),
+}
+
+impl Process {
+    /// A process on what its disk gave.
+    pub fn new(node: Node, wal: Wal, discard: Vec<u64>) -> Process {
+        let status = node.status();
+        Process {
+            node,
+            wal,
+            discard,
+            machine: Machine::default(),
+            inbox: Vec::new(),
+            waking: false,
+            paused: None,
+            writes: VecDeque::new(),
+            syncs: Vec::new(),
+            begun: 0,
+            written: Sequence(0),
+            covered: Sequence(0),
+            vouches: Sequence(0),
+            handed: 0,
+            durable: 0,
+            reads: Vec::new(),
+            halted: false,
+            standing: (status.role, status.term),
+        }
+    }
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its id.
+    pub id: NodeId,
+    /// Its disk.
+    pub disk: Disk,
+    /// The id of the disk.
+    pub disk_id: DiskId,
+    /// How often its process started or ended: what belongs to an earlier life is void.
+    pub life: u32,
+    /// The process.
+    pub process: Option<Process>,
+    /// Its clock.
+    pub clock: Clock,
+    /// Until then its disk completes nothing.
+    pub stalled_until: Time,
+    /// Its disk was wiped once, or rots: it counts as lost.
+    pub lost: bool,
+    /// Its log was refused: it never runs again.
+    pub refused: bool,
+    /// Where a bit was flipped: the segments.
+    pub rot: Vec<u64>,
+    /// All that was ever written, for a driver that cuts what decayed.
+    pub shadow: Vec<(Sequence, Update)>,
+}
+
+impl Server {
+    /// Whether its process runs and takes inputs.
+    pub fn runs(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !process.halted)
+    }
+}

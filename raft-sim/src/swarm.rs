@@ -1,0 +1,105 @@
+//! Many seeds at once. The only file that may use threads and the wall clock: they decide which seeds are run and how
+//! fast, never what happens in one of them.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use crate::runner::{Ran, Totals, run_seed};
+use crate::trace::Reader;
+use crate::world::Setup;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Which seeds, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The first seed.
+    pub first: u64,
+    /// The seed after the last one.
+    pub end: u64,
+    /// No new run begins after this time.
+    pub limit: Option<Duration>,
+    /// Runs at once.
+    pub jobs: usize,
+    /// Go on after a failure.
+    pub keep_going: bool,
+}
+
+/// What a swarm found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// All runs together.
+    pub totals: Totals,
+    /// The failed seeds and what fell.
+    pub failures: BTreeMap<u64, Ran>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How many cores there are.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs the seeds of a plan.
+pub fn swarm(plan: Plan, setup: Setup) -> Found {
+    let began = Instant::now();
+    let (next, stop) = (AtomicU64::new(plan.first), AtomicBool::new(false));
+    let found = Mutex::new(Found::default());
+    let bar = progress(&plan);
+    let work = || {
+        while !stop.load(Ordering::Relaxed) && plan.limit.is_none_or(|limit| began.elapsed() < limit) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= plan.end {
+                return;
+            }
+            let ran = run_seed(seed, Setup { reader: Reader::Nobody, ..setup });
+            let mut found = found.lock().expect("a worker catches the panics of its runs");
+            found.totals.add(&ran);
+            if ran.failure.is_some() {
+                stop.fetch_or(!plan.keep_going, Ordering::Relaxed);
+                found.failures.insert(seed, ran);
+            }
+            show(&bar, &plan, &found, began.elapsed());
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..plan.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().expect("a worker catches the panics of its runs");
+        }
+    });
+    bar.finish_and_clear();
+    let mut found = found.into_inner().expect("all workers are done");
+    found.took = began.elapsed();
+    found
+}
+
+/// A bar on stderr; nothing if that is no terminal.
+fn progress(plan: &Plan) -> ProgressBar {
+    let length = plan.limit.map_or(plan.end - plan.first, |limit| limit.as_secs().max(1));
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent}% {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, plan: &Plan, found: &Found, elapsed: Duration) {
+    bar.set_position(if plan.limit.is_some() { elapsed.as_secs() } else { found.totals.runs });
+    bar.set_message(format!("{}, {} failed", rates(&found.totals, elapsed), found.failures.len()));
+}
+
+/// Seeds, simulated time and events a second.
+pub fn rates(totals: &Totals, took: Duration) -> String {
+    let seconds = took.as_secs_f64().max(0.001);
+    format!(
+        "{} seeds, {:.1} a second; {:.0} events a second; {:.0} times real time",
+        totals.runs,
+        totals.runs as f64 / seconds,
+        totals.inputs() as f64 / seconds,
+        totals.simulated as f64 / 1e6 / seconds
+    )
+}

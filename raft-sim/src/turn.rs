@@ -1,0 +1,253 @@
+//! One turn of a node, and the honest driver around it: outputs of different kinds in any order, writes to the disk,
+//! syncs, and receipts after them.
+
+use crate::choices::{Choices, Purpose, Site};
+use crate::facts::{Class, Fact, Violation};
+use crate::options::Family;
+use crate::planted::{Lie, Planted};
+use crate::server::{InFlight, Sync};
+use crate::world::{Event, World};
+use raft_core::{Input, Message, Output, RoleName, Write};
+use std::mem;
+
+/// The orders of the four kinds of outputs: the place of each kind in each order.
+const ORDERS: [[u8; 4]; 8] = [
+    [0, 1, 2, 3],
+    [3, 2, 1, 0],
+    [1, 0, 2, 3],
+    [2, 3, 0, 1],
+    [3, 0, 1, 2],
+    [1, 3, 2, 0],
+    [2, 0, 3, 1],
+    [1, 2, 3, 0],
+];
+
+fn kind(output: &Output) -> usize {
+    match output {
+        Output::Persist(_) => 0,
+        Output::Send { .. } => 1,
+        Output::Apply(_) => 2,
+        Output::Answer { .. } | Output::Halt(_) => 3,
+    }
+}
+
+impl World {
+    /// A node takes all that waits, and what comes of it is carried out.
+    pub(crate) fn turn(&mut self, at: usize) -> Result<(), Violation> {
+        let mut outputs = mem::take(&mut self.outputs);
+        let role = self.drain(at, &mut outputs)?;
+        if self.options.shuffled && outputs.len() > 1 {
+            let places = self.choices.one_of(Site::new(Purpose::Order, at), &ORDERS);
+            outputs.sort_by_key(|output| places[kind(output)]);
+        }
+        let dies = self.choices.chance(Site::new(Purpose::Turn, at), self.options.dies);
+        if dies {
+            let done = self.choices.pick(Site::new(Purpose::Turn, at), outputs.len() as u64 + 1);
+            outputs.truncate(done as usize);
+        }
+        for output in outputs.drain(..) {
+            self.carry_out(at, output)?;
+        }
+        self.outputs = outputs;
+        if dies {
+            return self.crash(at);
+        }
+        if role == RoleName::Leader && self.leader != Some(at) {
+            self.leader = Some(at);
+            self.replay_after_election();
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, at: usize, outputs: &mut Vec<Output>) -> Result<RoleName, Violation> {
+        let World { servers, judges, trace, counts, now, .. } = self;
+        let (now, id) = (*now, servers[at].id);
+        let Some(process) = &mut servers[at].process else { return Ok(RoleName::Follower) };
+        counts.inputs += process.inbox.len() as u64;
+        for input in &process.inbox {
+            trace.input(now, id, input);
+            match input {
+                Input::Receive { from, message } => {
+                    judges.observe(now, &Fact::Received { node: id, from: *from, message })?;
+                }
+                Input::Propose { ticket, command } => {
+                    judges.observe(now, &Fact::Proposed { node: id, ticket: *ticket, command })?;
+                }
+                Input::Read { ticket } => {
+                    judges.observe(now, &Fact::ReadAsked { node: id, ticket: *ticket })?;
+                }
+                Input::Tick { .. }
+                | Input::Persisted(_)
+                | Input::Transfer { .. }
+                | Input::Campaign
+                | Input::Heartbeat => {}
+            }
+        }
+        let mut turn = process.node.turn();
+        for input in process.inbox.drain(..) {
+            turn.input(input);
+        }
+        outputs.extend(turn.drain());
+        let status = process.node.status();
+        process.standing = (status.role, status.term);
+        let role = status.role;
+        judges.observe(now, &Fact::Stepped { node: id, status, log: process.node.log() })?;
+        Ok(role)
+    }
+
+    fn carry_out(&mut self, at: usize, output: Output) -> Result<(), Violation> {
+        let (now, id) = (self.now, self.servers[at].id);
+        self.trace.output(now, id, &output);
+        match output {
+            Output::Persist(write) => self.persist(at, write),
+            Output::Send { to, message } => {
+                self.judges.observe(now, &Fact::Sent { node: id, to, message: &message })?;
+                self.send(at, to.0 as usize, message)
+            }
+            Output::Apply(entry) => {
+                self.judges.observe(now, &Fact::Applied { node: id, entry: &entry })?;
+                self.apply(at, &entry)
+            }
+            Output::Answer { ticket, answer } => {
+                self.judges.observe(now, &Fact::Answered { node: id, ticket, answer })?;
+                self.answered(at, ticket, answer);
+                Ok(())
+            }
+            Output::Halt(report) => {
+                self.counts.halts += 1;
+                if let Some(process) = &mut self.servers[at].process {
+                    process.halted = true;
+                }
+                self.judges.observe(now, &Fact::Halted { node: id, report: &report })
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) -> Result<(), Violation> {
+        let World { network, choices, queue, now, .. } = self;
+        let sent = network.send(*now, (from, to), message, choices, |at, letter| {
+            queue.push(at, Event::Arrive(letter));
+        });
+        sent.map_err(|(class, said)| self.violation("codec", class, said))
+    }
+
+    /// Hands a write to the disk.
+    fn persist(&mut self, at: usize, write: Write) -> Result<(), Violation> {
+        let World { servers, judges, now, queue, planted, ops, .. } = self;
+        let server = &mut servers[at];
+        judges.observe(*now, &Fact::wrote(server.id, &write))?;
+        let Some(process) = &mut server.process else { return Ok(()) };
+        let sequence = match process.wal.append(write.update(), ops) {
+            Ok(sequence) => sequence,
+            Err(too_large) => {
+                return Err(self.violation("simulator", Class::Bounds, too_large.to_string()));
+            }
+        };
+        server.disk.put(ops, sequence, process.vouches);
+        process.written = sequence;
+        process.handed = write.number();
+        match *planted {
+            Some(Planted::Driver(Lie::ReceiptBeforeSync)) => {
+                let receipt = write.persisted();
+                queue.push(*now, Event::Receipt { at, life: server.life, receipt });
+            }
+            other => {
+                if other == Some(Planted::Driver(Lie::CutsDecay)) {
+                    server.shadow.retain(|(earlier, _)| *earlier < sequence);
+                    server.shadow.push((sequence, write.update().clone()));
+                }
+                process.writes.push_back(InFlight { write, sequence });
+            }
+        }
+        self.begin_sync(at);
+        Ok(())
+    }
+
+    /// Begins a sync if there is anything to sync and not too many are under way.
+    fn begin_sync(&mut self, at: usize) {
+        let options = self.options.disk;
+        let server = &mut self.servers[at];
+        let Some(process) = &mut server.process else { return };
+        if process.syncs.len() >= options.at_once || process.written <= process.covered {
+            return;
+        }
+        process.begun += 1;
+        process.covered = process.written;
+        process.syncs.push(Sync {
+            number: process.begun,
+            operations: server.disk.done(),
+            sequence: process.written,
+            writes: process.handed,
+        });
+        let site = Site::new(Purpose::Sync, at);
+        let mut takes = self.choices.range(site, options.sync, options.sync + options.jitter);
+        if self.choices.chance(site, options.slow) {
+            takes += self.choices.range(site, 0, options.tail);
+        }
+        let due = self.now.max(server.stalled_until) + takes;
+        self.queue.push(due, Event::Synced { at, life: server.life, sync: process.begun });
+    }
+
+    /// A sync is over.
+    pub(crate) fn synced(&mut self, at: usize, sync: u64) -> Result<(), Violation> {
+        if self.choices.chance(Site::new(Purpose::Sync, at), self.options.disk.fail) {
+            // Nobody knows what a failed sync left, and a later one may say that all is well: the process must go.
+            self.counts.failed_syncs += 1;
+            return self.crash_with_power(at);
+        }
+        let World { servers, judges, now, choices, ops, options, .. } = self;
+        let server = &mut servers[at];
+        let Some(process) = &mut server.process else { return Ok(()) };
+        let Some(place) = process.syncs.iter().position(|other| other.number == sync) else { return Ok(()) };
+        let sync = process.syncs.swap_remove(place);
+        server.disk.sync(sync.operations);
+        if sync.writes > process.durable {
+            process.durable = sync.writes;
+            judges.observe(*now, &Fact::Synced { node: server.id, through: sync.writes })?;
+        }
+        process.wal.synced(sync.sequence);
+        process.vouches = process.vouches.max(sync.sequence);
+        server.disk.delete(&mem::take(&mut process.discard));
+        let waited = process.inbox.len();
+        while let Some(first) = process.writes.pop_front_if(|first| first.sequence <= sync.sequence) {
+            let receipt = first.write.persisted();
+            let site = Site::new(Purpose::Receipt, at);
+            match choices.range(site, 0, options.disk.receipt) {
+                0 => {
+                    // In any order among the receipts of one sync.
+                    let fresh = process.inbox.len() - waited;
+                    let before = choices.pick(site, fresh as u64 + 1) as usize;
+                    process.inbox.insert(process.inbox.len() - before, Input::Persisted(receipt));
+                }
+                delay => self.queue.push(*now + delay, Event::Receipt { at, life: server.life, receipt }),
+            }
+        }
+        if options.disk.marks
+            && process.writes.is_empty()
+            && let Some(sequence) = process.wal.mark(ops)
+        {
+            server.disk.put(ops, sequence, process.vouches);
+        }
+        let woken = process.inbox.len() > waited;
+        self.begin_sync(at);
+        if woken { self.wake(at) } else { Ok(()) }
+    }
+
+    fn replay_after_election(&mut self) {
+        if self.options.faults[Family::Replay as usize].is_some() && !self.healed {
+            let count = self.choices.pick(Purpose::Replays.into(), 12);
+            self.replay(count);
+        }
+    }
+
+    /// Old messages arrive again, within an election timeout.
+    pub(crate) fn replay(&mut self, count: u64) {
+        for _ in 0..count {
+            let timeout = self.options.election_timeout();
+            let after = self.choices.pick(Purpose::Replays.into(), timeout);
+            if let Some(letter) = self.network.replay(&mut self.choices) {
+                self.queue.push(self.now + after, Event::Arrive(letter));
+            }
+        }
+    }
+}

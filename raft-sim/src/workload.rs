@@ -1,0 +1,165 @@
+//! Clients: some wait for each answer, some don't. What was refused or lost is tried again elsewhere, as an operation
+//! of its own with a value of its own.
+
+use crate::choices::{Choices, Purpose, Site};
+use crate::facts::{Action, OpId, Outcome, Time};
+use crate::options;
+
+/// An operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Whose.
+    pub client: usize,
+    /// What.
+    pub action: Action,
+    /// Asked of which node.
+    pub node: usize,
+    /// Bytes behind the command.
+    pub padding: usize,
+    /// The client has its answer, or has given up.
+    pub done: bool,
+    /// It was begun after the healing.
+    pub fresh: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    waits: bool,
+    /// The last operation was not served: more patience is asked for.
+    refused: bool,
+    target: usize,
+    wrote: bool,
+    read: bool,
+}
+
+/// All clients and their operations.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    options: options::Workload,
+    nodes: usize,
+    clients: Vec<Client>,
+    operations: Vec<Operation>,
+    open: usize,
+    /// How much longer a client waits that was refused.
+    refusal: Time,
+    healed: bool,
+}
+
+impl Workload {
+    /// Clients that have not begun.
+    pub fn new(options: options::Workload, nodes: usize, refusal: Time) -> Workload {
+        let client = |at| Client {
+            waits: at < options.closed,
+            refused: false,
+            target: 1 + at % nodes,
+            wrote: false,
+            read: false,
+        };
+        Workload {
+            options,
+            nodes,
+            clients: (0..options.closed + options.open).map(client).collect(),
+            operations: Vec::new(),
+            open: 0,
+            refusal,
+            healed: false,
+        }
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// From now on each waiting client wants one write and one read served, and the others stop.
+    pub fn heal(&mut self, patience: Time) {
+        self.healed = true;
+        self.options.loss = 0;
+        self.options.patience = self.options.patience.min(patience);
+        self.options.think = self.options.think.min(patience / 4);
+    }
+
+    /// Whether all that is wanted after the healing was served.
+    pub fn served(&self) -> bool {
+        self.open == 0 && self.clients.iter().all(|client| !client.waits || (client.wrote && client.read))
+    }
+
+    /// What is still wanted, in words.
+    pub fn wanted(&self) -> String {
+        let waiting =
+            self.clients.iter().filter(|client| client.waits && !(client.wrote && client.read)).count();
+        format!("{waiting} clients had no fresh write or read served, and {} operations are open", self.open)
+    }
+
+    /// A client's next operation, if it wants one.
+    pub fn next(&mut self, client: usize, choices: &mut impl Choices) -> Option<OpId> {
+        let site = Site::new(Purpose::Client, client);
+        let options = self.options;
+        let state = self.clients[client];
+        if self.healed && (!state.waits || (state.wrote && state.read)) {
+            return None;
+        }
+        let reads = if self.healed { state.wrote } else { choices.chance(site, options.reads) };
+        let hot = choices.chance(site, options.hot);
+        let key = if hot { 0 } else { choices.pick(site, options.keys) };
+        let op = OpId(self.operations.len() as u64);
+        let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
+        let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
+        self.operations.push(Operation {
+            client,
+            action,
+            node: state.target,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
+        self.open += 1;
+        Some(op)
+    }
+
+    /// An operation.
+    pub fn operation(&self, op: OpId) -> &Operation {
+        &self.operations[op.0 as usize]
+    }
+
+    /// How long a client waits for an answer.
+    pub fn patience(&self) -> Time {
+        self.options.patience.max(1)
+    }
+
+    /// How long until a client's next operation.
+    pub fn think(&self, client: usize, choices: &mut impl Choices) -> Time {
+        let think = self.options.think + if self.clients[client].refused { self.refusal } else { 0 };
+        1 + choices.range(Site::new(Purpose::Client, client), think / 4, think)
+    }
+
+    /// Whether a request or an answer is lost between client and node.
+    pub fn loses(&self, client: usize, choices: &mut impl Choices) -> bool {
+        choices.chance(Site::new(Purpose::Wire, client), self.options.loss)
+    }
+
+    /// Whether a client waits for answers before it goes on.
+    pub fn waits(&self, client: usize) -> bool {
+        self.clients[client].waits
+    }
+
+    /// An operation ends for its client. `leader`: where the node said that the leader is. False if it had ended.
+    pub fn end(&mut self, op: OpId, outcome: Outcome, leader: Option<usize>) -> bool {
+        let operation = &mut self.operations[op.0 as usize];
+        if operation.done {
+            return false;
+        }
+        operation.done = true;
+        self.open -= 1;
+        let client = &mut self.clients[operation.client];
+        client.refused = matches!(outcome, Outcome::NotApplied);
+        match outcome {
+            Outcome::Put { .. } => client.wrote |= operation.fresh,
+            Outcome::Got { .. } => client.read |= operation.fresh,
+            Outcome::NotApplied | Outcome::Unknown => {
+                client.target = leader.unwrap_or(1 + operation.node % self.nodes);
+            }
+        }
+        true
+    }
+}

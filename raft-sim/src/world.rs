@@ -1,0 +1,370 @@
+//! The world: servers, network, clients and the judges who watch them, one event at a time.
+
+use crate::choices::{Choices, Purpose, Site, Source};
+use crate::clock::Clock;
+use crate::coverage::{Coverage, Mark};
+use crate::disk::Disk;
+use crate::facts::{Class, Fact, OpId, Outcome, Time, Violation};
+use crate::invariants::{Judges, Rules};
+use crate::network::{Letter, Network};
+use crate::options::{Family, Options};
+use crate::planted::Planted;
+use crate::queue::Queue;
+use crate::server::Server;
+use crate::trace::{Reader, Trace};
+use crate::workload::Workload;
+use raft_core::wal::Op;
+use raft_core::{DiskId, Input, NodeId, Output, Persisted};
+
+/// Something that is due. What names a life is void in another one.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Tick { at: usize, life: u32 },
+    Wake { at: usize, life: u32 },
+    Arrive(Letter),
+    Synced { at: usize, life: u32, sync: u64 },
+    Receipt { at: usize, life: u32, receipt: Persisted },
+    Start { at: usize, life: u32 },
+    Crash { at: usize, life: u32 },
+    Resume { at: usize, life: u32, tells: bool },
+    Fault(Family),
+    Mend,
+    Flap { from: usize, to: usize, left: u8 },
+    Client { client: usize },
+    Request { op: OpId },
+    Response { op: OpId, outcome: Outcome, leader: Option<usize> },
+    Patience { op: OpId },
+}
+
+crate::counts::counts! {
+    /// How often what happened in a run, beside what the judges' coverage counts.
+    Counts {
+        /// Inputs to nodes: the events of every figure.
+        inputs,
+        /// Processes that died.
+        crashes,
+        /// Times that all died at once.
+        power_cuts,
+        /// Writes that a crash left torn.
+        torn,
+        /// Writes that a crash swallowed.
+        lost,
+        /// Syncs that failed.
+        failed_syncs,
+        /// Processes that were paused.
+        pauses,
+        /// Disks that stalled.
+        stalls,
+        /// Disks that were wiped.
+        wipes,
+        /// Bits that flipped.
+        rots,
+        /// Starts that were refused because of decay.
+        refusals,
+        /// Nodes that halted.
+        halts,
+        /// Operations of clients.
+        operations,
+        /// Hand-overs of leadership that were asked for.
+        transfers,
+    }
+}
+
+/// What a run is made of, apart from its choices.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The bug that is planted.
+    pub planted: Option<Planted>,
+    /// Who reads along.
+    pub reader: Reader,
+}
+
+/// A simulated cluster. A clone goes on independently.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub(crate) now: Time,
+    pub(crate) options: Options,
+    pub(crate) choices: Source,
+    pub(crate) queue: Queue<Event>,
+    /// `servers[0]` is nobody, so that a node's number is its place.
+    pub(crate) servers: Vec<Server>,
+    pub(crate) network: Network,
+    pub(crate) workload: Workload,
+    pub(crate) judges: Judges,
+    pub(crate) trace: Trace,
+    pub(crate) counts: Counts,
+    pub(crate) planted: Option<Planted>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) healed: bool,
+    pub(crate) leader: Option<usize>,
+}
+
+impl World {
+    /// The world that these choices draw, before anything has happened.
+    pub fn new(mut choices: Source, setup: Setup) -> World {
+        let options = Options::draw(&mut choices);
+        let rules = Rules {
+            nodes: options.nodes,
+            limits: options.limits,
+            pre_vote: options.pre_vote,
+            election_timeout: Clock::slowest_timeout(&options),
+        };
+        let mut world = World {
+            now: 0,
+            queue: Queue::default(),
+            servers: Vec::new(),
+            network: Network::new(options.network),
+            workload: Workload::new(options.workload, options.nodes, options.election_timeout() / 2),
+            judges: Judges::new(rules),
+            trace: Trace::new(setup.reader),
+            counts: Counts::default(),
+            planted: setup.planted,
+            outputs: Vec::new(),
+            ops: Vec::new(),
+            healed: false,
+            leader: None,
+            options,
+            choices,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for at in 0..=self.options.nodes {
+            let server = Server {
+                id: NodeId(at as u64),
+                disk: Disk::new(self.options.disk.layout),
+                disk_id: self.draw_disk_id(at),
+                life: 0,
+                process: None,
+                clock: Clock::draw(at, &self.options, &mut self.choices),
+                stalled_until: 0,
+                lost: false,
+                refused: false,
+                rot: Vec::new(),
+                shadow: Vec::new(),
+            };
+            self.servers.push(server);
+            if at > 0 {
+                let site = Site::new(Purpose::Restart, at);
+                let begins = self.choices.range(site, 0, self.options.election_timeout());
+                self.queue.push(begins, Event::Start { at, life: 0 });
+            }
+        }
+        for client in 0..self.workload.clients() {
+            let begins = self.workload.think(client, &mut self.choices);
+            self.queue.push(begins, Event::Client { client });
+        }
+        for family in Family::ALL {
+            self.schedule_fault(family);
+        }
+    }
+
+    /// Disk ids are drawn, and never 0.
+    pub(crate) fn draw_disk_id(&mut self, at: usize) -> DiskId {
+        DiskId(1 + self.choices.pick(Site::new(Purpose::Seed, at), 1 << 40) * 8 + at as u64)
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first invariant that falls.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        let most = self.options.inputs * self.options.tick;
+        while self.counts.inputs < self.options.inputs && self.now < most {
+            self.step()?;
+        }
+        self.heal()?;
+        self.settle()?;
+        self.judges.observe(self.now, &Fact::Ended)?;
+        if self.workload.served() {
+            return Ok(());
+        }
+        Err(self.violation(
+            "service",
+            Class::Liveness,
+            format!("after the healing, {}", self.workload.wanted()),
+        ))
+    }
+
+    /// Goes on until the healed cluster has done all that is asked of it, or has had all the time that it may take
+    /// and makes no more progress: with tiny limits a long log takes long.
+    fn settle(&mut self) -> Result<(), Violation> {
+        let patience = 30 * self.options.election_timeout();
+        let healed = self.now;
+        let (mut best, mut since, mut steps) = (0, healed, 0_u64);
+        loop {
+            self.step()?;
+            steps += 1;
+            if !steps.is_multiple_of(16) {
+                continue;
+            }
+            let progress = self.progress();
+            if progress > best {
+                (best, since) = (progress, self.now);
+            }
+            let done = self.workload.served() && self.judges.settled();
+            let stuck = self.now > since + patience || self.now > healed + 20 * patience;
+            if done || (self.judges.overdue(self.now) && stuck) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A number that grows while logs converge.
+    fn progress(&self) -> u64 {
+        let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
+        nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0).sum()
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    /// If an invariant falls.
+    pub fn step(&mut self) -> Result<(), Violation> {
+        let Some((at, event)) = self.queue.pop() else {
+            return Err(self.violation("simulator", Class::Liveness, "nothing is due any more".into()));
+        };
+        self.now = at;
+        match event {
+            Event::Tick { at, life } if self.lives(at, life) => self.tick(at),
+            Event::Wake { at, life } if self.lives(at, life) => {
+                if let Some(process) = &mut self.servers[at].process {
+                    process.waking = false;
+                }
+                self.turn(at)
+            }
+            Event::Arrive(letter) => self.arrive(letter),
+            Event::Synced { at, life, sync } if self.lives(at, life) => self.synced(at, sync),
+            Event::Receipt { at, life, receipt } if self.lives(at, life) => {
+                self.input(at, Input::Persisted(receipt))
+            }
+            Event::Start { at, life } if self.servers[at].life == life => self.start(at),
+            Event::Crash { at, life } if self.lives(at, life) => self.crash(at),
+            Event::Resume { at, life, tells } if self.lives(at, life) => self.resume(at, tells),
+            Event::Fault(family) => self.fault(family),
+            Event::Mend => {
+                self.network.mend();
+                Ok(())
+            }
+            Event::Flap { from, to, left } => {
+                self.flap(from, to, left);
+                Ok(())
+            }
+            Event::Client { client } => self.ask(client),
+            Event::Request { op } => self.request(op),
+            Event::Response { op, outcome, leader } => self.returned(op, outcome, leader),
+            Event::Patience { op } => self.returned(op, Outcome::Unknown, None),
+            Event::Tick { .. }
+            | Event::Wake { .. }
+            | Event::Synced { .. }
+            | Event::Receipt { .. }
+            | Event::Start { .. }
+            | Event::Crash { .. }
+            | Event::Resume { .. } => Ok(()),
+        }
+    }
+
+    fn lives(&self, at: usize, life: u32) -> bool {
+        let server = &self.servers[at];
+        server.life == life && server.process.is_some()
+    }
+
+    fn tick(&mut self, at: usize) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life: server.life });
+        if let Some(process) = &mut server.process
+            && let Some(missed) = &mut process.paused
+        {
+            *missed += 1;
+            return Ok(());
+        }
+        self.input(at, Input::Tick { elapsed: 1 })
+    }
+
+    fn arrive(&mut self, letter: Letter) -> Result<(), Violation> {
+        if !self.network.arrived(&letter) {
+            return Ok(());
+        }
+        let Letter { from, to, message, .. } = letter;
+        let Some(process) = &self.servers[to].process else { return Ok(()) };
+        // The queue of a process that doesn't read is bounded.
+        if process.inbox.len() > 512 {
+            return Ok(());
+        }
+        self.input(to, Input::Receive { from: NodeId(from as u64), message })
+    }
+
+    /// Hands an input to a node, with its next turn.
+    pub(crate) fn input(&mut self, at: usize, input: Input) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        let Some(process) = &mut server.process else { return Ok(()) };
+        process.inbox.push(input);
+        self.wake(at)
+    }
+
+    /// Gives a node its next turn, now or soon.
+    pub(crate) fn wake(&mut self, at: usize) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        let Some(process) = &mut server.process else { return Ok(()) };
+        if process.waking || process.paused.is_some() {
+            return Ok(());
+        }
+        let delay = match self.options.batch {
+            0 => 0,
+            most => self.choices.pick(Site::new(Purpose::Batch, at), most),
+        };
+        if delay == 0 {
+            return self.turn(at);
+        }
+        process.waking = true;
+        self.queue.push(self.now + delay, Event::Wake { at, life: server.life });
+        Ok(())
+    }
+
+    pub(crate) fn violation(&self, invariant: &'static str, class: Class, said: String) -> Violation {
+        Violation { invariant, class, at: self.now, said }
+    }
+
+    /// What identifies this run.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What this run is like.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How often what happened to messages.
+    pub fn network_counts(&self) -> crate::network::Counts {
+        self.network.counts
+    }
+
+    /// The rare states that were reached.
+    pub fn coverage(&self) -> &Coverage {
+        self.judges.coverage()
+    }
+
+    /// Where choices came from.
+    pub fn choices(&self) -> &Source {
+        &self.choices
+    }
+
+    /// Simulated time so far.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Whether anything was ever committed.
+    pub(crate) fn has_committed(&self) -> bool {
+        self.judges.coverage().count(Mark::Commits) > 0
+    }
+}
