@@ -256,3 +256,27 @@ async fn localhost_is_every_loopback_address() {
         assert_eq!(client.get("/livez").await.json["leader"], cluster.api(0));
     }
 }
+
+#[tokio::test]
+async fn the_peer_listener_is_for_peers() {
+    let cluster = Cluster::start(configs(3, &[])).await;
+    cluster.leader().await;
+    let peer = cluster.configs[0].peer();
+    let reply = Client::new(peer).await.get("/request").await;
+    assert_eq!((reply.status, &reply.json["code"]), (404, &json!("no_route")));
+    let ours = format!("{:016x}", cluster.configs[0].cluster_id.0);
+    let call = async |cluster: &str, from: u64, to: u64, protocol: &str| {
+        let head = format!(
+            "GET /raft/control HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: httpraft\r\nRaft-Cluster: {cluster}\r\n\
+             Raft-From: {from}\r\nRaft-To: {to}\r\nRaft-Disk: 1\r\nRaft-Boot: 1\r\nRaft-Protocol: {protocol}\r\n\r\n"
+        );
+        let reply = Client::new(peer).await.raw(head.as_bytes()).await;
+        (reply.status, reply.json["code"].as_str().unwrap().to_string())
+    };
+    let refused = |status, code: &str| (status, code.to_string());
+    assert_eq!(call("0000000000000001", 1, 0, "1-1").await, refused(421, "wrong_cluster"));
+    assert_eq!(call(&ours, 1, 2, "1-1").await, refused(421, "wrong_receiver"));
+    assert_eq!(call(&ours, 7, 0, "1-1").await, refused(403, "unknown_sender"));
+    assert_eq!(call(&ours, 1, 0, "98-99").await, refused(426, "protocol"));
+    assert_eq!(call("x", 1, 0, "1-1").await, refused(400, "bad_handshake"));
+}
