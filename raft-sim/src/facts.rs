@@ -8,7 +8,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
-    Answer, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket, Update, Write,
+    Answer, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket,
+    Update, Write,
 };
 
 /// Simulated time in microseconds since the run began.

@@ -8,7 +8,8 @@ use crate::server::Process;
 use crate::world::{Event, World};
 use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
 use raft_core::{
-    Base, Boot, ClusterId, Config, Entry, HardState, Index, Membership, Node, NodeId, Recovered, Stamp, Update,
+    Base, Boot, ClusterId, Config, Entry, HardState, Index, Membership, Node, NodeId, Recovered, Stamp,
+    Update,
 };
 
 /// All nodes of a run belong to one cluster.
@@ -99,7 +100,8 @@ impl World {
             _ => Vec::new(),
         };
         if !server.rot.iter().any(|segment| blamed.contains(segment)) {
-            let said = format!("node {at} refuses its log, whose rotten segments are {:?}: {refusal}", server.rot);
+            let said =
+                format!("node {at} refuses its log, whose rotten segments are {:?}: {refusal}", server.rot);
             return Err(self.violation("refusal", Class::Durability, said));
         }
         self.counts.refusals += 1;
@@ -125,7 +127,8 @@ impl World {
         server.disk.wipe();
         server.rot.clear();
         let layout = self.options.disk.layout;
-        let mut recovery = recover(identity, layout, Vec::new()).expect("nothing is wrong with an empty disk");
+        let mut recovery =
+            recover(identity, layout, Vec::new()).expect("nothing is wrong with an empty disk");
         let update = Update {
             hard: Some(recovered.hard),
             base: recovered.base.clone(),

@@ -123,7 +123,12 @@ fn finish(ran: &Ran, seed: Option<u64>, wanted: Option<&Path>) -> u8 {
         return failure.exit_code();
     }
     println!("{}", ran.options);
-    println!("clean: {} inputs in {:.3} s of simulated time, trace {:016x}", ran.counts.inputs, ran.simulated as f64 / 1e6, ran.hash);
+    println!(
+        "clean: {} inputs in {:.3} s of simulated time, trace {:016x}",
+        ran.counts.inputs,
+        ran.simulated as f64 / 1e6,
+        ran.hash
+    );
     0
 }
 
@@ -186,7 +191,10 @@ fn tell_failures(found: &Found) -> Option<u8> {
     }
     let again = run_seed(seed, setup(false));
     if again.hash != first.hash {
-        println!("seed {seed} gave trace {:016x} first and {:016x} then: NOT DETERMINISTIC", first.hash, again.hash);
+        println!(
+            "seed {seed} gave trace {:016x} first and {:016x} then: NOT DETERMINISTIC",
+            first.hash, again.hash
+        );
         return Some(NOT_DETERMINISTIC);
     }
     println!();

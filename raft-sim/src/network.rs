@@ -147,14 +147,7 @@ impl Network {
         Ok(())
     }
 
-    fn arrives(
-        &mut self,
-        now: Time,
-        from: usize,
-        to: usize,
-        slow: bool,
-        choices: &mut impl Choices,
-    ) -> Time {
+    fn arrives(&mut self, now: Time, from: usize, to: usize, slow: bool, choices: &mut impl Choices) -> Time {
         self.under_way[from][to] += 1;
         let site = Site::new(Purpose::Delay, from);
         let mut at = now + choices.range(site, self.options.delay, self.options.delay + self.options.jitter);
@@ -201,7 +194,11 @@ impl Network {
 fn is_rare(body: &Body) -> bool {
     matches!(
         body,
-        Body::Vote { .. } | Body::VoteReply { .. } | Body::TimeoutNow | Body::Conflict { .. } | Body::HelloReply(_)
+        Body::Vote { .. }
+            | Body::VoteReply { .. }
+            | Body::TimeoutNow
+            | Body::Conflict { .. }
+            | Body::HelloReply(_)
     )
 }
 
@@ -238,4 +235,3 @@ fn damage(message: &Message, choices: &mut impl Choices) -> Result<(), (Class, S
         )),
     }
 }
-

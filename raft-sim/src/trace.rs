@@ -126,7 +126,17 @@ impl Trace {
     fn message(&mut self, message: &Message) {
         let to = message.to.unwrap_or_default();
         let [kind, a, b, c] = content(&message.body);
-        self.absorb(&[message.from.boot.0, message.from.disk.0, to.boot.0, to.disk.0, message.term.0, kind, a, b, c]);
+        self.absorb(&[
+            message.from.boot.0,
+            message.from.disk.0,
+            to.boot.0,
+            to.disk.0,
+            message.term.0,
+            kind,
+            a,
+            b,
+            c,
+        ]);
         if let Body::Append { slice, .. } = &message.body {
             for entry in slice.entries() {
                 let (id, hash) = numbers(entry);

@@ -222,7 +222,8 @@ impl World {
                 delay => self.queue.push(*now + delay, Event::Receipt { at, life: server.life, receipt }),
             }
         }
-        if options.disk.marks && process.writes.is_empty()
+        if options.disk.marks
+            && process.writes.is_empty()
             && let Some(sequence) = process.wal.mark(ops)
         {
             server.disk.put(ops, sequence, process.vouches);

@@ -42,7 +42,8 @@ pub struct Workload {
 impl Workload {
     /// Clients that have not begun.
     pub fn new(options: options::Workload, nodes: usize) -> Workload {
-        let client = |at| Client { waits: at < options.closed, target: 1 + at % nodes, wrote: false, read: false };
+        let client =
+            |at| Client { waits: at < options.closed, target: 1 + at % nodes, wrote: false, read: false };
         Workload {
             options,
             nodes,
@@ -73,11 +74,9 @@ impl Workload {
 
     /// What is still wanted, in words.
     pub fn wanted(&self) -> String {
-        let waiting = self.clients.iter().filter(|client| client.waits && !(client.wrote && client.read)).count();
-        format!(
-            "{waiting} clients had no fresh write or read served, and {} operations are open",
-            self.open
-        )
+        let waiting =
+            self.clients.iter().filter(|client| client.waits && !(client.wrote && client.read)).count();
+        format!("{waiting} clients had no fresh write or read served, and {} operations are open", self.open)
     }
 
     /// A client's next operation, if it wants one.

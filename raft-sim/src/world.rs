@@ -190,7 +190,11 @@ impl World {
         if self.workload.served() {
             return Ok(());
         }
-        Err(self.violation("service", Class::Liveness, format!("after the healing, {}", self.workload.wanted())))
+        Err(self.violation(
+            "service",
+            Class::Liveness,
+            format!("after the healing, {}", self.workload.wanted()),
+        ))
     }
 
     /// The next event.
