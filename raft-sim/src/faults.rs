@@ -190,7 +190,7 @@ impl World {
             return;
         }
         for (a, b) in [(from, to), (to, from)] {
-            if left % 2 == 0 { self.network.cut(a, b) } else { self.network.open(a, b) }
+            if left.is_multiple_of(2) { self.network.cut(a, b) } else { self.network.open(a, b) }
         }
         let after = self.choices.range(Purpose::Partitions.into(), 1, self.options.election_timeout());
         self.queue.push(self.now + after, Event::Flap { from, to, left: left - 1 });
