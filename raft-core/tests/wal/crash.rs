@@ -107,8 +107,11 @@ fn a_put_may_be_torn_at_every_byte() {
                 let interesting =
                     |byte: &usize| byte.is_multiple_of(step) && (bytes.len() < 4096 || byte % 2048 < 104);
                 for end in (0..bytes.len()).filter(interesting) {
-                    // The others: all there, or none; the torn one keeps its beginning or its end.
-                    for (others, suffix) in [(true, false), (true, true), (false, false)] {
+                    // The others: all there, or none; the torn one keeps its beginning or, at some bytes, its end.
+                    for (others, suffix) in [(true, false), (false, false), (true, true)] {
+                        if suffix && !end.is_multiple_of(5) {
+                            continue;
+                        }
                         moment.check(layout, |at, op| {
                             if at == torn_op {
                                 Some(torn(op, end, suffix))
