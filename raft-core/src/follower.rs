@@ -23,8 +23,7 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
     if let Err(report) = take(state, slice) {
         return state.halt(report);
     }
-    let cap = if state.config.planted(Bug::CommitByOwnLast) { state.log.last().index } else { last.index };
-    state.commit_to(commit.min(cap).max(state.commit));
+    state.commit_to(commit.min(last.index).max(state.commit));
     let reply = state.reply(asker, Body::Appended { matched: last.index });
     if state.config.planted(Bug::AckBeforeDurable) {
         return state.outbox.send(from, reply);

@@ -7,8 +7,6 @@
 pub enum Bug {
     /// An entry of an older term is committed by counting copies (paper section 5.4.2, Figure 8).
     CommitOldTerm,
-    /// A follower's commit is capped by its own last index, not by the last entry that this append covers.
-    CommitByOwnLast,
     /// An append truncates everything after its previous entry before it compares.
     TruncateBeforeCompare,
     /// A majority is half of the voters.
@@ -45,7 +43,9 @@ pub enum Bug {
     ReplyToEarlierBoot,
     /// A transfer that doesn't come about is never given up: the leader refuses proposals for ever.
     TransferNeverEnds,
-    /// Heartbeats carry the leader's commit uncapped, and a follower takes it up to its own last index.
+    /// Heartbeats carry the leader's commit uncapped, and a follower takes it up to its own last index, which the leader
+    /// may not share. (In an append the same cap can't do harm here: a leader's first question after which a log
+    /// meets its own carries the entry that removes what differs.)
     HeartbeatUncapped,
     /// A wiped founder founds again without asking whether the cluster is formed.
     FoundsAgain,

@@ -18,6 +18,8 @@ pub struct Operation {
     pub padding: usize,
     /// The client has its answer, or has given up.
     pub done: bool,
+    /// It was begun after the healing.
+    pub fresh: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +105,14 @@ impl Workload {
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation { client, action, node: state.target, padding, done: false });
+        self.operations.push(Operation {
+            client,
+            action,
+            node: state.target,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
         self.open += 1;
         Some(op)
     }
@@ -145,8 +154,8 @@ impl Workload {
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);
         match outcome {
-            Outcome::Put { .. } => client.wrote |= self.healed,
-            Outcome::Got { .. } => client.read |= self.healed,
+            Outcome::Put { .. } => client.wrote |= operation.fresh,
+            Outcome::Got { .. } => client.read |= operation.fresh,
             Outcome::NotApplied | Outcome::Unknown => {
                 client.target = leader.unwrap_or(1 + operation.node % self.nodes);
             }

@@ -1,0 +1,113 @@
+//! A file system of its own for each node, and the power cuts of all of them.
+
+use super::{Cluster, compile};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Sparse: only what is written takes space.
+const BYTES: u64 = 1 << 30;
+/// A mount is busy for a moment after its last user was killed.
+const UNMOUNTED: Duration = Duration::from_secs(5);
+const INSIDE: &str = "HTTPRAFT_TEST_IN_NAMESPACES";
+
+/// Runs this test once more as the first process of its own mount and process namespaces, and says whether this is
+/// that run. Whatever becomes of it, its mounts and its processes end with it.
+///
+/// # Panics
+/// If the other run failed, or this user may not make one.
+pub(crate) fn in_own_namespaces(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.arg(std::env::current_exe().expect("this program has a path"));
+    command.args([test, "--exact", "--nocapture", "--test-threads", "1"]).env(INSIDE, "1");
+    let status = command.status().expect("unshare (of util-linux) is there");
+    assert!(status.success(), "the test in its own namespaces failed (they need root)");
+    false
+}
+
+/// The file systems of a cluster's nodes.
+pub(crate) struct Mounted {
+    directory: PathBuf,
+    nodes: usize,
+}
+
+impl Mounted {
+    /// Gives each node of a cluster that was not started yet its own ext4.
+    pub(crate) fn new(cluster: &mut Cluster) -> Mounted {
+        let mounted = Mounted { directory: cluster.directory().to_path_buf(), nodes: cluster.apis.len() };
+        compile("cut_power.c", &mounted.directory.join("cut_power"), &[]);
+        for id in 0..mounted.nodes {
+            let image = std::fs::File::create(mounted.image(id)).expect("an image");
+            image.set_len(BYTES).expect("an image has its size");
+            run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &mounted.image(id)]);
+            std::fs::create_dir(mounted.point(id)).expect("a mount point");
+            mounted.mount(id);
+            cluster.setups[id].data_dir = mounted.point(id).join("data");
+        }
+        mounted
+    }
+
+    fn image(&self, id: usize) -> PathBuf {
+        self.directory.join(format!("disk-{id}.ext4"))
+    }
+
+    fn point(&self, id: usize) -> PathBuf {
+        self.directory.join(format!("disk-{id}"))
+    }
+
+    fn mount(&self, id: usize) {
+        run("mount", &[Path::new("-o"), Path::new("loop"), &self.image(id), &self.point(id)]);
+    }
+
+    /// Makes all that was written to it until now outlive a cut.
+    pub(crate) fn sync_all(&self) {
+        for id in 0..self.nodes {
+            run("sync", &[Path::new("-f"), &self.point(id)]);
+        }
+    }
+
+    /// The power of these nodes' disks fails at once. Their processes are not told.
+    pub(crate) fn cut(&self, nodes: &[usize]) {
+        let points: Vec<PathBuf> = nodes.iter().map(|id| self.point(*id)).collect();
+        let points: Vec<&Path> = points.iter().map(PathBuf::as_path).collect();
+        let helper = self.directory.join("cut_power");
+        run(helper.to_str().expect("a plain path"), &points);
+    }
+
+    /// The power is back, once the node's process is gone: the file system recovers from its journal.
+    pub(crate) fn restore(&self, id: usize) {
+        let began = Instant::now();
+        loop {
+            let output = Command::new("umount").arg(self.point(id)).output().expect("umount is there");
+            if output.status.success() {
+                break;
+            }
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(began.elapsed() < UNMOUNTED, "umount: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.mount(id);
+    }
+}
+
+fn run(program: &str, arguments: &[&Path]) {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} (packages e2fsprogs, mount): {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // What is left ends with the namespace; this only lets the directory be removed.
+        for id in 0..self.nodes {
+            let _ = Command::new("umount").arg("--lazy").arg(self.point(id)).output();
+        }
+    }
+}

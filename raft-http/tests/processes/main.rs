@@ -1,0 +1,16 @@
+//! What users are promised, on real `httpraft` processes.
+
+#[allow(dead_code, reason = "each test program uses its own part of it")]
+mod cluster;
+mod crashes;
+mod postman;
+mod starts;
+mod stops;
+mod syncs;
+
+#[cfg(not(feature = "root-tests"))]
+#[test]
+#[ignore = "power cuts need root: cargo test --profile sim -p raft-http --features root-tests --test power_cuts"]
+fn power_cuts() {
+    panic!("they are a test program of their own");
+}
