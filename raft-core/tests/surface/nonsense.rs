@@ -1,7 +1,7 @@
 //! What other servers may say: any sound message, from anybody, at any time. Nothing of it panics.
 
 use crate::Draw;
-use crate::cluster::{config, disk_of, founded, with_log};
+use crate::cluster::{Event, config, disk_of, founded, with_log};
 use raft_core::{
     Acquaintance, Answer, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Member, Membership, Message,
     Node, NodeId, Output, Payload, Recovered, Report, Round, Stamp, Standing, Term, Ticket,
@@ -140,6 +140,9 @@ fn run(seed: u64) -> (u64, u64) {
                 if node.is_inert(from, &message) {
                     assert_inert(&node, from, &message);
                 }
+                if draw.rarely(8) {
+                    assert_deterministic(&node, from, &message);
+                }
                 Input::Receive { from, message }
             }
         };
@@ -162,6 +165,20 @@ fn assert_inert(node: &Node, from: NodeId, message: &Message) {
     let mut told = node.clone();
     let outputs = told.step(Input::Receive { from, message: message.clone() }).count();
     assert!(outputs == 0 && told.protocol() == node.protocol(), "{message:?}");
+}
+
+/// Two equal nodes stay equal under the same inputs, and put out the same.
+fn assert_deterministic(node: &Node, from: NodeId, message: &Message) {
+    let mut twins = [node.clone(), node.clone()];
+    let outputs = twins.each_mut().map(|twin| {
+        let heard = Input::Receive { from, message: message.clone() };
+        let mut turn = twin.turn();
+        [heard, Input::Tick { elapsed: 25 }, Input::Heartbeat]
+            .into_iter()
+            .for_each(|input| turn.input(input));
+        turn.drain().map(|output| Event::of(1, &output, &[])).collect::<Vec<_>>()
+    });
+    assert!(outputs[0] == outputs[1] && twins[0] == twins[1], "{message:?}");
 }
 
 #[test]
