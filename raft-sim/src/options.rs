@@ -230,7 +230,7 @@ impl Options {
         let mut faults = [None; Family::ALL.len()];
         for family in Family::ALL {
             let (low, high) = family.intervals();
-            faults[family as usize] = draw.one_of(&[None, Some(low * timeout), Some(high * timeout)]);
+            faults[family as usize] = draw.one_of(&[None, None, Some(low * timeout), Some(high * timeout)]);
         }
         Options {
             nodes,
@@ -263,14 +263,14 @@ impl Options {
 fn limits(draw: &mut Draw<'_, impl Choices>) -> Limits {
     let roomy = Limits::default();
     Limits {
-        batch_entries: draw.one_of(&[roomy.batch_entries, 1, 2, 5]),
-        batch_bytes: draw.one_of(&[roomy.batch_bytes, 1, 100]),
-        inflight_appends: draw.one_of(&[roomy.inflight_appends, 1, 2, 4]),
-        inflight_bytes: draw.one_of(&[roomy.inflight_bytes, 1, 200]),
-        uncommitted_bytes: draw.one_of(&[roomy.uncommitted_bytes, 1, 200]),
-        command_bytes: draw.one_of(&[roomy.command_bytes, 64]),
-        tickets: draw.one_of(&[roomy.tickets, 1, 3]),
-        held: draw.one_of(&[roomy.held, 4, 1]),
+        batch_entries: draw.one_of(&[roomy.batch_entries, roomy.batch_entries, 1, 3]),
+        batch_bytes: draw.one_of(&[roomy.batch_bytes, roomy.batch_bytes, 1, 100]),
+        inflight_appends: draw.one_of(&[roomy.inflight_appends, roomy.inflight_appends, 1, 3]),
+        inflight_bytes: draw.one_of(&[roomy.inflight_bytes, roomy.inflight_bytes, 1, 200]),
+        uncommitted_bytes: draw.one_of(&[roomy.uncommitted_bytes, roomy.uncommitted_bytes, 1, 200]),
+        command_bytes: draw.one_of(&[roomy.command_bytes, roomy.command_bytes, 64]),
+        tickets: draw.one_of(&[roomy.tickets, roomy.tickets, roomy.tickets, 1, 3]),
+        held: draw.one_of(&[roomy.held, roomy.held, 4, 1]),
     }
 }
 
@@ -308,7 +308,7 @@ fn disk(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Disk {
 fn workload(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Workload {
     Workload {
         closed: draw.range(1, 5) as usize,
-        open: draw.one_of(&[0, 0, 1, 2]),
+        open: draw.one_of(&[0, 1, 2]),
         reads: draw.one_of(&[MILLION / 4, 0, MILLION / 2, MILLION * 9 / 10]),
         keys: draw.one_of(&[1, 4, 16]),
         hot: draw.one_of(&[0, MILLION / 2]),

@@ -102,13 +102,18 @@ impl Workload {
         let reads = if self.healed { state.wrote } else { choices.chance(site, options.reads) };
         let hot = choices.chance(site, options.hot);
         let key = if hot { 0 } else { choices.pick(site, options.keys) };
+        // Who doesn't wait doesn't learn either, and asks also nodes that don't know yet that they lead no longer.
+        let node = match choices.pick(site, if state.waits { 1 } else { 2 }) {
+            0 => state.target,
+            _ => 1 + choices.pick(site, self.nodes as u64) as usize,
+        };
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
         self.operations.push(Operation {
             client,
             action,
-            node: state.target,
+            node,
             padding,
             done: false,
             fresh: self.healed,
