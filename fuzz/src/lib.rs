@@ -10,5 +10,6 @@ mod host;
 mod peer;
 pub mod step;
 mod tally;
+pub mod wal;
 
 pub use tally::tally;

@@ -32,3 +32,8 @@ fn envelope() {
 fn step() {
     replay("step", raft_fuzz::step::drive);
 }
+
+#[test]
+fn wal() {
+    replay("wal", raft_fuzz::wal::recover);
+}

@@ -1,4 +1,4 @@
-//! The node: inputs in, outputs out, and the protocol on one screen ([`Node::dispatch`]).
+//! The node: inputs in, outputs out, and the protocol on one screen (`dispatch`).
 
 use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};

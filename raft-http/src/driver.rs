@@ -4,11 +4,13 @@
 
 mod admission;
 mod inbox;
+mod succession;
 mod ticks;
 mod waiting;
 
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use inbox::{Core, Event, Inbox, inbox};
+use succession::Succession;
 pub(crate) use ticks::TickTimes;
 
 use crate::disk_thread::DiskThread;
@@ -31,12 +33,18 @@ pub(crate) struct Driver {
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
+    succession: Succession,
     events: Vec<Event>,
 }
 
 impl Driver {
     /// A driver for this node. Nothing runs before [`Driver::run`].
-    pub(crate) fn new(node: Node, times: &TickTimes, disk: DiskThread, peers: Peers, inbox: Inbox) -> Driver {
+    pub(crate) fn new(node: Node, disk: DiskThread, peers: Peers, inbox: Inbox, times: &TickTimes) -> Driver {
+        let nodes = node.config().founders.as_ref().map_or(1, |founders| founders.members().len() as u64);
+        // A tick more than the core waits, whose own ticks may end a little later.
+        let patience = times.length * (times.election + 1);
+        let succession =
+            Succession::new(node.config().id, nodes, patience, times.length * times.heartbeat / 5);
         Driver {
             node,
             inbox,
@@ -44,6 +52,7 @@ impl Driver {
             peers,
             waiting: Waiting::default(),
             ticks: Ticks::new(times.length, Instant::now()),
+            succession,
             events: Vec::new(),
         }
     }
@@ -52,7 +61,7 @@ impl Driver {
     /// dropped: they learn that the outcome is unknown.
     pub(crate) async fn run(mut self) -> Exit {
         // What `Node::new` put out: the write that raises the boot counter.
-        let mut ended = self.turn(0);
+        let mut ended = self.turn(Instant::now());
         while ended.is_none() {
             tokio::select! {
                 biased;
@@ -60,8 +69,7 @@ impl Driver {
                 () = tokio::time::sleep_until(self.ticks.next()) => {}
             }
             // All that waits is taken; only now is the clock read, so that no event is judged by a time before it.
-            let elapsed = self.ticks.due(Instant::now());
-            ended = self.turn(elapsed);
+            ended = self.turn(Instant::now());
         }
         let Driver { disk, inbox, .. } = self;
         // The disk thread must not wait for somebody to take its receipts.
@@ -71,10 +79,15 @@ impl Driver {
     }
 
     /// One turn: due ticks, then what was taken; then everything that the node asks for. The end, if it has come.
-    fn turn(&mut self, elapsed: u32) -> Option<Exit> {
+    fn turn(&mut self, now: Instant) -> Option<Exit> {
+        let stand = self.succeed(now);
         let mut turn = self.node.turn();
+        let elapsed = self.ticks.due(now);
         if elapsed > 0 {
             turn.input(Input::Tick { elapsed });
+        }
+        if stand {
+            turn.input(Input::Campaign);
         }
         let mut ended = None;
         for event in self.events.drain(..) {
@@ -104,6 +117,19 @@ impl Driver {
         self.waiting.deliver(applied);
         ended
     }
+
+    /// Whether to stand for election now, since the leader's process has ended.
+    fn succeed(&mut self, now: Instant) -> bool {
+        let leader = self.inbox.leader();
+        for event in &self.events {
+            match event {
+                Event::Received { from, .. } => self.succession.heard(*from, now),
+                Event::StreamEnded { from } => self.succession.ended(*from, leader, now),
+                _ => {}
+            }
+        }
+        self.succession.is_due(leader, now)
+    }
 }
 
 /// Hands one event to the node, or notes that it is the end. After a failed sync the turn goes on: what depends on that
@@ -124,6 +150,8 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
             turn.input(Input::Propose { ticket: waiting.write(admitted, answer), command });
         }
         Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
+        // Nothing to the core: see `Driver::succeed`.
+        Event::StreamEnded { .. } => {}
         Event::HandOver => turn.input(Input::Transfer { to: None }),
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),

@@ -1,5 +1,6 @@
 //! Listening sockets, and what is set on every connection.
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::BTreeSet;
 use std::io;
@@ -114,6 +115,16 @@ async fn accept(socket: TcpListener, accepted: mpsc::Sender<TcpStream>) {
                 }
             }
         }
+    }
+}
+
+/// Lets this process have as many connections as the system allows it: the usual limit of 1024 descriptors is below what
+/// the contract promises.
+pub(crate) fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "can't raise the limit of open files; fewer clients can connect");
     }
 }
 

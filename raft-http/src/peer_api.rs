@@ -2,7 +2,7 @@
 
 mod reader;
 
-use crate::driver::Core;
+use crate::driver::{Core, Event};
 use crate::listen::Listeners;
 use crate::peers::Lane;
 use crate::peers::handshake::{Caller, Identity, Refusal, UPGRADE};
@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use raft_core::NodeId;
 use serde_json::json;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::warn;
 
 /// Connections that may be under way to a stream at the same time.
@@ -40,8 +41,9 @@ pub(crate) struct PeerApi {
     peers: Vec<(NodeId, Arc<Notify>)>,
     core: Core,
     max_frame: usize,
-    /// The newest stream of each peer and lane: an older one is a leftover of a connection that the peer gave up.
-    streams: Mutex<HashMap<(NodeId, Lane), AbortHandle>>,
+    /// Ends the newest stream of each peer and lane, when the peer opens another one: the older is a leftover of a
+    /// connection that the peer gave up.
+    streams: Mutex<HashMap<(NodeId, Lane), Arc<Notify>>>,
     refused: Mutex<HashSet<String>>,
 }
 
@@ -56,44 +58,47 @@ impl PeerApi {
         PeerApi { identity, peers, core, max_frame, streams, refused }
     }
 
-    /// Serves the listener's connections until aborted.
+    /// Serves the listener's connections until aborted, and all streams with it.
     pub(crate) async fn run(self: Arc<PeerApi>, listeners: Listeners) {
         let mut accepting = JoinSet::new();
         let mut accepted = listeners.accept(&mut accepting);
-        let mut calls = JoinSet::new();
+        let mut connections = JoinSet::new();
         let room = Arc::new(Semaphore::new(CALLS));
         while let Some(stream) = accepted.recv().await {
-            while calls.try_join_next().is_some() {}
+            while connections.try_join_next().is_some() {}
             // Over the limit a call is closed at once; a peer dials again.
-            if let Ok(permit) = room.clone().try_acquire_owned() {
-                let api = self.clone();
-                calls.spawn(async move {
-                    // A broken call has no one to be told to: the peer sees it and dials again.
-                    if crate::listen::notice_half_open(&stream).is_ok() {
-                        let _ = api.call(stream).await;
-                    }
-                    drop(permit);
-                });
-            }
+            let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+            let api = self.clone();
+            connections.spawn(async move {
+                let granted = api.call(stream).await;
+                drop(permit);
+                if let Some(granted) = granted {
+                    api.stream(granted).await;
+                }
+            });
         }
     }
 
-    /// One connection: answers its request, then lets the stream that was granted go on in a task of its own.
-    async fn call(self: Arc<PeerApi>, stream: TcpStream) -> hyper::Result<()> {
+    /// Answers the one request of a connection.
+    async fn call(&self, stream: TcpStream) -> Option<Granted> {
+        crate::listen::notice_half_open(&stream).ok()?;
+        let granted = Mutex::new(None);
         let service = service_fn(|request| {
-            let answer = self.clone().answer(request);
+            let answer = self.answer(request, &granted);
             async move { Ok::<_, Infallible>(answer) }
         });
-        http1::Builder::new()
+        let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_READ)
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
-            .await
+            .await;
+        // A broken call has no one to be told to: the peer sees it and dials again.
+        served.ok().and_then(|()| granted.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn answer(self: Arc<PeerApi>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    fn answer(&self, request: Request<Incoming>, granted: &Mutex<Option<Granted>>) -> Response<Full<Bytes>> {
         let lane = Lane::ALL.into_iter().find(|lane| lane.path() == request.uri().path());
         let upgrade = request.headers().get(header::UPGRADE).is_some_and(|value| value == UPGRADE);
         let Some(lane) = lane.filter(|_| upgrade) else {
@@ -101,44 +106,49 @@ impl PeerApi {
             return refusal(StatusCode::NOT_FOUND, "no_route", detail);
         };
         let is_peer = |id| self.peers.iter().any(|(peer, _)| *peer == id);
-        match self.identity.check(request.headers(), is_peer) {
-            Ok(caller) => self.grant(caller, lane, request),
+        let caller = match self.identity.check(request.headers(), is_peer) {
+            Ok(caller) => caller,
             Err(refused) => {
                 self.log_once(&refused);
                 let (code, status) = refused.code();
-                refusal(status, code, &refused.to_string())
+                return refusal(status, code, &refused.to_string());
             }
-        }
+        };
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        self.identity.introduce(caller.node, response.headers_mut());
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(UPGRADE));
+        let stream = Granted { caller, lane, stream: hyper::upgrade::on(request) };
+        *granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        response
     }
 
-    fn grant(
-        self: Arc<PeerApi>,
-        caller: Caller,
-        lane: Lane,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        let mut granted = Response::new(Full::default());
-        *granted.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        self.identity.introduce(caller.node, granted.headers_mut());
-        granted.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        granted.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(UPGRADE));
-        let api = self.clone();
-        let reading = tokio::spawn(async move { api.stream(caller, request).await });
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(older) = streams.insert((caller.node, lane), reading.abort_handle()) {
-            older.abort();
-        }
-        granted
-    }
-
-    async fn stream(&self, caller: Caller, request: Request<Incoming>) {
-        let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+    /// Reads a stream to its end, or until the peer opens another one in its place.
+    async fn stream(&self, Granted { caller, lane, stream }: Granted) {
+        let Ok(upgraded) = stream.await else { return };
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("the connection was made of this type");
+        let superseded = Arc::new(Notify::new());
+        let older = {
+            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            streams.insert((caller.node, lane), superseded.clone())
+        };
+        if let Some(older) = older {
+            older.notify_one();
+        }
         if let Some((_, heard)) = self.peers.iter().find(|(peer, _)| *peer == caller.node) {
             heard.notify_waiters();
         }
-        let ended =
-            reader::read(parts.io.into_inner(), &parts.read_buf, caller, &self.core, self.max_frame).await;
+        let reading =
+            reader::read(parts.io.into_inner(), &parts.read_buf, caller, &self.core, self.max_frame);
+        let ended = tokio::select! {
+            ended = reading => ended,
+            () = superseded.notified() => return,
+        };
+        if lane == Lane::Control {
+            // Without a driver there is nobody to stand for election.
+            let _ = self.core.events.send(Event::StreamEnded { from: caller.node }).await;
+        }
         if let Err(error) = ended {
             warn!(node = self.identity.node.0, peer = caller.node.0, %error, "closed a stream");
         }
@@ -153,12 +163,11 @@ impl PeerApi {
     }
 }
 
-impl Drop for PeerApi {
-    fn drop(&mut self) {
-        for stream in self.streams.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
-            stream.abort();
-        }
-    }
+/// A stream that was granted, to be had when the answer is written.
+struct Granted {
+    caller: Caller,
+    lane: Lane,
+    stream: OnUpgrade,
 }
 
 fn refusal(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {

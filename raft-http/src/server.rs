@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
 use crate::exit::{Code, Exit};
-use crate::listen::{ListenError, Listeners, listen};
+use crate::listen::{ListenError, Listeners, listen, raise_descriptor_limit};
 use crate::peer_api::PeerApi;
 use crate::peers::Peers;
 use crate::peers::handshake::Identity;
@@ -22,6 +22,9 @@ use tracing::{info, warn};
 
 /// How long requests that are under way may take to finish when the node is stopped.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// How long the others may take to elect a new leader when this one is stopped.
+const HAND_OVER: Duration = Duration::from_secs(4);
 
 /// What a frame may have beside the payloads of one append.
 const FRAME_OVERHEAD: usize = 1 << 20;
@@ -82,6 +85,7 @@ impl Server {
         recovered: Recovered,
         disk: DiskId,
     ) -> Result<Server, StartError> {
+        raise_descriptor_limit();
         let peer_listeners = listen(config.peer(), config.insecure).await?;
         let client_listeners = listen(config.api(), config.insecure).await?;
         if config.insecure {
@@ -101,7 +105,7 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();
         let clients = tokio::spawn(client_api::serve(api.clone(), client_listeners, closed));
-        let driver = tokio::spawn(Driver::new(node, &times, disk_thread, peers, inbox).run());
+        let driver = tokio::spawn(Driver::new(node, disk_thread, peers, inbox, &times).run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
         Ok(Server {
             core,
@@ -133,7 +137,7 @@ impl Server {
         self.api.enter(Stage::Draining);
         tokio::select! {
             exit = &mut self.driver => return ended(exit),
-            () = hand_over(&self.core, self.alone, 2 * self.election_timeout) => {}
+            () = hand_over(&self.core, self.alone, HAND_OVER.min(2 * self.election_timeout)) => {}
         }
         self.api.enter(Stage::Closing);
         // Nobody receives it only if the service has ended already.

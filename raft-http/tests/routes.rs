@@ -185,6 +185,16 @@ async fn a_half_sent_head_is_cut_off_and_a_half_sent_body_answered() {
     let mut client = cluster.client(0).await;
     client.write(b"POST /request HTTP/1.1\r\nHost: me\r\nContent-Length: 100\r\n\r\n{\"ent").await.unwrap();
     refused_write(&cluster, &client.reply().await.unwrap(), 408, "slow_body");
+    // A connection that rests is no slow head; a slow head after it is.
+    let mut client = cluster.client(0).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/livez").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let begun = Instant::now();
+    client.write(b"GET /li").await.unwrap();
+    assert!(client.reply().await.is_none(), "the connection is closed");
+    assert!((150..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -255,4 +265,28 @@ async fn localhost_is_every_loopback_address() {
         let mut client = Client::new(&address.to_string()).await;
         assert_eq!(client.get("/livez").await.json["leader"], cluster.api(0));
     }
+}
+
+#[tokio::test]
+async fn the_peer_listener_is_for_peers() {
+    let cluster = Cluster::start(configs(3, &[])).await;
+    cluster.leader().await;
+    let peer = cluster.configs[0].peer();
+    let reply = Client::new(peer).await.get("/request").await;
+    assert_eq!((reply.status, &reply.json["code"]), (404, &json!("no_route")));
+    let ours = format!("{:016x}", cluster.configs[0].cluster_id.0);
+    let call = async |cluster: &str, from: u64, to: u64, protocol: &str| {
+        let head = format!(
+            "GET /raft/control HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: httpraft\r\nRaft-Cluster: {cluster}\r\n\
+             Raft-From: {from}\r\nRaft-To: {to}\r\nRaft-Disk: 1\r\nRaft-Boot: 1\r\nRaft-Protocol: {protocol}\r\n\r\n"
+        );
+        let reply = Client::new(peer).await.raw(head.as_bytes()).await;
+        (reply.status, reply.json["code"].as_str().unwrap().to_string())
+    };
+    let refused = |status, code: &str| (status, code.to_string());
+    assert_eq!(call("0000000000000001", 1, 0, "1-1").await, refused(421, "wrong_cluster"));
+    assert_eq!(call(&ours, 1, 2, "1-1").await, refused(421, "wrong_receiver"));
+    assert_eq!(call(&ours, 7, 0, "1-1").await, refused(403, "unknown_sender"));
+    assert_eq!(call(&ours, 1, 0, "98-99").await, refused(426, "protocol"));
+    assert_eq!(call("x", 1, 0, "1-1").await, refused(400, "bad_handshake"));
 }

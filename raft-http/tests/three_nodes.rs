@@ -206,3 +206,65 @@ async fn a_node_of_another_cluster_is_not_listened_to() {
     assert_eq!((reply.status, &reply.json["code"]), (503, &json!("starting")), "{reply:?}");
     assert_eq!(client.get("/readyz").await.json["code"], "starting");
 }
+
+#[tokio::test]
+async fn a_leader_that_is_stopped_under_load_leaves_nobody_without_an_answer() {
+    let (mut cluster, leader) = Cluster::of_three().await;
+    let apis = cluster.configs[0].apis.clone();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let apis = apis.clone();
+        writers.spawn(async move {
+            let (mut written, mut at) = (BTreeMap::new(), leader);
+            for number in 0..60 {
+                // A new connection each: one that is kept may be closed just as a request sets out.
+                let entry = format!("writer {writer} entry {number}");
+                let body = json!({ "entry": entry });
+                let Ok(mut client) = Client::connect(&apis[at]).await else {
+                    at = (at + 1) % 3;
+                    continue;
+                };
+                let Some(reply) = client.try_post("/request", &body).await else { continue };
+                reply.check(&apis);
+                if reply.json["success"] == true {
+                    written.insert(reply.json["index"].as_u64().unwrap(), entry);
+                } else {
+                    assert_eq!(reply.json["outcome"], "not_applied", "nothing is in doubt: {reply:?}");
+                    at = apis.iter().position(|api| reply.json["leader"] == *api).unwrap();
+                }
+                sleep(Duration::from_millis(2)).await;
+            }
+            written
+        });
+    }
+    sleep(Duration::from_millis(60)).await;
+    assert_eq!(cluster.stop(leader).await.code, Code::Ok);
+    let written: BTreeMap<u64, String> = writers.join_all().await.into_iter().flatten().collect();
+    let last = *written.keys().last().unwrap();
+    for id in (0..3).filter(|id| *id != leader) {
+        let log = log(&cluster, id, last).await;
+        for (index, entry) in &written {
+            assert_eq!(log.get(index), Some(entry));
+        }
+        let distinct: std::collections::BTreeSet<&String> = log.values().collect();
+        assert_eq!(distinct.len(), log.len(), "nothing twice");
+    }
+    assert!(written.len() > 300, "writes went on: {}", written.len());
+}
+
+#[tokio::test]
+async fn the_death_of_a_leader_costs_little_more_than_the_election_timeout() {
+    let times = [("heartbeat", json!("100ms")), ("election_timeout", json!("500ms"))];
+    let mut cluster = Cluster::start(configs(3, &times)).await;
+    let leader = cluster.leader().await;
+    let before = cluster.client(leader).await.get("/v1/status").await.json["term"].as_u64().unwrap();
+    cluster.kill(leader).await;
+    let died = Instant::now();
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    assert!(died.elapsed() >= Duration::from_millis(400), "voters are patient: {:?}", died.elapsed());
+    // Far less than the 1 s that the longest draw takes, even on a busy machine.
+    assert!(died.elapsed() < Duration::from_millis(800), "{:?}", died.elapsed());
+    let after = cluster.client(next).await.get("/v1/status").await.json["term"].as_u64().unwrap();
+    assert_eq!(after, before + 1, "the first election is won");
+}

@@ -5,16 +5,27 @@ use crate::choices::{Choices, Purpose, Site};
 use bytes::Bytes;
 use raft_core::wal::{Layout, Op, Sequence};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A file as it is on stable storage.
 #[derive(Clone, Debug)]
 struct File {
     segment: u64,
-    bytes: Vec<u8>,
+    /// Shared with the processes that read it, since a log holds on to its payloads.
+    bytes: Arc<Vec<u8>>,
     /// Its directory entry is on stable storage.
     named: bool,
     /// What is vouched for, or soon will be: the write, its place and its length.
     synced: Vec<(Sequence, usize, usize)>,
+}
+
+/// A file's content in the hands of a reader.
+struct Content(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// What was done and not synced.
@@ -47,21 +58,12 @@ pub struct Disk {
     synced: u64,
     /// Everything up to this write is vouched for by a record on stable storage.
     vouched: Sequence,
-    rotten: bool,
 }
 
 impl Disk {
     /// An empty disk.
     pub fn new(layout: Layout) -> Disk {
-        Disk {
-            layout,
-            files: Vec::new(),
-            undone: VecDeque::new(),
-            done: 0,
-            synced: 0,
-            vouched: Sequence(0),
-            rotten: false,
-        }
+        Disk { layout, files: Vec::new(), undone: VecDeque::new(), done: 0, synced: 0, vouched: Sequence(0) }
     }
 
     /// Carries out what belongs to a write; its records say that everything up to `vouches` is synced. The number of
@@ -108,7 +110,7 @@ impl Disk {
             Undone::Put { segment, at, bytes, write, vouches } => {
                 self.vouched = self.vouched.max(vouches);
                 let Some(file) = self.file(segment) else { return };
-                file.bytes[at..at + bytes.len()].copy_from_slice(&bytes);
+                Arc::make_mut(&mut file.bytes)[at..at + bytes.len()].copy_from_slice(&bytes);
                 file.synced.push((write, at, bytes.len()));
             }
             Undone::Delete { segment } => self.files.retain(|file| file.segment != segment),
@@ -122,7 +124,12 @@ impl Disk {
     fn create(&mut self, segment: u64) -> &mut File {
         let size = self.layout.segment_bytes() as usize;
         let at = self.files.iter().position(|file| file.segment == segment).unwrap_or_else(|| {
-            self.files.push(File { segment, bytes: vec![0; size], named: false, synced: Vec::new() });
+            self.files.push(File {
+                segment,
+                bytes: Arc::new(vec![0; size]),
+                named: false,
+                synced: Vec::new(),
+            });
             self.files.len() - 1
         });
         &mut self.files[at]
@@ -167,7 +174,7 @@ impl Disk {
                 let cut = choices.pick(site, bytes.len() as u64 + 1) as usize;
                 let (from, to) = if fate == 1 { (0, bytes.len() - cut) } else { (cut, bytes.len()) };
                 if let Some(file) = self.file(segment) {
-                    file.bytes[at + from..at + to].copy_from_slice(&bytes[from..to]);
+                    Arc::make_mut(&mut file.bytes)[at + from..at + to].copy_from_slice(&bytes[from..to]);
                 }
             }
             (Undone::Put { .. }, _) => leftovers.lost += 1,
@@ -181,7 +188,8 @@ impl Disk {
     /// first, so that nothing can be read and then be lost.
     pub fn read(&mut self) -> Vec<(u64, Bytes)> {
         self.sync(self.done);
-        self.files.iter().map(|file| (file.segment, Bytes::copy_from_slice(&file.bytes))).collect()
+        let shared = |file: &File| (file.segment, Bytes::from_owner(Content(file.bytes.clone())));
+        self.files.iter().map(shared).collect()
     }
 
     /// Empties the disk.
@@ -202,17 +210,12 @@ impl Disk {
                 let mut synced = file.synced.iter().filter(|(write, ..)| *write <= vouched);
                 let (_, start, length) = *synced.nth(at as usize)?;
                 let place = start + choices.pick(site, length as u64) as usize;
-                *file.bytes.get_mut(place)? ^= 1 << choices.pick(site, 8);
-                self.rotten = true;
+                let bit = 1 << choices.pick(site, 8);
+                *Arc::make_mut(&mut file.bytes).get_mut(place)? ^= bit;
                 return Some((file.segment, place));
             }
             at -= here;
         }
         None
-    }
-
-    /// Whether any synced bit ever flipped here.
-    pub fn is_rotten(&self) -> bool {
-        self.rotten
     }
 }

@@ -124,20 +124,22 @@ impl World {
         lost < (self.options.nodes - 1) / 2
     }
 
-    /// A bit flips, unnoticed until the next start.
+    /// Some bits flip, unnoticed until the next start.
     fn rot(&mut self, at: usize) -> Result<(), Violation> {
         if self.servers[at].lost || !self.has_committed() {
             return Ok(());
         }
-        if let Some((segment, place)) = self.servers[at].disk.rot(&mut self.choices) {
+        let flips = 1 + self.choices.pick(Purpose::Rots.into(), 8);
+        for _ in 0..flips {
             let server = &mut self.servers[at];
-            self.counts.rots += 1;
-            server.lost = true;
-            server.rot.push(segment);
-            self.trace.say(self.now, format_args!("{at} rots in segment {segment} at byte {place}"));
-            return self.crash_if_up(at);
+            if let Some((segment, place)) = server.disk.rot(&mut self.choices) {
+                self.counts.rots += 1;
+                server.lost = true;
+                server.rot.push(segment);
+                self.trace.say(self.now, format_args!("{at} rots in segment {segment} at byte {place}"));
+            }
         }
-        Ok(())
+        self.crash_if_up(at)
     }
 
     fn partition(&mut self, at: usize) {

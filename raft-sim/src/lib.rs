@@ -9,6 +9,8 @@ pub mod disk;
 pub mod facts;
 mod faults;
 mod history;
+#[cfg(feature = "planted")]
+pub mod hunt;
 pub mod invariants;
 mod life;
 pub mod machine;

@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 use raft_sim::choices::Source;
+#[cfg(feature = "planted")]
+use raft_sim::hunt::{Effort, hunt};
 use raft_sim::report::report;
 use raft_sim::runner::{Ran, catch_panics, run, run_seed};
 use raft_sim::swarm::{Found, Plan, cores, rates, swarm};
@@ -69,6 +71,24 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// Plants bugs and counts the seeds until the swarm finds them.
+    #[cfg(feature = "planted")]
+    Bugs {
+        /// Which; all if none is named.
+        names: Vec<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// Searches a bug, on disjoint seeds.
+        #[arg(long, default_value_t = 1)]
+        searches: u64,
+        /// Seeds after which a search gives up.
+        #[arg(long, default_value_t = 500)]
+        seeds: u64,
+        /// Searches at once; by default one a core.
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
 }
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {
@@ -88,6 +108,14 @@ fn main() -> ExitCode {
             run_many(plan, cover)
         }
         Command::Replay { file, trace } => replay(&file, trace),
+        #[cfg(feature = "planted")]
+        Command::Bugs { names, all, searches, seeds, jobs } => {
+            if names.is_empty() && !all {
+                eprintln!("raft-sim: name a bug, or say --all");
+                return ExitCode::from(USAGE);
+            }
+            hunt_for(&names, Effort { searches, seeds, jobs: jobs.unwrap_or_else(cores) })
+        }
     })
 }
 
@@ -144,6 +172,18 @@ fn replay(file: &Path, trace: bool) -> u8 {
         Ok(tape) => finish(&run(Source::Tape(Player::new(tape)), setup(trace)), None, None),
         Err(why) => {
             eprintln!("raft-sim: {}: {why}", file.display());
+            USAGE
+        }
+    }
+}
+
+#[cfg(feature = "planted")]
+fn hunt_for(names: &[String], effort: Effort) -> u8 {
+    match hunt(names, effort) {
+        Ok(true) => 0,
+        Ok(false) => COVERAGE,
+        Err(why) => {
+            eprintln!("raft-sim: {why}");
             USAGE
         }
     }

@@ -70,12 +70,12 @@ impl Family {
     /// How many election timeouts pass between two of its faults, at low and at high intensity.
     fn intervals(self) -> (u64, u64) {
         match self {
-            Family::Crash => (12, 3),
-            Family::PowerCut => (40, 12),
-            Family::Partition | Family::Pause | Family::Stall | Family::Transfer => (10, 3),
-            Family::Replay | Family::Nudge => (6, 1),
-            Family::Drift => (10, 5),
-            Family::Wipe | Family::Rot => (40, 20),
+            Family::Crash => (30, 8),
+            Family::PowerCut => (60, 20),
+            Family::Partition | Family::Transfer => (15, 5),
+            Family::Pause | Family::Stall | Family::Drift => (20, 6),
+            Family::Replay | Family::Nudge => (8, 2),
+            Family::Wipe | Family::Rot => (60, 25),
         }
     }
 }
@@ -291,7 +291,7 @@ fn network(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Netw
 }
 
 fn disk(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Disk {
-    let (ids_bytes, data_bytes) = draw.one_of(&[(16_384, 65_536), (4_096, 16_384), (1_664, 4_096)]);
+    let (ids_bytes, data_bytes) = draw.one_of(&[(4_992, 20_480), (1_664, 4_096), (2_496, 8_192)]);
     Disk {
         layout: Layout { ids_bytes, data_bytes },
         sync: draw.one_of(&[tick / 20, tick / 5, tick]),

@@ -1,5 +1,9 @@
-//! The bugs that can be planted: those of the core, and two drivers that lie about the disk.
+//! The bugs that can be planted, those of the core and two drivers that lie about the disk, each with the invariants
+//! that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean without it.
 
+use crate::runner::{Failure, run_seed};
+use crate::trace::Reader;
+use crate::world::Setup;
 pub use raft_core::planted::Bug;
 
 /// A way for a driver to lie about the disk: all that is left to get wrong around the core.
@@ -18,4 +22,99 @@ pub enum Planted {
     Core(Bug),
     /// In the driver.
     Driver(Lie),
+}
+
+impl Planted {
+    /// Its name.
+    pub fn name(self) -> String {
+        match self {
+            Planted::Core(bug) => format!("{bug:?}"),
+            Planted::Driver(lie) => format!("{lie:?}"),
+        }
+    }
+}
+
+/// A bug and the invariants that expose it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What is planted.
+    pub planted: Planted,
+    /// The invariants of which one must fall.
+    pub exposed_by: &'static [&'static str],
+}
+
+const fn core(bug: Bug, exposed_by: &'static [&'static str]) -> Row {
+    Row { planted: Planted::Core(bug), exposed_by }
+}
+
+const fn driver(lie: Lie, exposed_by: &'static [&'static str]) -> Row {
+    Row { planted: Planted::Driver(lie), exposed_by }
+}
+
+/// The table of planted bugs.
+pub const TABLE: &[Row] = &[
+    core(Bug::CommitOldTerm, &["commit_own_term"]),
+    core(Bug::CommitByOwnLast, &["commit_told"]),
+    core(Bug::TruncateBeforeCompare, &["acknowledged_stays"]),
+    core(Bug::HalfIsQuorum, &["election_safety", "commit_quorum", "pre_vote"]),
+    core(Bug::LeaderCountsEarly, &["commit_quorum"]),
+    core(Bug::RejectBelowMatched, &["progress"]),
+    core(Bug::LostWindow, &["liveness"]),
+    core(Bug::VoteBeforeDurable, &["durable_before_sent"]),
+    core(Bug::VoteForgotten, &["one_vote"]),
+    core(Bug::TermAfterEntries, &["durable_before_sent"]),
+    core(Bug::CampaignBeforeDurable, &["durable_before_sent"]),
+    core(Bug::IndexBeforeTerm, &["up_to_date"]),
+    core(Bug::AckBeforeDurable, &["durable_before_sent"]),
+    core(Bug::ReadBeforeOwnCommit, &["read_after_own_commit", "reads"]),
+    core(Bug::ReadWithoutRound, &["read_after_round", "reads"]),
+    core(Bug::CommitGoesBack, &["monotone_commit"]),
+    core(Bug::ApplyBeforeDurable, &["durable_before_sent"]),
+    core(Bug::LostOnStepDown, &["tickets"]),
+    core(Bug::ReplyToEarlierBoot, &["pre_vote", "commit_quorum"]),
+    core(Bug::TransferNeverEnds, &["liveness"]),
+    core(Bug::HeartbeatUncapped, &["state_machine_safety"]),
+    core(Bug::FoundsAgain, &["one_vote"]),
+    driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
+    driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
+];
+
+/// A seed that exposed a bug.
+#[derive(Clone, Debug)]
+pub struct Exposed {
+    /// The seed.
+    pub seed: u64,
+    /// How many seeds were tried, this one included.
+    pub seeds: u64,
+    /// How many inputs that took.
+    pub inputs: u64,
+    /// What fell.
+    pub failure: Failure,
+}
+
+/// What a search came to.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// The seed that exposed the bug, if one did.
+    pub exposed: Option<Exposed>,
+    /// Other invariants that fell on the way, each with a seed.
+    pub others: Vec<(&'static str, u64)>,
+}
+
+/// Tries seeds from `first` on, at most `most`, until a bug is found by one of its own invariants.
+pub fn search(row: &Row, first: u64, most: u64) -> Search {
+    let mut search = Search::default();
+    let mut inputs = 0;
+    for seed in first..first + most {
+        let ran = run_seed(seed, Setup { planted: Some(row.planted), reader: Reader::Nobody });
+        inputs += ran.counts.inputs;
+        let Some(failure) = ran.failure else { continue };
+        if !row.exposed_by.contains(&failure.invariant()) {
+            search.others.push((failure.invariant(), seed));
+        } else if run_seed(seed, Setup { planted: None, reader: Reader::Nobody }).failure.is_none() {
+            search.exposed = Some(Exposed { seed, seeds: seed - first + 1, inputs, failure });
+            return search;
+        }
+    }
+    search
 }

@@ -2,6 +2,7 @@
 //! fast, never what happens in one of them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use crate::planted::{Row, Search, search};
 use crate::runner::{Ran, Totals, run_seed};
 use crate::trace::Reader;
 use crate::world::Setup;
@@ -102,4 +103,26 @@ pub fn rates(totals: &Totals, took: Duration) -> String {
         totals.inputs() as f64 / seconds,
         totals.simulated as f64 / 1e6 / seconds
     )
+}
+
+/// Several searches for a planted bug, on disjoint seeds.
+pub fn searches(row: &Row, count: u64, most: u64, jobs: usize) -> Vec<Search> {
+    let next = AtomicU64::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return;
+            }
+            let found = search(row, number * most, most);
+            done.lock().expect("a worker catches the panics of its runs").insert(number, found);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    done.into_inner().expect("all workers are done").into_values().collect()
 }

@@ -18,11 +18,15 @@ pub struct Operation {
     pub padding: usize,
     /// The client has its answer, or has given up.
     pub done: bool,
+    /// It was begun after the healing.
+    pub fresh: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
     waits: bool,
+    /// The last operation was not served: more patience is asked for.
+    refused: bool,
     target: usize,
     wrote: bool,
     read: bool,
@@ -36,20 +40,28 @@ pub struct Workload {
     clients: Vec<Client>,
     operations: Vec<Operation>,
     open: usize,
+    /// How much longer a client waits that was refused.
+    refusal: Time,
     healed: bool,
 }
 
 impl Workload {
     /// Clients that have not begun.
-    pub fn new(options: options::Workload, nodes: usize) -> Workload {
-        let client =
-            |at| Client { waits: at < options.closed, target: 1 + at % nodes, wrote: false, read: false };
+    pub fn new(options: options::Workload, nodes: usize, refusal: Time) -> Workload {
+        let client = |at| Client {
+            waits: at < options.closed,
+            refused: false,
+            target: 1 + at % nodes,
+            wrote: false,
+            read: false,
+        };
         Workload {
             options,
             nodes,
             clients: (0..options.closed + options.open).map(client).collect(),
             operations: Vec::new(),
             open: 0,
+            refusal,
             healed: false,
         }
     }
@@ -93,7 +105,14 @@ impl Workload {
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation { client, action, node: state.target, padding, done: false });
+        self.operations.push(Operation {
+            client,
+            action,
+            node: state.target,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
         self.open += 1;
         Some(op)
     }
@@ -110,7 +129,8 @@ impl Workload {
 
     /// How long until a client's next operation.
     pub fn think(&self, client: usize, choices: &mut impl Choices) -> Time {
-        1 + choices.range(Site::new(Purpose::Client, client), self.options.think / 4, self.options.think)
+        let think = self.options.think + if self.clients[client].refused { self.refusal } else { 0 };
+        1 + choices.range(Site::new(Purpose::Client, client), think / 4, think)
     }
 
     /// Whether a request or an answer is lost between client and node.
@@ -132,9 +152,10 @@ impl Workload {
         operation.done = true;
         self.open -= 1;
         let client = &mut self.clients[operation.client];
+        client.refused = matches!(outcome, Outcome::NotApplied);
         match outcome {
-            Outcome::Put { .. } => client.wrote |= self.healed,
-            Outcome::Got { .. } => client.read |= self.healed,
+            Outcome::Put { .. } => client.wrote |= operation.fresh,
+            Outcome::Got { .. } => client.read |= operation.fresh,
             Outcome::NotApplied | Outcome::Unknown => {
                 client.target = leader.unwrap_or(1 + operation.node % self.nodes);
             }

@@ -178,6 +178,9 @@ impl<'a> Walk<'a> {
         };
         let membership = Membership::decode(&bytes).ok_or("the base's configuration can't be read")?;
         let id = EntryId::new(header.term, header.index);
+        if (id.term == Term(0)) != (id.index == Index(0)) {
+            return Err("a base with only one of term and index");
+        }
         self.staged.base = Some(Base { id, hash: header.running, membership });
         Ok(Ok(()))
     }

@@ -91,7 +91,8 @@ impl Wal {
     /// [`TooLarge`] if one entry or base is larger than what an empty segment takes; then nothing has changed.
     ///
     /// # Panics
-    /// If the update does not continue the log: a hole between its entries, or a truncation beyond the log's ends.
+    /// If the update does not continue the log: a hole between its entries, a truncation beyond the log's ends, a base
+    /// that has an index and no term.
     pub fn append(&mut self, update: &Update, ops: &mut Vec<Op>) -> Result<Sequence, TooLarge> {
         let (ids, data) = self.measure(update)?;
         let records = [update.hard.is_some(), update.base.is_some(), update.keep.is_some()];
@@ -106,6 +107,7 @@ impl Wal {
             writing.put(hard_record(hard), &Bytes::new());
         }
         if let Some(base) = &update.base {
+            assert_eq!(base.id.term.0 == 0, base.id.index.0 == 0, "only the origin has no term");
             writing.wal.hashes.reset(base.id, base.hash);
             let payload = base.membership.encode();
             writing.put(

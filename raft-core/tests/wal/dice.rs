@@ -31,7 +31,7 @@ impl Dice {
         let start = state.base.as_ref().map_or(EntryId::ORIGIN, |base| base.id);
         let mut last = state.entries.last().map_or(start, Entry::id);
         if self.chance(5) {
-            update.base = Some(base(last.index.0 + self.pick(5), term, self.pick(1 << 40)));
+            update.base = Some(base(last.index.0 + 1 + self.pick(5), term, self.pick(1 << 40)));
             last = update.base.as_ref().expect("just made").id;
         } else if self.chance(20) {
             let keep = start.index.0 + self.pick(last.index.0 - start.index.0 + 1);

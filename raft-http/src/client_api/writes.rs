@@ -100,10 +100,10 @@ impl Api {
 
     /// Waits for this node to lead: at most two election timeouts for any leader to be known.
     async fn until_leader(&self, deadline: Instant) -> Result<(), Refused> {
-        if self.is_in(Stage::Closing) {
+        let mut leader = self.core.status.borrow().leader;
+        if self.is_in(Stage::Closing) && leader.is_none_or(|leader| leader == self.id) {
             return Err(problem(ProblemCode::Draining, "this node is being stopped", Outcome::NotApplied));
         }
-        let mut leader = self.core.status.borrow().leader;
         if leader.is_none() {
             let patience = deadline.min(Instant::now() + 2 * self.election_timeout);
             let mut status = self.core.status.clone();

@@ -16,6 +16,8 @@ const INBOX_EVENTS: usize = 8192;
 pub(crate) enum Event {
     /// Messages of a peer, as they came together.
     Received { from: NodeId, messages: Vec<Message> },
+    /// The control stream from a peer ended, and not because it opened another one.
+    StreamEnded { from: NodeId },
     /// Writes are on stable storage.
     Persisted(Vec<Persisted>),
     /// The disk failed: nothing more is known of any write that is not confirmed.
@@ -63,6 +65,11 @@ pub(crate) fn inbox(status: Status, admission: Admission) -> (Core, Inbox) {
 }
 
 impl Inbox {
+    /// The leader that was known at the end of the last turn.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        self.status.borrow().leader
+    }
+
     /// Shows the node's status; wakes who waits for another leader, and logs a change of role, term or leader.
     pub(super) fn publish(&self, status: Status) {
         self.status.send_if_modified(|shown| {

@@ -145,9 +145,21 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn new(address: &str) -> Client {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, received: Vec::new() }
+        Client::connect(address).await.unwrap()
+    }
+
+    pub(crate) async fn connect(address: &str) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, received: Vec::new() })
+    }
+
+    /// `None` if the server closes the connection instead of answering.
+    pub(crate) async fn try_post(&mut self, path: &str, body: &Value) -> Option<Reply> {
+        let body = body.to_string();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: me\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.write(&[head.as_bytes(), body.as_bytes()].concat()).await.ok()?;
+        self.reply().await
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {

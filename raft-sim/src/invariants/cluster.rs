@@ -64,6 +64,8 @@ pub(crate) struct Seat {
     pub(crate) status: Option<Status>,
     /// Its log after the newest turn.
     pub(crate) log: Chain,
+    /// The most that it may commit by the messages of the turn that is being taken.
+    pub(crate) told: Index,
     /// The newest term that this process has led.
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.

@@ -43,6 +43,8 @@ pub(crate) fn advanced(cluster: &Cluster, step: &Step<'_>) -> Result<Term, super
 fn quorum(cluster: &Cluster, step: &Step<'_>, term: Term, members: &Membership) -> Verdict {
     let (leader, commit) = (step.node, step.after.commit);
     let seat = cluster.seat(leader);
+    // A turn of many inputs may commit as a leader and then, deposed, lose the end of the log to the next one.
+    let truncated = |index| step.truncated() && step.kept < index;
     let holds = |voter: NodeId| {
         if voter == leader {
             let durable = seat.ledger.chain().hash_at(commit) == step.log.hash_at(commit);
@@ -53,7 +55,9 @@ fn quorum(cluster: &Cluster, step: &Step<'_>, term: Term, members: &Membership) 
             ack.matched >= commit
                 && ack.asker == seat.stamp
                 && members.on_record(voter, ack.disk)
-                && ack.hash.is_none_or(|hash| step.log.hash_at(ack.matched) == Some(hash))
+                && ack
+                    .hash
+                    .is_none_or(|hash| truncated(ack.matched) || step.log.hash_at(ack.matched) == Some(hash))
         })
     };
     demand(members.is_quorum(holds), NAME, Class::Safety, || {

@@ -6,6 +6,7 @@ pub mod bounds;
 mod chain;
 mod cluster;
 pub mod commit_quorum;
+pub mod commit_told;
 pub mod election_safety;
 pub mod halts;
 pub mod leader_append_only;
@@ -155,6 +156,7 @@ impl Judges {
             }
             Fact::Received { node, from, message } => {
                 sightings::received(&self.cluster, &mut self.coverage, node, from, message);
+                commit_told::received(self.cluster.seat_mut(node), message);
                 if let Body::Appended { matched } = message.body {
                     progress::heard(&mut self.cluster, node, from, message, matched);
                 }
@@ -225,6 +227,7 @@ impl Judges {
         acknowledged_stays::stepped(seat, &step)?;
         state_machine_safety::stepped(&self.cluster, &step)?;
         self.matching.stepped(&step)?;
+        commit_told::stepped(self.cluster.seat_mut(node), &step)?;
         self.cluster.seat_mut(node).stepped(&step);
         if status.role == RoleName::Leader {
             self.leads(at, &step)?;
