@@ -12,6 +12,8 @@ const SOON: Duration = Duration::from_secs(10);
 pub(crate) enum Order {
     /// As usual.
     Work,
+    /// They begin late.
+    Slow,
     /// They don't return before another order.
     Hang,
     /// They sync nothing and say so.
@@ -51,6 +53,7 @@ impl Disks {
     pub(crate) fn order(&self, nodes: &[usize], order: Order) {
         let word = match order {
             Order::Work => "ok",
+            Order::Slow => "slow",
             Order::Hang => "hang",
             Order::Fail => "fail",
             Order::Lie => "lie",
