@@ -1,7 +1,7 @@
 //! Founding: a cluster begins only after each founder has heard from every other, so that a founder that lost its disk
 //! finds out that the cluster is formed, and never votes again under its old identity.
 //!
-//! Every founder asks all others (`Hello`) until each has answered. What it has heard, the disk id of each founder,
+//! Every founder asks all others (`Hello`) again and again until it has founded. What it has heard, the disk id of each founder,
 //! becomes the base of its log at [`EntryId::ORIGIN`]; only with a base does it vote, campaign or take entries. A
 //! formed server answers that the asker is a stranger if another disk is on its record. The word of one server that the
 //! asker's disk is on record is enough only if that record is committed: one that merely stands in a base could be of a
@@ -16,7 +16,6 @@ use crate::planted::Bug;
 use crate::state::State;
 use crate::write::Base;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 /// What an unfounded server has heard in this boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,18 +23,18 @@ pub(crate) struct Founding {
     heard: BTreeMap<NodeId, DiskId>,
 }
 
-/// Asks every founder that has not answered yet; founds at once if none is left.
+/// Asks every other founder, also those that have answered: the cluster may have been formed since, and then the word of
+/// one is enough, even if another founder is gone for good. Founds at once if there is nobody to ask.
 pub(crate) fn ask(state: &mut State) {
     if state.founded() {
         return;
     }
     let Some(founders) = state.config.founders.clone() else { return };
-    let own = (state.config.id, state.config.disk);
-    state.founding.heard.insert(own.0, own.1);
-    let missing: Vec<NodeId> = founders.members().iter().map(|member| member.id).collect();
-    for id in missing.into_iter().filter(|id| !state.founding.heard.contains_key(id)) {
+    let own = state.config.id;
+    state.founding.heard.insert(own, state.config.disk);
+    for founder in founders.members().iter().filter(|founder| founder.id != own) {
         let message = state.request(Body::Hello);
-        state.outbox.send(id, message);
+        state.outbox.send(founder.id, message);
     }
     found_if_complete(state, &founders);
 }

@@ -24,6 +24,51 @@
 //! outputs can't be ignored unseen, a receipt is made only from its write, and what a dropped [`Drain`] leaves comes
 //! first in the next one.
 //!
+//! A turn ends before the next one begins:
+//! ```
+//! # use raft_core::{Input, Node};
+//! fn turns(node: &mut Node) {
+//!     node.step(Input::Campaign).for_each(drop);
+//!     node.step(Input::Heartbeat).for_each(drop);
+//! }
+//! ```
+//! While outputs are being taken there is no second one:
+//! ```compile_fail
+//! # use raft_core::{Input, Node};
+//! fn turns(node: &mut Node) {
+//!     let first = node.step(Input::Campaign);
+//!     node.step(Input::Heartbeat).for_each(drop);
+//!     first.for_each(drop);
+//! }
+//! ```
+//! And outputs, turns and single outputs are not forgotten unseen:
+//! ```compile_fail
+//! # #![deny(unused_must_use)]
+//! # use raft_core::{Input, Node};
+//! fn turn(node: &mut Node) {
+//!     node.step(Input::Campaign);
+//! }
+//! ```
+//! ```compile_fail
+//! # #![deny(unused_must_use)]
+//! # use raft_core::Node;
+//! fn turn(node: &mut Node) {
+//!     node.turn();
+//! }
+//! ```
+//! ```compile_fail
+//! # #![deny(unused_must_use)]
+//! # use raft_core::{Input, Node, Output};
+//! fn output(output: Output) -> Output {
+//!     output
+//! }
+//! fn turn(node: &mut Node) {
+//!     node.step(Input::Campaign).for_each(|it| {
+//!         output(it);
+//!     });
+//! }
+//! ```
+//!
 //! # Left out on purpose
 //!
 //! Clocks, threads, files, sockets, logging, and every trait that would stand for them.

@@ -126,6 +126,9 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Term;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
 
     #[test]
     fn a_late_rejection_never_moves_below_what_is_matched() {
@@ -152,5 +155,80 @@ mod tests {
         progress.appended(Index(2));
         assert!(!progress.waits() && progress.may_send(Index(9), &limits));
         assert!(matches!(progress.flow, Flow::Replicate { bytes: 0, .. }));
+    }
+
+    /// What happens to a follower that holds everything up to `meet` in the leader's order, and to what is on its way.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Propose,
+        Send,
+        /// An append arrives, and its answer may be late.
+        Arrive(usize),
+        /// An answer arrives, perhaps an old one again.
+        Answer(usize),
+        LoseAll,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            2 => Just(Event::Propose),
+            4 => Just(Event::Send),
+            4 => (0..8_usize).prop_map(Event::Arrive),
+            4 => (0..8_usize).prop_map(Event::Answer),
+            1 => Just(Event::LoseAll),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is lost, late or repeated: what is matched is held and never goes back, the next entry comes after
+        /// it, and the window's account is exact and within its limits.
+        #[test]
+        fn the_progress_is_true_in_any_order(
+            last in 0..9_u64,
+            meet in 0..9_u64,
+            events in proptest::collection::vec(event(), 1..80),
+        ) {
+            let limits = Limits { inflight_appends: 3, inflight_bytes: 20, batch_entries: 2, ..Limits::default() };
+            let (mut last, mut held) = (Index(last), Index(meet.min(last)));
+            let mut progress = Progress::new(last);
+            let (mut appends, mut answers) = (Vec::new(), Vec::new());
+            for event in events {
+                let before = progress.matched;
+                match event {
+                    Event::Propose => last = last.next(),
+                    Event::Send if progress.may_send(last, &limits) => {
+                        let prev = progress.next().previous().unwrap_or_default();
+                        let end = Index(last.0.min(prev.0 + 2));
+                        progress.sent(end, 7 * (end.0 - prev.0) as usize);
+                        appends.push((prev, end));
+                    }
+                    Event::Arrive(at) if !appends.is_empty() => {
+                        let (prev, end) = appends.remove(at % appends.len());
+                        if prev <= held {
+                            held = held.max(end);
+                            answers.push(Ok(end));
+                        } else {
+                            answers.push(Err((prev, held.min(prev))));
+                        }
+                    }
+                    Event::Answer(at) if !answers.is_empty() => match answers[at % answers.len()] {
+                        Ok(matched) => drop(progress.appended(matched)),
+                        Err((asked, meet)) => progress.conflict(EntryId { term: Term(1), index: asked }, meet),
+                    },
+                    Event::LoseAll => {
+                        appends.clear();
+                        progress.probe(progress.matched.next());
+                    }
+                    Event::Send | Event::Arrive(_) | Event::Answer(_) => {}
+                }
+                prop_assert!(before <= progress.matched && progress.matched <= held);
+                prop_assert!(progress.matched < progress.next());
+                if let Flow::Replicate { window, bytes, .. } = &progress.flow {
+                    prop_assert_eq!(*bytes, window.iter().map(|(_, size)| size).sum::<usize>());
+                    prop_assert!(window.len() <= 3 && *bytes < 20 + 14);
+                    prop_assert!(window.iter().is_sorted() && window.iter().all(|(end, _)| *end > progress.matched));
+                }
+            }
+        }
     }
 }

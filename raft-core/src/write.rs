@@ -62,6 +62,12 @@ pub struct Update {
 
 /// One write, atomic as a whole: hard state, base, truncation and entries become durable together or not at all.
 /// Carried out in the order in which the node put them out.
+#[cfg_attr(not(feature = "fork"), doc = "", doc = "There is one of each:")]
+#[cfg_attr(not(feature = "fork"), doc = "```compile_fail")]
+#[cfg_attr(not(feature = "fork"), doc = "# use raft_core::Write;")]
+#[cfg_attr(not(feature = "fork"), doc = "fn copied(write: &Write) -> Write {")]
+#[cfg_attr(not(feature = "fork"), doc = "    Write::clone(write)")]
+#[cfg_attr(not(feature = "fork"), doc = "}\n```")]
 #[must_use = "a write that is not carried out stalls the node"]
 #[derive(Debug)]
 #[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
@@ -83,12 +89,33 @@ impl Write {
     }
 
     /// The receipt: to be made only when everything in the write is on stable storage.
+    ///
+    /// It takes the write, so there is one receipt a write:
+    /// ```
+    /// # use raft_core::{Input, Node, Write};
+    /// fn synced(node: &mut Node, write: Write) {
+    ///     node.step(Input::Persisted(write.persisted())).for_each(drop);
+    /// }
+    /// ```
+    /// ```compile_fail
+    /// # use raft_core::{Input, Node, Write};
+    /// fn synced(node: &mut Node, write: Write) {
+    ///     node.step(Input::Persisted(write.persisted())).for_each(drop);
+    ///     node.step(Input::Persisted(write.persisted())).for_each(drop);
+    /// }
+    /// ```
     pub fn persisted(self) -> Persisted {
         Persisted { owner: self.owner, number: self.number }
     }
 }
 
-/// The receipt for one [`Write`].
+/// The receipt for one [`Write`]. Nothing else makes one:
+/// ```compile_fail
+/// # use raft_core::{Persisted, Write};
+/// fn forged(write: &Write) -> Persisted {
+///     Persisted { owner: write.owner, number: write.number() }
+/// }
+/// ```
 #[must_use = "a receipt that is not handed in stalls the node"]
 #[derive(Debug)]
 #[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]

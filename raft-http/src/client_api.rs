@@ -7,7 +7,7 @@ mod body;
 mod connections;
 mod query;
 mod seed;
-mod unreadable;
+mod socket;
 mod writes;
 
 pub(crate) use connections::serve;

@@ -185,6 +185,16 @@ async fn a_half_sent_head_is_cut_off_and_a_half_sent_body_answered() {
     let mut client = cluster.client(0).await;
     client.write(b"POST /request HTTP/1.1\r\nHost: me\r\nContent-Length: 100\r\n\r\n{\"ent").await.unwrap();
     refused_write(&cluster, &client.reply().await.unwrap(), 408, "slow_body");
+    // A connection that rests is no slow head; a slow head after it is.
+    let mut client = cluster.client(0).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/livez").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let begun = Instant::now();
+    client.write(b"GET /li").await.unwrap();
+    assert!(client.reply().await.is_none(), "the connection is closed");
+    assert!((150..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -57,6 +57,20 @@ impl Disk {
         self.writes.drain(..).map(|write| write.number).collect()
     }
 
+    /// What a crash would keep now.
+    pub(crate) fn synced(&self) -> Recovered {
+        let mut image = self.image.clone();
+        for write in self.writes.iter().take_while(|write| write.synced) {
+            change(&mut image, write.update.clone());
+        }
+        image
+    }
+
+    /// The writes whose receipts were not handed in.
+    pub(crate) fn pending(&self) -> Vec<u64> {
+        self.writes.iter().filter(|write| write.write.is_some()).map(|write| write.number).collect()
+    }
+
     pub(crate) fn image(&self) -> Recovered {
         self.image.clone()
     }

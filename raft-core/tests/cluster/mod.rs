@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     /// Every output so far.
     pub(crate) events: Vec<Event>,
     tickets: u64,
+    /// How many outputs a turn takes before it drops its drain; what is left comes with the next turn.
+    pub(crate) patience: usize,
 }
 
 /// The disk id of a member's first data directory.
@@ -90,7 +92,14 @@ impl Cluster {
     }
 
     pub(crate) fn empty() -> Cluster {
-        Cluster { servers: BTreeMap::new(), network: vec![], cut: vec![], events: vec![], tickets: 0 }
+        Cluster {
+            servers: BTreeMap::new(),
+            network: vec![],
+            cut: vec![],
+            events: vec![],
+            tickets: 0,
+            patience: usize::MAX,
+        }
     }
 
     /// Starts a server on a data directory, in place of what was there.
@@ -150,7 +159,7 @@ impl Cluster {
         for input in inputs {
             turn.input(input);
         }
-        for output in turn.drain() {
+        for output in turn.drain().take(self.patience) {
             let event = Event::of(id, &output, &self.cut);
             match (output, &event) {
                 (Output::Persist(write), _) => server.disk.write(write),
@@ -170,6 +179,16 @@ impl Cluster {
         if !done.is_empty() {
             self.turn(id, done.into_iter().map(|write| Input::Persisted(write.persisted())).collect());
         }
+    }
+
+    /// What the disk of a server would hold after a crash now.
+    pub(crate) fn durable(&self, id: u64) -> Recovered {
+        self.servers[&id].disk.synced()
+    }
+
+    /// The numbers of the writes of a server that are on their way.
+    pub(crate) fn writes(&self, id: u64) -> Vec<u64> {
+        self.servers[&id].disk.pending()
     }
 
     /// Syncs all writes of a server; their receipts still wait.

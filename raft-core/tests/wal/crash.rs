@@ -83,15 +83,15 @@ fn any_subset_of_the_puts_in_flight_may_survive() {
     for (layout, flying, reports) in [(TINY, 2, 1), (TINY, 3, 2), (SMALL, 3, 1), (SMALL, 4, 3)] {
         for synced in 0..script.len() {
             let moment = moment(&script, layout, synced, flying, reports);
-            // Beyond ten, the others are decided by the low bits too: exhaustive would take too long.
-            let bits = moment.flying.len().min(10);
+            // Beyond nine, the others are decided by the low bits too: exhaustive would take too long.
+            let bits = moment.flying.len().min(9);
             for subset in 0..1_u32 << bits {
                 moment.check(layout, |at, op| (subset >> (at % bits) & 1 == 1).then(|| op.clone()));
                 subsets += 1;
             }
         }
     }
-    assert!(subsets > 10_000, "only {subsets}");
+    assert!(subsets > 5_000, "only {subsets}");
 }
 
 #[test]
@@ -103,12 +103,15 @@ fn a_put_may_be_torn_at_every_byte() {
             for (torn_op, op) in moment.flying.iter().enumerate() {
                 let Op::Put { bytes, .. } = op else { continue };
                 // A page has its two headers at 0 and 2048 and zeros between; the tiny layout is torn at every byte.
-                let step = if layout == TINY { 1 } else { 11 };
+                let step = if layout == TINY { 1 } else { 29 };
                 let interesting =
                     |byte: &usize| byte.is_multiple_of(step) && (bytes.len() < 4096 || byte % 2048 < 104);
                 for end in (0..bytes.len()).filter(interesting) {
-                    // The others: all there, or none; the torn one keeps its beginning or its end.
-                    for (others, suffix) in [(true, false), (true, true), (false, false)] {
+                    // The others: all there, or none; the torn one keeps its beginning or, at some bytes, its end.
+                    for (others, suffix) in [(true, false), (false, false), (true, true)] {
+                        if suffix && !end.is_multiple_of(5) {
+                            continue;
+                        }
                         moment.check(layout, |at, op| {
                             if at == torn_op {
                                 Some(torn(op, end, suffix))

@@ -4,7 +4,7 @@ use crate::disk::*;
 use bytes::Bytes;
 use proptest::prelude::*;
 use raft_core::wal::{Decay, Gone, HEADER_BYTES, Identity, Layout, Refusal, Region, Sequence, recover};
-use raft_core::{ClusterId, DiskId, EntryId, NodeId, Recovered};
+use raft_core::{ClusterId, DiskId, EntryId, NodeId, Recovered, Update};
 
 /// Two starts' worth of the script, all synced, and a mark at the end. Also the files and states after each write.
 fn written(layout: Layout) -> (Files, Recovered, Vec<(Files, Recovered)>) {
@@ -263,6 +263,34 @@ fn an_old_use_of_a_recycled_file_is_nothing() {
         assert_eq!((recovery.recovered, recovery.cut), (state.clone(), None), "of {number}");
         assert_eq!(recovery.discard, [newest + 1]);
     }
+}
+
+/// Two lives that use the same segment number for the same write numbers, as after a rollback: what the first one left
+/// in the space of the second one has the right generation, number and place, and a chain that does not continue.
+#[test]
+fn an_old_record_in_recycled_space_is_nothing() {
+    let mut files = Files::new();
+    let mut wal = reopen(&files, SMALL).unwrap().wal;
+    store(&mut wal, &mut files, SMALL, &Update { hard: Some(hard(1, None, 1)), ..Update::default() });
+    let life = |term: u64, writes: usize| {
+        let mut files = files.clone();
+        let mut wal = reopen(&files, SMALL).unwrap().wal;
+        for index in 1..=writes as u64 {
+            let update = Update { entries: entries(index, term, &[50]), ..Update::default() };
+            store(&mut wal, &mut files, SMALL, &update);
+        }
+        files
+    };
+    let (first, mut second) = (life(1, 2), life(2, 1));
+    let whole = reopen(&second, SMALL).unwrap().recovered;
+    // The hard state and the entry of the second life, then what the first one left.
+    let (ids, data) = (HEADER_BYTES as usize, (HEADER_BYTES + SMALL.ids_bytes) as usize);
+    for rest in [ids + 2 * 104..data, data + 2 * 104 + 56..data + 2000] {
+        second.get_mut(&2).unwrap()[rest.clone()].copy_from_slice(&first[&2][rest]);
+    }
+    let recovery = reopen(&second, SMALL).unwrap();
+    assert_eq!(recovery.recovered, whole);
+    assert!(recovery.cut.is_some(), "something stands there");
 }
 
 /// The copies of records: where each stands, and what it vouches for.

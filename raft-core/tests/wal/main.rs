@@ -4,5 +4,6 @@ mod crash;
 mod decay;
 mod dice;
 mod disk;
+mod format;
 mod lives;
 mod round_trip;

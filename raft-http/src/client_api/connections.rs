@@ -1,7 +1,7 @@
 //! The clients' connections: how many there may be, which one goes when there are too many, and how they end.
 
 use super::Api;
-use super::unreadable::Mending;
+use super::socket::{Phase, SharedPhase, Socket};
 use crate::listen::Listeners;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::pin;
@@ -103,24 +103,22 @@ impl Connection {
     }
 
     async fn serve(&self, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
-        let answering = Arc::new(AtomicBool::new(false));
-        let service = service_fn(|request| {
-            let (api, answering) = (api.clone(), &answering);
-            async move {
-                let response = self.answer(&api, request).await;
-                answering.store(true, Ordering::Relaxed);
-                Ok::<_, Infallible>(response)
-            }
+        let phase = SharedPhase::new();
+        let socket = Socket::new(stream, api.clone(), phase.clone());
+        let (api, phase) = (&api, &phase);
+        let service = service_fn(|request| async move {
+            phase.enter(Phase::Serving);
+            let response = self.answer(api, request).await;
+            phase.enter(Phase::Answering);
+            Ok::<_, Infallible>(response)
         });
-        let stream = TokioIo::new(Mending::new(stream, api.clone(), answering.clone()));
         // hyper's limits on the head must leave room for the service's own, which answer in JSON.
         let mut serving = pin!(
             http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(api.limits.header_read)
+                .header_read_timeout(None)
                 .max_buf_size(api.limits.headers.max(LEAST_BUFFER) * 2)
                 .half_close(true)
-                .serve_connection(stream, service)
+                .serve_connection(TokioIo::new(socket), service)
         );
         tokio::select! {
             // A client that broke off or spoke nonsense is gone.

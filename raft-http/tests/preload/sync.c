@@ -1,6 +1,7 @@
 /* Stands before the C library's fdatasync and fsync and does as the file $SYNC_CONTROL says, read anew at each call:
  *   ok    as usual (also if there is no such file)
  *   hang  does not return until the file says something else; $SYNC_CONTROL.hangs exists from then on
+ *   slow  as usual, 20 ms later
  *   fail  EIO, and nothing is synced
  *   lie   success, and nothing is synced
  */
@@ -44,6 +45,7 @@ static int gate(const char *name, int file) {
         return -1;
     }
     if (now == 'l') return 0;
+    if (now == 's') usleep(20000);
     return ((sync_call)dlsym(RTLD_NEXT, name))(file);
 }
 

@@ -7,3 +7,10 @@ mod postman;
 mod starts;
 mod stops;
 mod syncs;
+
+#[cfg(not(feature = "root-tests"))]
+#[test]
+#[ignore = "power cuts need root: cargo test --profile sim -p raft-http --features root-tests --test power_cuts"]
+fn power_cuts() {
+    panic!("they are a test program of their own");
+}

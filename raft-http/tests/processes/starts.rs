@@ -38,8 +38,9 @@ fn a_wiped_node_is_refused_and_told_how_to_come_back() {
     }
     let ledger = load.stop();
     ledger.check(&cluster);
+    let (longest, _) = ledger.pauses(ledger.acknowledged[0].1);
     report(&format!(
-        "wiped nodes: a follower and a leader refused; {} acknowledged meanwhile",
+        "wiped nodes: a follower and a leader refused; {} acknowledged meanwhile, longest pause {longest:?}",
         ledger.acknowledged.len()
     ));
 }

@@ -2,7 +2,8 @@
 
 use crate::cluster::ledger::Ledger;
 use crate::cluster::load::Load;
-use crate::cluster::{Cluster, report};
+use crate::cluster::process::Process;
+use crate::cluster::{Cluster, ends_within, http, report};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -43,9 +44,28 @@ fn a_stopped_leader_hands_over_under_load() {
         ledger.check(&cluster);
     }
     report(&format!(
-        "SIGTERM of the leader under load, (time to exit 0, longest pause of writes): {pauses:?}; {} acknowledged",
-        ledger.acknowledged.len()
+        "SIGTERM of the leader under load, (time to exit 0, longest pause of writes): {pauses:?}; {} acknowledged, \
+         {} unknown",
+        ledger.acknowledged.len(),
+        ledger.unknown,
     ));
+}
+
+#[test]
+fn a_leader_without_a_successor_drains_and_stops() {
+    let mut cluster = Cluster::started(3);
+    let leader = cluster.leader().id;
+    cluster.kill((leader + 1) % 3);
+    cluster.kill((leader + 2) % 3);
+    let began = Instant::now();
+    cluster.process(leader).terminate();
+    let draining = || {
+        http::get(&cluster.apis[leader], "/readyz")
+            .is_ok_and(|answer| answer.status == 503 && answer.json["code"] == "draining")
+    };
+    assert!(ends_within(Duration::from_secs(5), draining), "/readyz says that it is going");
+    assert_eq!(cluster.take(leader).ended(STOPPED), Some(0));
+    report(&format!("SIGTERM of a leader whose followers are dead: exit 0 within {:?}", began.elapsed()));
 }
 
 #[test]
@@ -55,7 +75,7 @@ fn a_whole_cluster_stops_in_order_and_comes_back() {
     sleep(Duration::from_millis(700));
     let began = Instant::now();
     let processes: Vec<_> = (0..3).map(|id| cluster.take(id)).collect();
-    processes.iter().for_each(crate::cluster::process::Process::terminate);
+    processes.iter().for_each(Process::terminate);
     for (id, process) in processes.into_iter().enumerate() {
         assert_eq!(process.ended(STOPPED), Some(0), "node {id} ends with 0");
     }

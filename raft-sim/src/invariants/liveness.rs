@@ -86,7 +86,10 @@ impl Liveness {
     /// What a healed cluster has not done yet, if anything.
     pub(crate) fn unsettled(&self, cluster: &Cluster, tickets: &Tickets) -> Option<String> {
         let live = || cluster.seats().filter(|(_, seat)| lives(seat));
-        if live().count() <= cluster.seats().count() / 2 {
+        let all = cluster.seats().count();
+        // A cluster is founded by all together; after that, a quorum will do.
+        let able = live().filter(|(_, seat)| founded(seat)).count();
+        if live().count() < all && able <= all / 2 {
             return None;
         }
         let newest = live().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
@@ -113,8 +116,11 @@ impl Liveness {
 
 /// Whether a node counts: it runs, and is not one that must stay away because its disk was wiped.
 fn lives(seat: &Seat) -> bool {
-    let founded = seat.status.as_ref().is_some_and(|status| status.founded);
-    seat.running && !seat.halted && (founded || !seat.wiped)
+    seat.running && !seat.halted && (founded(seat) || !seat.wiped)
+}
+
+fn founded(seat: &Seat) -> bool {
+    seat.status.as_ref().is_some_and(|status| status.founded)
 }
 
 fn lags(leader: NodeId, first: &Seat, node: NodeId, seat: &Seat) -> Option<String> {

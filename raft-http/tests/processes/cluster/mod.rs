@@ -2,6 +2,7 @@
 //! a test ends, unless it failed: then the logs are printed and the directory stays.
 
 mod compiler;
+pub(crate) mod disks;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod load;

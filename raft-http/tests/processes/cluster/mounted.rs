@@ -25,7 +25,7 @@ pub(crate) fn in_own_namespaces(test: &str) -> bool {
     command.arg(std::env::current_exe().expect("this program has a path"));
     command.args([test, "--exact", "--nocapture", "--test-threads", "1"]).env(INSIDE, "1");
     let status = command.status().expect("unshare (of util-linux) is there");
-    assert!(status.success(), "the test in its own namespaces failed (they need root)");
+    assert!(status.success(), "the test in its own namespaces failed, as said above (they need root)");
     false
 }
 

@@ -359,6 +359,23 @@ fn without_a_quorum_nothing_is_owed() {
 }
 
 #[test]
+fn a_cluster_is_founded_by_all_or_not_at_all() {
+    let unfounded = || {
+        let mut stage = Stage::new(3);
+        for node in 1..=3 {
+            stage.actor(node).status.founded = false;
+            stage.step(node).unwrap();
+        }
+        stage.tell(&Fact::Healed).unwrap();
+        stage
+    };
+    falls(unfounded().tell(&Fact::Ended), liveness::NAME);
+    let mut without_one = unfounded();
+    without_one.crash(3, 0).unwrap();
+    without_one.tell(&Fact::Ended).unwrap();
+}
+
+#[test]
 fn a_command_beyond_the_end_of_the_log_owes_no_answer_yet() {
     let mut stage = healed(true);
     stage.propose(1, 9, "b").unwrap();

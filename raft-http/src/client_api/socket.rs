@@ -1,34 +1,88 @@
-//! hyper answers a head that it can't read by itself, with a bare status line. The contract promises JSON and a leader
-//! in every answer, so such an answer is replaced on its way to the socket.
+//! A client's socket, with two things that hyper leaves undone. It answers a head that it can't read by itself, with a
+//! bare status line; the contract promises JSON and a leader in every answer, so such an answer is replaced on its way
+//! out. And its time-out for heads also closes connections that merely rest between two requests; here the time runs
+//! only while a head is under way.
 
 use super::Api;
 use http::StatusCode;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
 
-/// A client's connection. `answering`: the service has handed over a response, so what is written is that response,
-/// until the next flush completes.
-pub(super) struct Mending {
+/// What the connection is at. The service says when it begins and ends, the socket sees the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// A head is awaited or half there: the first one, or one that has begun.
+    Head,
+    /// The service has the request.
+    Serving,
+    /// Its answer is being written.
+    Answering,
+    /// Between two requests.
+    Resting,
+}
+
+/// A [`Phase`] that the service and the socket share.
+#[derive(Clone)]
+pub(super) struct SharedPhase(Arc<AtomicU8>);
+
+impl SharedPhase {
+    pub(super) fn new() -> SharedPhase {
+        SharedPhase(Arc::new(AtomicU8::new(Phase::Head as u8)))
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.0.load(Ordering::Relaxed) == phase as u8
+    }
+}
+
+/// The socket.
+pub(super) struct Socket {
     stream: TcpStream,
     api: Arc<Api>,
-    answering: Arc<AtomicBool>,
+    phase: SharedPhase,
+    /// When the head must be there; set anew with each head, and slept for only if the head doesn't come at once.
+    head_due: Instant,
+    head_read: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
     /// What replaces a bare answer and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
-impl Mending {
-    pub(super) fn new(stream: TcpStream, api: Arc<Api>, answering: Arc<AtomicBool>) -> Mending {
-        Mending { stream, api, answering, replacement: None }
+impl Socket {
+    pub(super) fn new(stream: TcpStream, api: Arc<Api>, phase: SharedPhase) -> Socket {
+        let head_read = api.limits.header_read;
+        let head_due = Instant::now() + head_read;
+        Socket { stream, api, phase, head_due, head_read, timer: None, replacement: None }
+    }
+
+    /// Waits for the head's time to be over, if a head is under way.
+    fn poll_head_timer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.phase.is(Phase::Head) {
+            self.timer = None;
+            return Poll::Pending;
+        }
+        let due = self.head_due;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request came too slowly")))
     }
 
     /// The status of an answer that the service knows nothing of.
     fn bare(&self, bytes: &[u8]) -> Option<StatusCode> {
-        if self.answering.load(Ordering::Relaxed) {
+        if self.phase.is(Phase::Answering) {
             return None;
         }
         let status =
@@ -65,17 +119,26 @@ impl Mending {
     }
 }
 
-impl AsyncRead for Mending {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) {
+            if self.phase.is(Phase::Resting) && buffer.filled().len() > before {
+                self.phase.enter(Phase::Head);
+                self.head_due = Instant::now() + self.head_read;
+                self.timer = None;
+            }
+            return Poll::Ready(read);
+        }
+        self.poll_head_timer(context)
     }
 }
 
-impl AsyncWrite for Mending {
+impl AsyncWrite for Socket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +173,9 @@ impl AsyncWrite for Mending {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         // hyper flushes the socket when all that it had is written.
-        self.answering.store(false, Ordering::Relaxed);
+        if self.phase.is(Phase::Answering) {
+            self.phase.enter(Phase::Resting);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -1,0 +1,272 @@
+//! What other servers may say: any sound message, from anybody, at any time. Nothing of it panics.
+
+use crate::Draw;
+use crate::cluster::{Event, config, disk_of, founded, with_log};
+use raft_core::{
+    Acquaintance, Answer, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Member, Membership, Message,
+    Node, NodeId, Output, Payload, Recovered, Report, Round, Stamp, Standing, Term, Ticket,
+};
+
+/// Mostly small, rarely the largest there are.
+fn number(draw: &mut Draw) -> u64 {
+    match draw.below(60) {
+        0 => u64::MAX - draw.below(3),
+        _ => draw.below(7),
+    }
+}
+
+/// Mostly an entry that the node holds.
+fn id(draw: &mut Draw, node: &Node) -> EntryId {
+    let held = node.log().id_at(Index(draw.below(node.status().last.index.0 + 1)));
+    match held {
+        Some(held) if !draw.rarely(4) => held,
+        _ => EntryId::new(number(draw), number(draw)),
+    }
+}
+
+/// Mostly an index that the node has reached: more would halt it.
+fn index(draw: &mut Draw, node: &Node) -> Index {
+    Index(if draw.rarely(20) { number(draw) } else { draw.below(node.status().last.index.0 + 1) })
+}
+
+fn membership(draw: &mut Draw) -> Option<Membership> {
+    let standings =
+        [Standing::Voter, Standing::Voter, Standing::Learner, Standing::Joining, Standing::Leaving];
+    let mut members = Vec::new();
+    for id in (1..=4).filter(|_| draw.below(3) > 0).collect::<Vec<_>>() {
+        let disk = (!draw.rarely(4)).then(|| disk_of(id));
+        members.push(Member { id: NodeId(id), disk, standing: draw.pick(&standings), context: "".into() });
+    }
+    Membership::new(members)
+}
+
+fn slice(draw: &mut Draw, node: &Node) -> LogSlice {
+    let prev = id(draw, node);
+    let mut last = prev;
+    let mut entries = Vec::new();
+    for _ in 0..draw.below(4) {
+        let (Some(term), Some(index)) = (last.term.0.checked_add(draw.below(2)), last.index.0.checked_add(1))
+        else {
+            break;
+        };
+        last = EntryId::new(term.max(1), index);
+        let payload = match (draw.below(5), membership(draw)) {
+            (0, Some(membership)) => Payload::Membership(membership),
+            (1, _) => Payload::Noop,
+            _ => Payload::Command(format!("c{}", draw.below(2)).into()),
+        };
+        entries.push(Entry::new(last, payload));
+    }
+    LogSlice::new(prev, entries).unwrap_or_else(|| LogSlice::new(EntryId::ORIGIN, vec![]).unwrap())
+}
+
+fn body(draw: &mut Draw, node: &Node) -> Body {
+    let granted = draw.rarely(2);
+    match draw.below(20) {
+        0 => Body::Hello,
+        1 => Body::HelloReply(match (draw.below(4), membership(draw)) {
+            (0, _) if draw.rarely(9) => Acquaintance::Stranger,
+            (1, Some(membership)) => Acquaintance::OnRecord(membership),
+            _ => Acquaintance::Founding,
+        }),
+        2 => Body::PreVote { last: id(draw, node) },
+        3 => Body::PreVoteReply { granted },
+        4 => Body::Vote { last: id(draw, node), transfer: granted },
+        5 => Body::VoteReply { granted },
+        6 => Body::Appended { matched: index(draw, node) },
+        7 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
+        8 => Body::Heartbeat { commit: index(draw, node), round: Round(number(draw)) },
+        9 => Body::HeartbeatReply { round: Round(number(draw)) },
+        10 => Body::TimeoutNow,
+        11 => Body::Stale,
+        _ => Body::Append { slice: slice(draw, node), commit: index(draw, node) },
+    }
+}
+
+/// Any sound message; what is said mostly concerns this process and comes from the disk on record.
+fn message(draw: &mut Draw, node: &Node) -> (NodeId, Message) {
+    let from = if draw.rarely(3) { 1 + draw.below(5) } else { 2 };
+    let disk = disk_of(if draw.rarely(10) { 7 } else { from });
+    let stamp = Stamp { disk, boot: Boot(1 + number(draw) / 5) };
+    let asker = if draw.rarely(10) { stamp } else { node.stamp() };
+    let body = body(draw, node);
+    let near = node.status().term.0.saturating_add(draw.below(3)).saturating_sub(1);
+    let mut term = Term(if draw.rarely(9) { number(draw) } else { near });
+    if let Body::Append { slice, .. } = &body {
+        term = term.max(slice.last().term);
+    }
+    let message = Message { from: stamp, to: body.is_reply().then_some(asker), term, body };
+    assert!(message.is_sound());
+    (NodeId(from), message)
+}
+
+fn recovered(draw: &mut Draw) -> Recovered {
+    match draw.below(4) {
+        0 => Recovered::default(),
+        1 => founded(3),
+        _ => {
+            let mut terms = vec![1 + draw.below(2)];
+            (0..draw.below(4)).for_each(|_| terms.push(terms[terms.len() - 1] + draw.below(2)));
+            with_log(3, &terms, 4, None)
+        }
+    }
+}
+
+/// Runs a node on nonsense and an honest disk. What it heard, and what it did: applies and wins.
+fn run(seed: u64) -> (u64, u64) {
+    let mut draw = Draw(seed);
+    let mut config = config(1, 3);
+    config.check_quorum = draw.rarely(2);
+    config.pre_vote = draw.rarely(2);
+    let mut node = Node::new(config, recovered(&mut draw)).unwrap();
+    let (mut writes, mut applied, mut appended) = (Vec::new(), 0, 0);
+    writes.extend(node.turn().drain().filter_map(|output| match output {
+        Output::Persist(write) => Some(write),
+        _ => None,
+    }));
+    for step in 0..150 {
+        let input = match draw.below(12) {
+            0 => Input::Tick { elapsed: 1 + draw.below(12) as u32 },
+            1 => Input::Campaign,
+            2 => Input::Propose { ticket: Ticket(step), command: "x".into() },
+            3 => Input::Read { ticket: Ticket(1_000 + step) },
+            4 => Input::Transfer { to: None },
+            5 if !writes.is_empty() => {
+                let at = draw.below(writes.len() as u64) as usize;
+                Input::Persisted(writes.remove(at).persisted())
+            }
+            _ => {
+                let (from, message) = message(&mut draw, &node);
+                if node.is_inert(from, &message) {
+                    assert_inert(&node, from, &message);
+                }
+                if draw.rarely(8) {
+                    assert_deterministic(&node, from, &message);
+                }
+                Input::Receive { from, message }
+            }
+        };
+        for output in node.step(input) {
+            match output {
+                Output::Persist(write) => {
+                    appended += write.update().entries.len() as u64;
+                    writes.push(write);
+                }
+                Output::Apply(_) => applied += 1,
+                Output::Send { .. } | Output::Answer { .. } | Output::Halt(_) => {}
+            }
+        }
+    }
+    (applied, appended)
+}
+
+/// A message that is said to be inert changes nothing that the protocol depends on, and has no outputs.
+fn assert_inert(node: &Node, from: NodeId, message: &Message) {
+    let mut told = node.clone();
+    let outputs = told.step(Input::Receive { from, message: message.clone() }).count();
+    assert!(outputs == 0 && told.protocol() == node.protocol(), "{message:?}");
+}
+
+/// Two equal nodes stay equal under the same inputs, and put out the same.
+fn assert_deterministic(node: &Node, from: NodeId, message: &Message) {
+    let mut twins = [node.clone(), node.clone()];
+    let outputs = twins.each_mut().map(|twin| {
+        let heard = Input::Receive { from, message: message.clone() };
+        let mut turn = twin.turn();
+        [heard, Input::Tick { elapsed: 25 }, Input::Heartbeat]
+            .into_iter()
+            .for_each(|input| turn.input(input));
+        turn.drain().map(|output| Event::of(1, &output, &[])).collect::<Vec<_>>()
+    });
+    assert!(outputs[0] == outputs[1] && twins[0] == twins[1], "{message:?}");
+}
+
+#[test]
+fn no_sound_message_panics() {
+    let totals = (0..3_000).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert!(totals.0 > 1_000 && totals.1 > 5_000, "the nonsense was listened to: {totals:?}");
+}
+
+fn from_2(node: &Node, term: u64, body: Body) -> Input {
+    let from = Stamp { disk: disk_of(2), boot: Boot(1) };
+    let to = body.is_reply().then_some(node.stamp());
+    Input::Receive { from: NodeId(2), message: Message { from, to, term: Term(term), body } }
+}
+
+fn halts(node: &mut Node, input: Input) -> Option<Report> {
+    node.step(input).find_map(|output| match output {
+        Output::Halt(report) => Some(report),
+        _ => None,
+    })
+}
+
+fn commands(ids: &[EntryId]) -> Vec<Entry> {
+    ids.iter().map(|id| Entry::new(*id, Payload::Command("c".into()))).collect()
+}
+
+/// A term that no cluster can have reached is not taken: after the last term there would be no other.
+#[test]
+fn a_term_out_of_reach_is_ignored() {
+    let mut node = Node::new(config(1, 3), founded(3)).unwrap();
+    for body in [Body::TimeoutNow, Body::Stale, Body::PreVote { last: EntryId::ORIGIN }] {
+        let message = from_2(&node, u64::MAX, body);
+        drop(node.step(message));
+    }
+    assert_eq!((node.status().term, node.status().ignored), (Term(0), 3));
+}
+
+/// What the base covers is committed: an append that contradicts it halts the server like any other conflict below the
+/// commit index (rule 8).
+#[test]
+fn an_append_that_contradicts_the_base_halts() {
+    let base = EntryId::new(2, 1);
+    let before = [
+        (EntryId::new(1, 1), vec![]),
+        (EntryId::ORIGIN, commands(&[EntryId::new(1, 1), EntryId::new(1, 2)])),
+    ];
+    for (prev, entries) in before {
+        let mut node = Node::new(config(1, 3), with_log(3, &[2], 4, None)).unwrap();
+        let slice = LogSlice::new(prev, entries).unwrap();
+        let append = from_2(&node, 4, Body::Append { slice, commit: Index(0) });
+        let theirs = EntryId::new(1, 1);
+        assert_eq!(halts(&mut node, append), Some(Report::ConflictBelowCommit { theirs, ours: base }));
+    }
+}
+
+/// Two entries of one term and index are the same entry. If not, two leaders led one term, or a disk lied.
+#[test]
+fn another_entry_of_the_same_id_halts() {
+    let mut node = Node::new(config(1, 3), with_log(3, &[1, 1], 1, None)).unwrap();
+    let id = EntryId::new(1, 2);
+    let slice = LogSlice::new(EntryId::new(1, 1), commands(&[id])).unwrap();
+    let append = from_2(&node, 1, Body::Append { slice, commit: Index(0) });
+    assert_eq!(halts(&mut node, append), Some(Report::SameIdOtherEntry { id }));
+}
+
+/// A follower's commit index goes no further than what the append covers (rule 7): what stands after it in the log may
+/// be of another leader.
+#[test]
+fn a_follower_commits_no_further_than_the_append_covers() {
+    let mut node = Node::new(config(1, 3), with_log(3, &[1, 1, 1, 2], 3, None)).unwrap();
+    let slice = LogSlice::new(EntryId::new(1, 2), vec![]).unwrap();
+    let append = from_2(&node, 3, Body::Append { slice, commit: Index(9) });
+    drop(node.step(append));
+    assert_eq!(node.status().commit, Index(2));
+}
+
+/// A server that has halted refuses requests, and nothing else has any effect.
+#[test]
+fn a_halted_server_says_nothing_more() {
+    let mut node = Node::new(config(1, 3), with_log(3, &[1, 1], 1, None)).unwrap();
+    let heartbeat = from_2(&node, 1, Body::Heartbeat { commit: Index(9), round: Round(1) });
+    let report = halts(&mut node, heartbeat);
+    assert_eq!(report, Some(Report::LostAcknowledged { commit: Index(9), last: EntryId::new(1, 2) }));
+    let mut draw = Draw(1);
+    for _ in 0..1_000 {
+        let (from, message) = message(&mut draw, &node);
+        assert_eq!(node.step(Input::Receive { from, message }).count(), 0);
+        assert_eq!(node.step(Input::Tick { elapsed: 7 }).count(), 0);
+    }
+    let refusal = node.step(Input::Propose { ticket: Ticket(1), command: "x".into() }).next();
+    assert!(matches!(refusal, Some(Output::Answer { answer: Answer::NotLeader { .. }, .. })), "{refusal:?}");
+}

@@ -1,0 +1,63 @@
+//! Receipts: a wrong one is an error of the program, and stops it.
+
+use crate::cluster::{config, founded};
+use raft_core::{Input, Node, Output, Persisted, Recovered, Write};
+
+fn start(id: u64, recovered: Recovered) -> (Node, Write) {
+    let mut node = Node::new(config(id, 3), recovered).unwrap();
+    let first = node.turn().drain().find_map(|output| match output {
+        Output::Persist(write) => Some(write),
+        _ => None,
+    });
+    (node, first.expect("the boot counter is written first"))
+}
+
+fn hand_in(node: &mut Node, receipt: Persisted) {
+    drop(node.step(Input::Persisted(receipt)));
+}
+
+#[test]
+#[should_panic(expected = "to the boot of the node that made the write")]
+fn a_receipt_of_another_node_panics() {
+    let (mut node, _) = start(1, founded(3));
+    let (_, other) = start(2, founded(3));
+    hand_in(&mut node, other.persisted());
+}
+
+#[test]
+#[should_panic(expected = "to the boot of the node that made the write")]
+fn a_receipt_of_another_boot_panics() {
+    let (_, write) = start(1, founded(3));
+    let hard = write.update().hard.unwrap();
+    let (mut node, _) = start(1, Recovered { hard, ..founded(3) });
+    hand_in(&mut node, write.persisted());
+}
+
+/// A receipt can't be copied, but a node can.
+#[test]
+#[should_panic(expected = "a receipt is handed in once")]
+fn a_receipt_handed_in_twice_panics() {
+    let mut node = Node::new(config(1, 3), founded(3)).unwrap();
+    let mut twin = node.clone();
+    let receipts = [&mut node, &mut twin].map(|node| match node.turn().drain().next() {
+        Some(Output::Persist(write)) => write.persisted(),
+        other => panic!("{other:?}"),
+    });
+    for receipt in receipts {
+        hand_in(&mut node, receipt);
+    }
+}
+
+/// Until its receipt comes, whatever else happens, a write holds back what depends on it.
+#[test]
+fn a_forgotten_receipt_stalls_the_node() {
+    let (mut node, boot) = start(1, founded(3));
+    for _ in 0..100 {
+        let outputs = node.step(Input::Tick { elapsed: 5 });
+        for output in outputs {
+            assert!(matches!(output, Output::Persist(_)), "{output:?}");
+        }
+    }
+    let sent = node.step(Input::Persisted(boot.persisted())).count();
+    assert!(sent > 0, "with the receipt what was held back leaves");
+}

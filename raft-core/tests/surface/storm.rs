@@ -1,0 +1,317 @@
+//! A driver that carries out outputs of different kinds in any order: writes, receipts, messages and the taking of
+//! outputs all happen at any time, in between crashes. What must hold, holds after every step.
+
+use crate::Draw;
+use crate::cluster::{Cluster, Event, Packet};
+use raft_core::{Answer, Body, Config, Entry, Index, Input, NodeId, Payload, RoleName, Term, Ticket};
+use std::collections::BTreeMap;
+
+/// What has happened so far, and what must stay true.
+#[derive(Default)]
+struct Witness {
+    leaders: BTreeMap<Term, u64>,
+    /// The entry applied at each index, by whoever was first.
+    applied: BTreeMap<Index, Entry>,
+    /// Each server's term, commit index and last applied index in this boot.
+    seen: BTreeMap<u64, (Term, Index, Index)>,
+    answers: BTreeMap<Ticket, Answer>,
+    /// Which command was proposed with a ticket.
+    proposed: BTreeMap<Ticket, String>,
+    /// How far any server had applied when a read was asked for.
+    read_from: BTreeMap<Ticket, Index>,
+}
+
+impl Witness {
+    /// Looks at everything that has happened since it looked last.
+    fn look(&mut self, cluster: &mut Cluster) {
+        for event in std::mem::take(&mut cluster.events) {
+            match event {
+                Event::Send(packet) | Event::Lost(packet) => promise_is_durable(cluster, &packet),
+                Event::Apply { at, entry } => {
+                    let (_, _, last) = self.seen.entry(at).or_default();
+                    assert_eq!(entry.index(), last.next(), "{at} applies in order");
+                    *last = entry.index();
+                    let first = self.applied.entry(entry.index()).or_insert_with(|| entry.clone());
+                    assert_eq!(*first, entry, "{at} applies what others did");
+                }
+                Event::Answer { ticket, answer, .. } => {
+                    assert_eq!(self.answers.insert(ticket, answer), None, "t{ticket} is answered once");
+                }
+                Event::Halt { at, report } => panic!("{at} halted: {report:?}"),
+                Event::Persist { .. } | Event::Ignored(_) | Event::Gone { .. } => {}
+            }
+        }
+        for id in cluster.ids().into_iter().filter(|id| cluster.runs(*id)) {
+            let status = cluster.status(id);
+            let (term, commit, _) = self.seen.entry(id).or_default();
+            assert!(status.term >= *term && status.commit >= *commit, "{id} went back");
+            (*term, *commit) = (status.term, status.commit);
+            assert!(status.applied <= status.commit.min(status.durable));
+            if status.role == RoleName::Leader {
+                assert_eq!(
+                    *self.leaders.entry(status.term).or_insert(id),
+                    id,
+                    "one leader in {}",
+                    status.term
+                );
+            }
+        }
+    }
+
+    /// A new boot may begin with an older term if the newer one was never durable, and applies anew.
+    fn restarts(&mut self, cluster: &Cluster, id: u64) {
+        self.seen.insert(id, (cluster.durable(id).hard.term, Index(0), Index(0)));
+    }
+
+    /// Each answer against what was applied in the end.
+    fn judge(&self) {
+        let command = |entry: &Entry| match entry.payload() {
+            Payload::Command(command) => String::from_utf8(command.to_vec()).ok(),
+            Payload::Noop | Payload::Membership(_) => None,
+        };
+        let took_effect: BTreeMap<String, Index> =
+            self.applied.values().filter_map(|entry| Some((command(entry)?, entry.index()))).collect();
+        for (ticket, answer) in &self.answers {
+            let at = self.proposed.get(ticket).and_then(|command| took_effect.get(command));
+            match answer {
+                Answer::Committed(id) => assert_eq!(at, Some(&id.index), "t{ticket}"),
+                Answer::ReadAt(index) => assert!(*index >= self.read_from[ticket], "t{ticket} read the past"),
+                Answer::Lost | Answer::NotLeader { .. } | Answer::Busy(_) => {
+                    assert_eq!(at, None, "t{ticket}")
+                }
+                Answer::Unknown => panic!("t{ticket}: no snapshot, no halt"),
+            }
+        }
+    }
+}
+
+/// A promise leaves only when the disk would keep it over a crash at this moment.
+fn promise_is_durable(cluster: &Cluster, packet: &Packet) {
+    let durable = cluster.durable(packet.from);
+    let (hard, term) = (durable.hard, packet.message.term);
+    match packet.message.body {
+        Body::VoteReply { granted: true } => {
+            assert!(
+                hard.term > term || (hard.term, hard.vote) == (term, Some(NodeId(packet.to))),
+                "{packet}"
+            );
+        }
+        Body::Vote { last, .. } => {
+            assert!(
+                hard.term > term || (hard.term, hard.vote) == (term, Some(NodeId(packet.from))),
+                "{packet}"
+            );
+            let end = durable.entries.last().map_or(last.index.min(Index(0)), Entry::index);
+            assert!(end >= last.index || hard.term > term, "{packet}");
+        }
+        Body::Appended { matched } => {
+            let end = durable.entries.last().map_or(Index(0), Entry::index);
+            assert!(end >= matched || hard.term > term, "{packet}");
+        }
+        _ => {}
+    }
+    assert!(hard.boot >= packet.message.from.boot, "{packet}: the boot is durable first");
+}
+
+struct Storm {
+    draw: Draw,
+    cluster: Cluster,
+    witness: Witness,
+    /// Proposals to servers that have not crashed since.
+    open: Vec<(u64, Ticket)>,
+}
+
+impl Storm {
+    fn new(seed: u64, change: impl Fn(&mut Config)) -> Storm {
+        let mut draw = Draw(seed);
+        let (n, tiny) = (1 + draw.below(5), draw.rarely(3));
+        let (pre_vote, check_quorum) = (draw.rarely(2), draw.rarely(2));
+        let cluster = Cluster::with(n, |config| {
+            config.seed ^= seed;
+            change(config);
+            (config.pre_vote, config.check_quorum) = (pre_vote, check_quorum);
+            if tiny {
+                config.limits.batch_entries = 1;
+                config.limits.inflight_appends = 2;
+                config.limits.tickets = 2;
+            }
+        });
+        let mut storm = Storm { draw, cluster, witness: Witness::default(), open: vec![] };
+        for id in storm.cluster.ids() {
+            storm.cluster.slow(id, true);
+        }
+        storm
+    }
+
+    /// One step of one server, or of the network.
+    fn step(&mut self) {
+        let Storm { draw, cluster, .. } = self;
+        let id = draw.pick(&cluster.ids());
+        cluster.patience = if draw.rarely(3) { draw.below(3) as usize } else { usize::MAX };
+        match draw.below(24) {
+            0..=9 if !cluster.network().is_empty() => self.network(),
+            10..=14 => {
+                if let Some(number) =
+                    Some(cluster.writes(id)).filter(|all| !all.is_empty()).map(|all| draw.pick(&all))
+                {
+                    cluster.persist(id, |write| write == number);
+                }
+            }
+            15 => cluster.sync(id),
+            16 => cluster.tick(id, 1 + draw.below(12) as u32),
+            17 => cluster.turn(id, vec![Input::Heartbeat]),
+            18 if draw.rarely(2) => cluster.campaign(id),
+            18..=20 => {
+                if cluster.runs(id) {
+                    let ticket = self.propose(id);
+                    self.open.push((id, ticket));
+                }
+            }
+            21 => {
+                if cluster.runs(id) {
+                    let newest = self.witness.applied.keys().next_back().copied().unwrap_or_default();
+                    let ticket = cluster.read(id);
+                    self.witness.read_from.insert(ticket, newest);
+                    self.open.push((id, ticket));
+                }
+            }
+            22 if draw.rarely(5) => cluster.turn(id, vec![Input::Transfer { to: None }]),
+            23 if draw.rarely(3) => self.crash(id),
+            23 if draw.rarely(3) => cluster.isolate(id),
+            23 => cluster.heal(),
+            _ => cluster.turn(id, vec![]),
+        }
+        self.witness.look(&mut self.cluster);
+    }
+
+    /// Proposes a command that is proposed once.
+    fn propose(&mut self, id: u64) -> Ticket {
+        let command = self.witness.proposed.len().to_string();
+        let ticket = self.cluster.propose(id, &[&command]);
+        self.witness.proposed.insert(ticket, command);
+        ticket
+    }
+
+    /// Delivers, drops or repeats any message.
+    fn network(&mut self) {
+        let Storm { draw, cluster, .. } = self;
+        let at = draw.below(cluster.network().len() as u64) as usize;
+        match draw.below(10) {
+            0 => cluster.repeat(&[at]),
+            1 => drop(cluster.take_at(&[at])),
+            _ => {
+                let packet = cluster.take_at(&[at]).remove(0);
+                cluster.receive(packet);
+            }
+        }
+    }
+
+    /// Crashes a server, and starts it again. What it had not put out is gone.
+    fn crash(&mut self, id: u64) {
+        self.cluster.crash(id);
+        self.witness.look(&mut self.cluster);
+        self.witness.restarts(&self.cluster, id);
+        self.open.retain(|(server, _)| *server != id);
+        self.cluster.restart(id);
+        self.cluster.slow(id, true);
+    }
+
+    /// All is well again: one leader, one log, and every request answered.
+    fn calm(&mut self) {
+        let ids = self.cluster.ids();
+        self.cluster.patience = usize::MAX;
+        self.cluster.heal();
+        for id in &ids {
+            self.cluster.turn(*id, vec![]);
+            self.cluster.slow(*id, false);
+        }
+        let equal = |cluster: &Cluster| {
+            let first = cluster.status(1);
+            ids.iter().any(|id| cluster.status(*id).role == RoleName::Leader)
+                && ids.iter().map(|id| cluster.status(*id)).all(|status| {
+                    (status.term, status.last, status.applied) == (first.term, first.last, first.last.index)
+                })
+        };
+        for _ in 0..500 {
+            if equal(&self.cluster) {
+                break;
+            }
+            for id in &ids {
+                self.cluster.tick(*id, 1);
+            }
+            self.cluster.deliver(|_| true);
+            self.cluster.deliver(|_| true);
+            self.witness.look(&mut self.cluster);
+        }
+        assert!(equal(&self.cluster), "no leader or no common log after the storm");
+        // A proposal that was cut from the log is known to be lost when another entry is committed at its index.
+        let leader = ids.iter().find(|id| self.cluster.status(**id).role == RoleName::Leader).unwrap();
+        for _ in 0..200 {
+            if self.open.iter().all(|(_, ticket)| self.witness.answers.contains_key(ticket)) {
+                break;
+            }
+            self.propose(*leader);
+            self.cluster.turn(*leader, vec![Input::Heartbeat]);
+            self.cluster.settle();
+            self.cluster.turn(*leader, vec![Input::Heartbeat]);
+            self.cluster.settle();
+            self.witness.look(&mut self.cluster);
+        }
+        for (server, ticket) in &self.open {
+            assert!(self.witness.answers.contains_key(ticket), "t{ticket} of {server} has no answer");
+        }
+        for status in ids.iter().map(|id| self.cluster.status(*id)) {
+            assert_eq!((status.held, status.tickets), (0, 0));
+        }
+        self.witness.judge();
+    }
+}
+
+/// Runs a schedule: a storm, then calm.
+fn run(seed: u64, change: impl Fn(&mut Config)) -> Witness {
+    let mut storm = Storm::new(seed, change);
+    for _ in 0..600 {
+        storm.step();
+    }
+    storm.calm();
+    storm.witness
+}
+
+#[test]
+fn any_order_of_carrying_out_outputs_is_safe() {
+    let (mut committed, mut lost, mut read, mut elected) = (0, 0, 0, 0);
+    for seed in 0..400 {
+        let witness = run(seed, |_| ());
+        for answer in witness.answers.values() {
+            committed += u32::from(matches!(answer, Answer::Committed(_)));
+            lost += u32::from(matches!(answer, Answer::Lost));
+            read += u32::from(matches!(answer, Answer::ReadAt(_)));
+        }
+        elected += witness.leaders.len();
+    }
+    let totals = format!("{committed} commits, {lost} lost, {read} reads, {elected} elections");
+    assert!(committed > 1_000 && lost > 20 && read > 200 && elected > 1_000, "a calm storm: {totals}");
+}
+
+/// The storm is strong enough to find what its checks are for.
+#[cfg(feature = "planted")]
+#[test]
+fn planted_bugs_are_found() {
+    use raft_core::planted::Bug;
+    let bugs = [
+        Bug::AckBeforeDurable,
+        Bug::ApplyBeforeDurable,
+        Bug::CampaignBeforeDurable,
+        Bug::CommitGoesBack,
+        Bug::HalfIsQuorum,
+        Bug::LostOnStepDown,
+        Bug::LostWindow,
+        Bug::VoteBeforeDurable,
+        Bug::VoteForgotten,
+    ];
+    for bug in bugs {
+        let found =
+            |seed: &u64| std::panic::catch_unwind(|| run(*seed, |config| config.bug = Some(bug))).is_err();
+        assert!((0..200).find(found).is_some(), "{bug:?} was not found");
+    }
+}
