@@ -2,6 +2,9 @@
 //! it would have found them. The selector is compiled in only with the feature `planted`, which only a build of
 //! `raft-sim` of its own turns on; without it every question here is the constant `false`.
 
+/// Whether this build can behave as if written with a bug. A server asserts that it can't.
+pub const COMPILED_IN: bool = cfg!(feature = "planted");
+
 /// A planted bug of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {

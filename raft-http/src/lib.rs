@@ -1,5 +1,8 @@
 //! The parts of `httpraft`, the server: a library, so that tests can use them one by one.
 
+/// A server must never behave as if written with a bug.
+const _: () = assert!(!raft_core::planted::COMPILED_IN, "httpraft is built without the feature `planted`");
+
 pub mod cli;
 mod client_api;
 pub mod config;

@@ -1,7 +1,10 @@
 //! Receipts: a wrong one is an error of the program, and stops it.
 
 use crate::cluster::{config, founded};
-use raft_core::{Input, Node, Output, Persisted, Recovered, Write};
+use raft_core::{
+    Body, Boot, DiskId, EntryId, Input, Message, Node, NodeId, Output, Persisted, Recovered, Stamp, Term,
+    Write,
+};
 
 fn start(id: u64, recovered: Recovered) -> (Node, Write) {
     let mut node = Node::new(config(id, 3), recovered).unwrap();
@@ -52,11 +55,14 @@ fn a_receipt_handed_in_twice_panics() {
 #[test]
 fn a_forgotten_receipt_stalls_the_node() {
     let (mut node, boot) = start(1, founded(3));
+    let asker = Stamp { disk: DiskId(102), boot: Boot(1) };
     for _ in 0..100 {
-        let outputs = node.step(Input::Tick { elapsed: 5 });
-        for output in outputs {
-            assert!(matches!(output, Output::Persist(_)), "{output:?}");
-        }
+        let last = EntryId::ORIGIN;
+        let message = Message { from: asker, to: None, term: Term(1), body: Body::PreVote { last } };
+        let mut turn = node.turn();
+        turn.input(Input::Tick { elapsed: 5 });
+        turn.input(Input::Receive { from: NodeId(2), message });
+        assert_eq!(turn.drain().count(), 0, "before the boot counter is durable nothing leaves");
     }
     let sent = node.step(Input::Persisted(boot.persisted())).count();
     assert!(sent > 0, "with the receipt what was held back leaves");
