@@ -47,7 +47,8 @@ pub enum Answer {
     },
     /// Refused: a limit was reached. Nothing was appended.
     Busy(Limit),
-    /// Another committed entry stands at the command's index: it never took effect and never will.
+    /// The command never took effect and never will: another committed entry stands at its index, or one of a later term
+    /// before it.
     Lost,
     /// Whether the command took effect can't be told here: a snapshot covers its index, or the node halted.
     Unknown,

@@ -180,10 +180,11 @@ impl State {
         while self.applied < self.commit.min(durable) && !self.halted {
             self.applied = self.applied.next();
             let entry = self.log.entry(self.applied).expect("what is committed is in the log").clone();
+            let id = entry.id();
             self.check_record(&entry);
             self.outbox.put(Pending::Apply(entry));
             let log = &self.log;
-            while let Some((ticket, answer)) = self.tickets.settle(self.applied, |index| log.id_at(index)) {
+            while let Some((ticket, answer)) = self.tickets.settle(id, |index| log.id_at(index)) {
                 self.outbox.put(Pending::Answer { ticket, answer });
             }
         }

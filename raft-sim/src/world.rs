@@ -193,6 +193,10 @@ impl World {
     /// and makes no more progress: with tiny limits a long log takes long.
     fn settle(&mut self) -> Result<(), Violation> {
         let patience = 30 * self.options.election_timeout();
+        // Limits of one let an entry through for each sync of a slow disk: a backlog may take that long as a whole.
+        let logs = self.servers.iter().filter_map(|server| server.process.as_ref());
+        let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
+        let longest = 20 * patience + backlog * self.options.election_timeout();
         let healed = self.now;
         let (mut best, mut since, mut steps) = (0, healed, 0_u64);
         loop {
@@ -206,7 +210,7 @@ impl World {
                 (best, since) = (progress, self.now);
             }
             let done = self.workload.served() && self.judges.settled();
-            let stuck = self.now > since + patience || self.now > healed + 20 * patience;
+            let stuck = self.now > since + patience || self.now > healed + longest;
             if done || (self.judges.overdue(self.now) && stuck) {
                 return Ok(());
             }

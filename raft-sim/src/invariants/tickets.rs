@@ -1,5 +1,6 @@
 //! Every ticket is answered exactly once, and truthfully: `Committed` names the entry that carries the very command,
-//! `Lost` only when another committed entry stands in its place, and a refusal only when nothing was appended.
+//! `Lost` only when another committed entry stands in its place or one of a later term before it, and a refusal only when
+//! nothing was appended.
 
 use super::{
     Broken, Verdict,
@@ -209,8 +210,10 @@ fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: An
         (Answer::Lost, Place::At(id)) if canon.holds(id) => {
             Err(format!("{id} is its command, and is committed"))
         }
-        (Answer::Lost, Place::At(id)) if canon.last().index < id.index => {
-            Err(format!("nothing is committed yet in the place of {id}"))
+        (Answer::Lost, Place::At(id)) if canon.last().index < id.index && canon.last().term <= id.term => {
+            Err(format!(
+                "nothing is committed yet in the place of {id}, nor anything of a later term before it"
+            ))
         }
         (Answer::Lost, _) => Ok(()),
         (Answer::NotLeader { .. } | Answer::Busy(_), Place::At(id)) => {
