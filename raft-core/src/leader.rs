@@ -240,13 +240,12 @@ impl Leader {
             transfer.asked = false;
         }
         self.probe_the_stalled(state);
-        let disk_stalls = state.outbox.oldest_write().is_some_and(|since| now - since >= timeout);
         let recent = |id: NodeId| {
             let at = self.progress.iter().position(|(other, _)| *other == id);
             let pulse = at.and_then(|at| self.pulses.get(at));
             id == state.config.id || pulse.is_some_and(|pulse| now - pulse.heard_at < timeout)
         };
-        !disk_stalls && (!state.config.check_quorum || state.is_quorum(recent))
+        !state.disk_stalls() && (!state.config.check_quorum || state.is_quorum(recent))
     }
 
     /// A heartbeat without a round tells a quiet follower of a new commit, once a tick, not once a commit.

@@ -152,10 +152,16 @@ impl Node {
         }
     }
 
-    /// Only a voter by its own log campaigns, and not while it must keep quiet (rules 10 and 14).
+    /// Only a voter by its own log campaigns, and not while it must keep quiet (rules 10 and 14), nor while its disk
+    /// stalls: its requests would never leave, and its newer terms would only undo the campaigns of the others.
     fn election_timeout(&mut self) {
         let leads = matches!(self.role, Role::Leader(_));
-        if leads || !self.state.is_voter() || self.state.hears_leader() || !self.may_hold() {
+        if leads
+            || !self.state.is_voter()
+            || self.state.hears_leader()
+            || !self.may_hold()
+            || self.state.disk_stalls()
+        {
             return;
         }
         if self.state.config.pre_vote {

@@ -114,6 +114,12 @@ impl State {
         self.config.check_quorum && self.clock.hears_leader()
     }
 
+    /// Whether a write has waited for an election timeout (rule 15): whoever can't write can't lead.
+    pub(crate) fn disk_stalls(&self) -> bool {
+        let timeout = u64::from(self.config.election_ticks);
+        self.outbox.oldest_write().is_some_and(|since| self.clock.now - since >= timeout)
+    }
+
     /// A request of this process in its term.
     pub(crate) fn request(&self, body: Body) -> Message {
         Message { from: self.stamp(), to: None, term: self.hard.term, body }

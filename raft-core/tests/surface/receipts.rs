@@ -1,7 +1,7 @@
 //! Receipts: a wrong one is an error of the program, and stops it.
 
 use crate::cluster::{config, founded};
-use raft_core::{Input, Node, Output, Persisted, Recovered, Write};
+use raft_core::{Body, EntryId, Input, Message, Node, NodeId, Output, Persisted, Recovered, Term, Write};
 
 fn start(id: u64, recovered: Recovered) -> (Node, Write) {
     let mut node = Node::new(config(id, 3), recovered).unwrap();
@@ -52,6 +52,10 @@ fn a_receipt_handed_in_twice_panics() {
 #[test]
 fn a_forgotten_receipt_stalls_the_node() {
     let (mut node, boot) = start(1, founded(3));
+    let (other, _) = start(2, founded(3));
+    let body = Body::PreVote { last: EntryId::ORIGIN };
+    let question = Message { from: other.stamp(), to: None, term: Term(9), body };
+    drop(node.step(Input::Receive { from: NodeId(2), message: question }));
     for _ in 0..100 {
         let outputs = node.step(Input::Tick { elapsed: 5 });
         for output in outputs {
@@ -59,5 +63,7 @@ fn a_forgotten_receipt_stalls_the_node() {
         }
     }
     let sent = node.step(Input::Persisted(boot.persisted())).count();
-    assert!(sent > 0, "with the receipt what was held back leaves");
+    assert_eq!(sent, 1, "with the receipt the answer that was held back leaves");
+    let sent = node.step(Input::Tick { elapsed: 100 }).count();
+    assert!(sent > 0, "and the node stands for election");
 }
