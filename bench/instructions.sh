@@ -23,7 +23,7 @@ while read -r name times each expected; do
     if ((now * 100 > expected * 103)); then
         failed=1
         echo "$name: $now instructions each, $expected before: more than 3% up. Look at what grew:"
-        callgrind_annotate "$scratch/$name.$((2 * times))" 2>/dev/null | grep -E '^ *[0-9,]+ \(' | head -12
+        callgrind_annotate "$scratch/$name.$((2 * times))" 2>/dev/null | grep -E '^ *[0-9,]+ \(' | sed -n 1,12p
     else
         echo "$name: $now instructions each, $expected before"
     fi

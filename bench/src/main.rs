@@ -51,7 +51,7 @@ fn commit_cost<C: Cluster>(nodes: usize, batch: u64, payload: &[u8]) -> Cost {
     let (committed, messages, begin) = (cluster.committed(), cluster.messages(), Usage::now());
     for round in 1..=COMMITS / batch {
         cluster.propose(batch, payload);
-        if round * batch % 4096 == 0 {
+        if (round * batch).is_multiple_of(4096) {
             cluster.compact();
         }
     }

@@ -66,7 +66,13 @@ impl<const BATCHED: bool> Peer<BATCHED> {
     }
 
     fn settle(&mut self) {
-        while (0..self.nodes.len()).fold(false, |busy, at| self.turn(at) || busy) {}
+        let mut busy = true;
+        while busy {
+            busy = false;
+            for at in 0..self.nodes.len() {
+                busy |= self.turn(at);
+            }
+        }
     }
 }
 
