@@ -79,7 +79,14 @@ impl Node {
                 Role::Leader(leader) => leader.read(&mut self.state, ticket),
                 Role::Follower | Role::Candidate(_) => self.refuse(ticket),
             },
-            Input::Transfer { to } => {
+            Input::LeaseRead { .. }
+            | Input::Reconfigure { .. }
+            | Input::Capture
+            | Input::Captured(_)
+            | Input::Stored(_)
+            | Input::Missing { .. }
+            | Input::Unreachable { .. } => {}
+            Input::Transfer { ticket: _, to } => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.transfer(&self.state, to);
                 }
@@ -313,6 +320,14 @@ impl Node {
             }
             // The newer term was all that it had to say, and the term rule has taken it.
             (_, Body::Stale) => {}
+            (
+                _,
+                Body::Chunk { .. }
+                | Body::ChunkReply { .. }
+                | Body::ReadIndex { .. }
+                | Body::ReadIndexReply { .. }
+                | Body::Removed { .. },
+            ) => {}
             // Two leaders in one term, replies to another role, and what the founding has settled already.
             (Role::Leader(_), Body::Append { .. } | Body::Heartbeat { .. })
             | (_, Body::TimeoutNow | Body::PreVoteReply { .. } | Body::VoteReply { .. })
@@ -370,6 +385,11 @@ impl Node {
             | Body::Vote { .. }
             | Body::Append { .. }
             | Body::Heartbeat { .. }
+            | Body::Chunk { .. }
+            | Body::ChunkReply { .. }
+            | Body::ReadIndex { .. }
+            | Body::ReadIndexReply { .. }
+            | Body::Removed { .. }
             | Body::TimeoutNow => false,
         };
         state.halted || !message.is_sound() || older_boot || other_asker || too_late
@@ -394,6 +414,11 @@ impl Node {
             applied: state.applied,
             durable: state.outbox.durable(),
             last: state.log.last(),
+            base: state.log.base(),
+            snapshot: None,
+            membership: state.log.membership().cloned().unwrap_or_default(),
+            membership_at: state.log.membership_index().unwrap_or_default(),
+            transferring: None,
             founded: state.founded(),
             halted: state.halted,
             ignored: state.ignored,

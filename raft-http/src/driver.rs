@@ -109,6 +109,12 @@ impl Driver {
                 }
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
+                Output::Restore(_)
+                | Output::Capture(_)
+                | Output::Fetch(_)
+                | Output::Store(_)
+                | Output::Release { .. }
+                | Output::Event(_) => {}
             }
         }
         let applied = machine.map(|machine| machine.applied());
@@ -152,7 +158,7 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
         Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
         // Nothing to the core: see `Driver::succeed`.
         Event::StreamEnded { .. } => {}
-        Event::HandOver => turn.input(Input::Transfer { to: None }),
+        Event::HandOver => turn.input(Input::Transfer { ticket: raft_core::Ticket(0), to: None }),
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
@@ -174,6 +180,10 @@ fn halted(report: &Report) -> Exit {
                 ),
             )
         }
+        Report::Removed { at } => Exit::new(
+            Code::Removed,
+            format!("this node is not a member any more: the configuration at index {at} is without it"),
+        ),
         Report::ConflictBelowCommit { theirs, ours } => lost(format!(
             "the leader's entry {theirs} conflicts with the entry {ours} here, which is committed"
         )),

@@ -41,6 +41,11 @@ impl Lane {
             | Body::Conflict { .. }
             | Body::Heartbeat { .. }
             | Body::HeartbeatReply { .. }
+            | Body::Chunk { .. }
+            | Body::ChunkReply { .. }
+            | Body::ReadIndex { .. }
+            | Body::ReadIndexReply { .. }
+            | Body::Removed { .. }
             | Body::TimeoutNow
             | Body::Stale => Lane::Control,
         }

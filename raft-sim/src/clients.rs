@@ -84,7 +84,9 @@ impl World {
             Answer::NotLeader { leader } => {
                 self.respond(op, Outcome::NotApplied, leader.map(|id| id.0 as usize));
             }
-            Answer::Busy(_) | Answer::Lost => self.respond(op, Outcome::NotApplied, None),
+            Answer::Busy(_) | Answer::Lost | Answer::Refused(_) | Answer::HandingOver { .. } => {
+                self.respond(op, Outcome::NotApplied, None)
+            }
             Answer::Unknown => self.respond(op, Outcome::Unknown, None),
         }
     }

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::facts::{Fact, Violation};
 use crate::options::Family;
 use crate::world::{Event, World};
-use raft_core::{Input, NodeId};
+use raft_core::{Input, NodeId, Ticket};
 
 /// How many of a million due faults happen: a tape that ends has none.
 const HAPPENS: u64 = 900_000;
@@ -57,7 +57,7 @@ impl World {
                 self.counts.transfers += 1;
                 let to = self.choices.pick(site, self.options.nodes as u64 + 1);
                 let to = (to > 0).then_some(NodeId(to));
-                self.input(self.leader.unwrap_or(at), Input::Transfer { to })
+                self.input(self.leader.unwrap_or(at), Input::Transfer { ticket: Ticket(u64::MAX), to })
             }
             Family::Nudge => {
                 let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };

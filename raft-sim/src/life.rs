@@ -219,5 +219,5 @@ fn replayed<'a>(updates: impl Iterator<Item = &'a Update>) -> Recovered {
         entries.retain(|entry| entry.index() <= keep);
         entries.extend(update.entries.iter().cloned());
     }
-    Recovered { hard, base, entries }
+    Recovered { hard, base, entries, snapshot: None }
 }

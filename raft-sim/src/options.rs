@@ -271,6 +271,7 @@ fn limits(draw: &mut Draw<'_, impl Choices>) -> Limits {
         command_bytes: draw.one_of(&[roomy.command_bytes, roomy.command_bytes, 64]),
         tickets: draw.one_of(&[roomy.tickets, roomy.tickets, roomy.tickets, 1, 3]),
         held: draw.one_of(&[roomy.held, roomy.held, 4, 1]),
+        ..roomy
     }
 }
 

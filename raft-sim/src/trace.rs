@@ -78,9 +78,16 @@ impl Trace {
                 self.absorb(&[at, node.0, 4, ticket.0, raft_core::hash::bytes(command)]);
             }
             Input::Read { ticket } => self.absorb(&[at, node.0, 5, ticket.0]),
-            Input::Transfer { to } => self.absorb(&[at, node.0, 6, to.unwrap_or_default().0]),
+            Input::Transfer { to, .. } => self.absorb(&[at, node.0, 6, to.unwrap_or_default().0]),
             Input::Campaign => self.absorb(&[at, node.0, 7]),
             Input::Heartbeat => self.absorb(&[at, node.0, 8]),
+            Input::LeaseRead { .. }
+            | Input::Reconfigure { .. }
+            | Input::Capture
+            | Input::Captured(_)
+            | Input::Stored(_)
+            | Input::Missing { .. }
+            | Input::Unreachable { .. } => self.absorb(&[at, node.0, 9]),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} < {}", Words(input)));
@@ -113,6 +120,12 @@ impl Trace {
             Output::Apply(entry) => self.absorb(&[at, node.0, 12, entry.index().0, entry.hash()]),
             Output::Answer { ticket, answer } => self.absorb(&[at, node.0, 13, ticket.0, said(answer)]),
             Output::Halt(_) => self.absorb(&[at, node.0, 14]),
+            Output::Restore(_)
+            | Output::Capture(_)
+            | Output::Fetch(_)
+            | Output::Store(_)
+            | Output::Release { .. }
+            | Output::Event(_) => self.absorb(&[at, node.0, 15]),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} > {}", Words(output)));
@@ -171,6 +184,13 @@ fn content(body: &Body) -> [u64; 4] {
         Body::HeartbeatReply { round } => [10, round.0, 0, 0],
         Body::TimeoutNow => [11, 0, 0, 0],
         Body::Stale => [12, 0, 0, 0],
+        Body::Chunk { snapshot, offset, data } => {
+            [13, place(snapshot.last()), *offset, raft_core::hash::bytes(data)]
+        }
+        Body::ChunkReply { last, have } => [14, place(*last), *have, 0],
+        Body::ReadIndex { batch } => [15, batch.0, 0, 0],
+        Body::ReadIndexReply { batch, index } => [16, batch.0, index.0, 0],
+        Body::Removed { at } => [17, at.0, 0, 0],
     }
 }
 
@@ -182,6 +202,8 @@ fn said(answer: &Answer) -> u64 {
         Answer::Busy(limit) => 4 << 60 | *limit as u64,
         Answer::Lost => 5 << 60,
         Answer::Unknown => 6 << 60,
+        Answer::Refused(_) => 7 << 60,
+        Answer::HandingOver { to } => 8 << 60 | to.0,
     }
 }
 

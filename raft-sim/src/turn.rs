@@ -26,8 +26,9 @@ fn kind(output: &Output) -> usize {
     match output {
         Output::Persist(_) => 0,
         Output::Send { .. } => 1,
-        Output::Apply(_) => 2,
-        Output::Answer { .. } | Output::Halt(_) => 3,
+        Output::Apply(_) | Output::Restore(_) | Output::Capture(_) => 2,
+        Output::Fetch(_) | Output::Store(_) => 1,
+        Output::Answer { .. } | Output::Halt(_) | Output::Release { .. } | Output::Event(_) => 3,
     }
 }
 
@@ -80,7 +81,14 @@ impl World {
                 | Input::Persisted(_)
                 | Input::Transfer { .. }
                 | Input::Campaign
-                | Input::Heartbeat => {}
+                | Input::Heartbeat
+                | Input::LeaseRead { .. }
+                | Input::Reconfigure { .. }
+                | Input::Capture
+                | Input::Captured(_)
+                | Input::Stored(_)
+                | Input::Missing { .. }
+                | Input::Unreachable { .. } => {}
             }
         }
         let mut turn = process.node.turn();
@@ -113,6 +121,12 @@ impl World {
                 self.answered(at, ticket, answer);
                 Ok(())
             }
+            Output::Restore(_)
+            | Output::Capture(_)
+            | Output::Fetch(_)
+            | Output::Store(_)
+            | Output::Release { .. }
+            | Output::Event(_) => Ok(()),
             Output::Halt(report) => {
                 self.counts.halts += 1;
                 if let Some(process) = &mut self.servers[at].process {

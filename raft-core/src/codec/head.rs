@@ -32,6 +32,11 @@ pub(super) enum Kind {
     HeartbeatReply = 11,
     TimeoutNow = 12,
     Stale = 13,
+    Chunk = 14,
+    ChunkReply = 15,
+    ReadIndex = 16,
+    ReadIndexReply = 17,
+    Removed = 18,
 }
 
 impl Kind {
@@ -50,6 +55,11 @@ impl Kind {
             Body::HeartbeatReply { .. } => Kind::HeartbeatReply,
             Body::TimeoutNow => Kind::TimeoutNow,
             Body::Stale => Kind::Stale,
+            Body::Chunk { .. } => Kind::Chunk,
+            Body::ChunkReply { .. } => Kind::ChunkReply,
+            Body::ReadIndex { .. } => Kind::ReadIndex,
+            Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
+            Body::Removed { .. } => Kind::Removed,
         }
     }
 
@@ -68,6 +78,11 @@ impl Kind {
             11 => Kind::HeartbeatReply,
             12 => Kind::TimeoutNow,
             13 => Kind::Stale,
+            14 => Kind::Chunk,
+            15 => Kind::ChunkReply,
+            16 => Kind::ReadIndex,
+            17 => Kind::ReadIndexReply,
+            18 => Kind::Removed,
             _ => return Err(CodecError::UnknownKind { found: number }),
         })
     }
@@ -81,10 +96,18 @@ impl Kind {
             | Kind::Appended
             | Kind::Conflict
             | Kind::HeartbeatReply
+            | Kind::ChunkReply
+            | Kind::ReadIndexReply
             | Kind::Stale => true,
-            Kind::Hello | Kind::PreVote | Kind::Vote | Kind::Append | Kind::Heartbeat | Kind::TimeoutNow => {
-                false
-            }
+            Kind::Hello
+            | Kind::PreVote
+            | Kind::Vote
+            | Kind::Append
+            | Kind::Heartbeat
+            | Kind::Chunk
+            | Kind::ReadIndex
+            | Kind::Removed
+            | Kind::TimeoutNow => false,
         }
     }
 }

@@ -66,7 +66,9 @@ impl Api {
                     "the leader changed, and another entry is committed in this one's place",
                     NotApplied,
                 ),
-                Ok(Ok(Answer::Unknown | Answer::ReadAt(_))) => {
+                Ok(Ok(
+                    Answer::Unknown | Answer::ReadAt(_) | Answer::Refused(_) | Answer::HandingOver { .. },
+                )) => {
                     problem(ProblemCode::LeadershipLost, "the leader changed; this node can't tell", Unknown)
                 }
             });
@@ -91,9 +93,9 @@ impl Api {
                     self.pause(deadline).await.map_err(Refused::of_read)?;
                     continue;
                 }
-                Ok(Ok(Answer::Busy(_) | Answer::Committed(_))) => {
-                    failed(ProblemCode::Overloaded, "too many reads are under way")
-                }
+                Ok(Ok(
+                    Answer::Busy(_) | Answer::Committed(_) | Answer::Refused(_) | Answer::HandingOver { .. },
+                )) => failed(ProblemCode::Overloaded, "too many reads are under way"),
             });
         }
     }

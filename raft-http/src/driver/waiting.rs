@@ -50,6 +50,8 @@ impl Waiting {
             | Answer::Committed(_)
             | Answer::NotLeader { .. }
             | Answer::Busy(_)
+            | Answer::Refused(_)
+            | Answer::HandingOver { .. }
             | Answer::Lost
             | Answer::Unknown => {
                 let client = self.clients.remove(&ticket).expect("the core answers each ticket once");

@@ -123,6 +123,6 @@ pub(super) fn answered(coverage: &mut Coverage, answer: Answer) {
         Answer::Busy(_) => coverage.reach(Mark::BusyAnswers),
         Answer::NotLeader { .. } => coverage.reach(Mark::NotLeaderAnswers),
         Answer::ReadAt(_) => coverage.reach(Mark::ReadAnswers),
-        Answer::Committed(_) | Answer::Unknown => {}
+        Answer::Committed(_) | Answer::Unknown | Answer::Refused(_) | Answer::HandingOver { .. } => {}
     }
 }

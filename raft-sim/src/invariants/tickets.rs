@@ -224,6 +224,8 @@ fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: An
             Ok(())
         }
         (Answer::Unknown, _) => Err("the node has not halted, and no snapshot covers anything here".into()),
-        (Answer::ReadAt(_), _) => Err("it stands for a command".into()),
+        (Answer::Refused(_) | Answer::HandingOver { .. } | Answer::ReadAt(_), _) => {
+            Err("it stands for a command".into())
+        }
     }
 }
