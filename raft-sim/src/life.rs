@@ -43,7 +43,7 @@ impl World {
         self.trace.say(self.now, format_args!("{at} starts boot {} with a log to {last}", stamp.boot));
         let config = self.config(at);
         let server = &mut self.servers[at];
-        let fact = Fact::Started { node: server.id, stamp, recovered: &recovered };
+        let fact = Fact::Started { node: server.id, stamp, recovered: &recovered, joins: false };
         self.judges.observe(self.now, &fact)?;
         let node = Node::new(config, recovered).expect("the simulator draws sound settings");
         assert_eq!(node.stamp(), stamp, "a start raises the boot counter by one");

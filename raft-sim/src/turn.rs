@@ -75,7 +75,7 @@ impl World {
                     judges.observe(now, &Fact::Proposed { node: id, ticket: *ticket, command })?;
                 }
                 Input::Read { ticket } => {
-                    judges.observe(now, &Fact::ReadAsked { node: id, ticket: *ticket })?;
+                    judges.observe(now, &Fact::ReadAsked { node: id, ticket: *ticket, lease: false })?;
                 }
                 Input::Tick { .. }
                 | Input::Persisted(_)

@@ -106,6 +106,8 @@ impl World {
         let options = Options::draw(&mut choices);
         let rules = Rules {
             nodes: options.nodes,
+            founders: options.nodes,
+            lease: false,
             limits: options.limits,
             pre_vote: options.pre_vote,
             election_timeout: Clock::slowest_timeout(&options),

@@ -64,8 +64,13 @@ pub(crate) fn demand(
 /// What the run's options mean for the checkers.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Node ids are 1 to this.
+    /// Seats: node ids are 1 to this.
     pub nodes: usize,
+    /// The cluster is founded with the ids from 1 to this.
+    pub founders: usize,
+    /// Whether every clock stays within the drift that the nodes are set to, and none jumps or stops: then a leader's
+    /// lease must hold.
+    pub lease: bool,
     /// The limits that every node runs with.
     pub limits: Limits,
     /// Whether every node asks before it stands for election.
@@ -145,12 +150,12 @@ impl Judges {
 
     fn judge(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
         match *fact {
-            Fact::Started { node, stamp, recovered } => self.started(node, stamp, recovered),
+            Fact::Started { node, stamp, recovered, .. } => self.started(node, stamp, recovered),
             Fact::Crashed { node } => {
                 self.crashed(node);
                 Ok(())
             }
-            Fact::Wiped { node } => {
+            Fact::Wiped { node } | Fact::Seated { node } => {
                 recovery::wiped(self.cluster.seat_mut(node));
                 Ok(())
             }
@@ -166,7 +171,7 @@ impl Judges {
                 self.liveness.asked(node, ticket);
                 self.tickets.proposed(node, ticket, command)
             }
-            Fact::ReadAsked { node, ticket } => {
+            Fact::ReadAsked { node, ticket, .. } => {
                 self.liveness.asked(node, ticket);
                 let asked = self.reads.asked(self.cluster.seat(node));
                 self.tickets.read_asked(node, ticket, asked)
@@ -180,6 +185,15 @@ impl Judges {
                 self.applies.applied(node, entry)?;
                 promises::applied(&self.cluster, node, entry)
             }
+            Fact::Reconfigured { .. }
+            | Fact::TransferAsked { .. }
+            | Fact::Capturing { .. }
+            | Fact::Captured { .. }
+            | Fact::Storing { .. }
+            | Fact::Stored { .. }
+            | Fact::StoreAnswered { .. }
+            | Fact::Restored { .. }
+            | Fact::Released { .. } => Ok(()),
             Fact::Answered { node, ticket, answer } => self.answered(node, ticket, answer),
             Fact::Halted { node, report } => {
                 let seat = self.cluster.seat_mut(node);
