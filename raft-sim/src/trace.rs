@@ -3,7 +3,9 @@
 
 use crate::facts::Time;
 use raft_core::hash::chain;
-use raft_core::{Acquaintance, Answer, Body, Entry, EntryId, Input, Message, NodeId, Output};
+use raft_core::{
+    Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output, Snapshot,
+};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 
@@ -78,16 +80,27 @@ impl Trace {
                 self.absorb(&[at, node.0, 4, ticket.0, raft_core::hash::bytes(command)]);
             }
             Input::Read { ticket } => self.absorb(&[at, node.0, 5, ticket.0]),
-            Input::Transfer { to, .. } => self.absorb(&[at, node.0, 6, to.unwrap_or_default().0]),
+            Input::Transfer { ticket, to } => {
+                self.absorb(&[at, node.0, 6, ticket.0, to.unwrap_or_default().0]);
+            }
             Input::Campaign => self.absorb(&[at, node.0, 7]),
             Input::Heartbeat => self.absorb(&[at, node.0, 8]),
-            Input::LeaseRead { .. }
-            | Input::Reconfigure { .. }
-            | Input::Capture
-            | Input::Captured(_)
-            | Input::Stored(_)
-            | Input::Missing { .. }
-            | Input::Unreachable { .. } => self.absorb(&[at, node.0, 9]),
+            Input::LeaseRead { ticket } => self.absorb(&[at, node.0, 20, ticket.0]),
+            Input::Reconfigure { ticket, changes, expect } => {
+                let expect = expect.map_or(u64::MAX, |index| index.0);
+                self.absorb(&[at, node.0, 21, ticket.0, expect]);
+                for change in changes {
+                    self.absorb(&[change.id().0, kind_of(change)]);
+                }
+            }
+            Input::Capture => self.absorb(&[at, node.0, 22]),
+            Input::Captured(snapshot) => {
+                let taken = snapshot.as_ref().map_or([0; 2], |it| [place(it.last()), it.digest]);
+                self.absorb(&[at, node.0, 23, taken[0], taken[1]]);
+            }
+            Input::Stored(_) => self.absorb(&[at, node.0, 24]),
+            Input::Missing { last } => self.absorb(&[at, node.0, 25, place(*last)]),
+            Input::Unreachable { peer } => self.absorb(&[at, node.0, 26, peer.0]),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} < {}", Words(input)));
@@ -120,16 +133,43 @@ impl Trace {
             Output::Apply(entry) => self.absorb(&[at, node.0, 12, entry.index().0, entry.hash()]),
             Output::Answer { ticket, answer } => self.absorb(&[at, node.0, 13, ticket.0, said(answer)]),
             Output::Halt(_) => self.absorb(&[at, node.0, 14]),
-            Output::Restore(_)
-            | Output::Capture(_)
-            | Output::Fetch(_)
-            | Output::Store(_)
-            | Output::Release { .. }
-            | Output::Event(_) => self.absorb(&[at, node.0, 15]),
+            Output::Restore(snapshot) => {
+                self.absorb(&[at, node.0, 30, place(snapshot.last()), snapshot.digest]);
+            }
+            Output::Capture(base) => self.absorb(&[at, node.0, 31, place(base.id), base.hash]),
+            Output::Fetch(fetch) => {
+                let last = place(fetch.snapshot().last());
+                self.absorb(&[at, node.0, 32, fetch.to().0, last, fetch.offset(), fetch.length() as u64]);
+            }
+            Output::Store(store) => {
+                let (last, size) = (place(store.snapshot().last()), store.data().len() as u64);
+                self.absorb(&[at, node.0, 33, last, store.offset(), size]);
+            }
+            Output::Release { through } => self.absorb(&[at, node.0, 34, through.0]),
+            Output::Event(event) => self.event(at, node, event),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} > {}", Words(output)));
         }
+    }
+
+    fn event(&mut self, at: Time, node: NodeId, event: &Event) {
+        let [kind, a, b] = match event {
+            Event::Role { role, term, leader } => {
+                [*role as u64, term.0, leader.unwrap_or_default().0]
+            }
+            Event::Membership { at, membership } => [10, at.0, raft_core::hash::bytes(&membership.encode())],
+            Event::MembershipCommitted { at } => [11, at.0, 0],
+            Event::TransferBegun { to } => [12, to.0, 0],
+            Event::TransferEnded { to } => [13, to.0, 0],
+            Event::Flow { peer, flow } => [14, peer.0, *flow as u64],
+            Event::CaughtUp { peer } => [15, peer.0, 0],
+            Event::Receiving { from, last } => [16, from.0, place(*last)],
+            Event::Restored { last } => [17, place(*last), 0],
+            Event::Captured { last } => [18, place(*last), 0],
+            Event::Compacted { base } => [19, place(*base), 0],
+        };
+        self.absorb(&[at, node.0, 35, kind, a, b]);
     }
 
     fn absorb(&mut self, numbers: &[u64]) {
@@ -161,6 +201,17 @@ impl Trace {
 
 fn place(id: EntryId) -> u64 {
     id.term.0 << 40 ^ id.index.0
+}
+
+fn kind_of(change: &Change) -> u64 {
+    match change {
+        Change::Add { votes, .. } => u64::from(*votes),
+        Change::Promote { .. } => 2,
+        Change::Demote { .. } => 3,
+        Change::Remove { .. } => 4,
+        Change::Replace { .. } => 5,
+        Change::Update { .. } => 6,
+    }
 }
 
 fn numbers(entry: &Entry) -> (u64, u64) {
@@ -216,6 +267,8 @@ impl std::fmt::Display for Words<'_, Input> {
             Input::Receive { from, message } => write!(f, "from {from}: {}", Words(message)),
             Input::Persisted(receipt) => write!(f, "{receipt:?}"),
             Input::Propose { ticket, .. } => write!(f, "propose, ticket {ticket}"),
+            Input::Captured(Some(snapshot)) => write!(f, "captured {}", Words(snapshot)),
+            Input::Stored(_) => write!(f, "stored"),
             other => write!(f, "{other:?}"),
         }
     }
@@ -230,8 +283,8 @@ impl std::fmt::Display for Words<'_, Output> {
                 if let Some(hard) = update.hard {
                     write!(f, " term {} vote {:?} boot {}", hard.term, hard.vote.map(|id| id.0), hard.boot)?;
                 }
-                if update.base.is_some() {
-                    write!(f, " base")?;
+                if let Some(base) = &update.base {
+                    write!(f, " base {}", base.id)?;
                 }
                 if let Some(keep) = update.keep {
                     write!(f, " keep {keep}")?;
@@ -243,6 +296,16 @@ impl std::fmt::Display for Words<'_, Output> {
             }
             Output::Send { to, message } => write!(f, "to {to}: {}", Words(message)),
             Output::Apply(entry) => write!(f, "apply {}", entry.id()),
+            Output::Restore(snapshot) => write!(f, "restore {}", Words(snapshot)),
+            Output::Capture(base) => write!(f, "capture {}", base.id),
+            Output::Fetch(fetch) => {
+                let (to, from, length) = (fetch.to(), fetch.offset(), fetch.length());
+                write!(f, "fetch {length} bytes at {from} of {} for {to}", Words(fetch.snapshot()))
+            }
+            Output::Store(store) => {
+                let (from, length) = (store.offset(), store.data().len());
+                write!(f, "store {length} bytes at {from} of {}", Words(store.snapshot()))
+            }
             other => write!(f, "{other:?}"),
         }
     }
@@ -260,7 +323,16 @@ impl std::fmt::Display for Words<'_, Message> {
                 let (prev, last, count) = (slice.prev(), slice.last(), slice.entries().len());
                 write!(f, "] Append after {prev}, {count} entries to {last}, commit {commit}")
             }
+            Body::Chunk { snapshot, offset, data } => {
+                write!(f, "] Chunk of {} bytes at {offset} of {}", data.len(), Words(snapshot))
+            }
             other => write!(f, "] {other:?}"),
         }
+    }
+}
+
+impl std::fmt::Display for Words<'_, Snapshot> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the snapshot to {} ({} bytes)", self.0.last(), self.0.size)
     }
 }
