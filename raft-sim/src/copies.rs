@@ -203,8 +203,11 @@ impl World {
 
     /// The log on disk may forget what a snapshot covers.
     pub(crate) fn release(&mut self, at: usize, through: Index) -> Result<(), Violation> {
-        let node = self.servers[at].id;
-        self.judges.observe(self.now, &Fact::Released { node, through })
+        let server = &mut self.servers[at];
+        if let Some(process) = &mut server.process {
+            process.wal.release(through);
+        }
+        self.judges.observe(self.now, &Fact::Released { node: server.id, through })
     }
 }
 

@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A change is asked of a node: mostly of the leader.
-    fn request(&mut self, site: Site, changes: Vec<Change>) -> Result<(), Violation> {
+    fn reconfigure(&mut self, site: Site, changes: Vec<Change>) -> Result<(), Violation> {
         let any = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
         let at = if self.choices.pick(site, 5) == 4 { any } else { self.leader.unwrap_or(any) };
         let Some(process) = &self.servers[at].process else { return Ok(()) };
@@ -196,7 +196,7 @@ impl World {
         }
         let after = self.choices.range(site, 1, self.options.election_timeout());
         self.queue.push(self.now + after, Event::Change { left: left - 1 });
-        if changes.is_empty() { Ok(()) } else { self.request(site, changes) }
+        if changes.is_empty() { Ok(()) } else { self.reconfigure(site, changes) }
     }
 
     fn draw_change(
@@ -258,10 +258,10 @@ impl World {
         let id = NodeId(at as u64);
         let Some(member) = membership.get(id) else { return Ok(()) };
         match self.choices.pick(site, 4) {
-            0 => self.request(site, vec![Change::Replace { id, context: None }]),
+            0 => self.reconfigure(site, vec![Change::Replace { id, context: None }]),
             1 if self.may_lose(at) => self.seat(at),
-            2 => self.request(site, vec![Change::Remove { id }]),
-            _ if !member.standing.votes() => self.request(site, vec![Change::Promote { id }]),
+            2 => self.reconfigure(site, vec![Change::Remove { id }]),
+            _ if !member.standing.votes() => self.reconfigure(site, vec![Change::Promote { id }]),
             _ => Ok(()),
         }
     }
@@ -275,7 +275,7 @@ impl World {
                 return Ok(false);
             }
             let votes = self.choices.pick(site, 4) < 3;
-            self.request(site, vec![Change::Add { id, context: Bytes::new(), votes }])?;
+            self.reconfigure(site, vec![Change::Add { id, context: Bytes::new(), votes }])?;
             return Ok(true);
         };
         let gone = server.refused || server.lost || !server.seated;
@@ -289,7 +289,7 @@ impl World {
                 Ok(may)
             }
             Some(disk) if gone || disk != server.disk_id => {
-                self.request(site, vec![Change::Replace { id, context: None }])?;
+                self.reconfigure(site, vec![Change::Replace { id, context: None }])?;
                 Ok(true)
             }
             _ => Ok(false),

@@ -255,7 +255,7 @@ impl World {
             self.counts.failed_syncs += 1;
             return self.crash_with_power(at);
         }
-        let World { servers, judges, now, choices, ops, options, .. } = self;
+        let World { servers, judges, now, choices, ops, options, counts, .. } = self;
         let server = &mut servers[at];
         let Some(process) = &mut server.process else { return Ok(()) };
         let Some(place) = process.syncs.iter().position(|other| other.number == sync) else { return Ok(()) };
@@ -265,7 +265,9 @@ impl World {
             process.durable = sync.writes;
             judges.observe(*now, &Fact::Synced { node: server.id, through: sync.writes })?;
         }
-        server.disk.delete(&process.wal.synced(sync.sequence));
+        let obsolete = process.wal.synced(sync.sequence);
+        counts.released += obsolete.len() as u64;
+        server.disk.delete(&obsolete);
         server.disk.delete(&mem::take(&mut process.discard));
         process.vouches = process.vouches.max(sync.sequence);
         let waited = process.inbox.len();
