@@ -384,7 +384,10 @@ impl Node {
             (Role::Follower, Body::ReadIndexReply { batch, index }) => {
                 state.asks.answered(from, batch, index)
             }
-            (Role::Leader(_), _) if !accepted => state.ignored += 1,
+            (Role::Leader(leader), _) if !accepted => {
+                state.ignored += 1;
+                leader.tell_stranger(state, from, stamp);
+            }
             (Role::Leader(leader), Body::Appended { matched }) => leader.appended(state, from, matched),
             (Role::Leader(leader), Body::Conflict { asked, hint }) => {
                 leader.conflict(state, from, asked, hint)
