@@ -95,7 +95,8 @@ impl State {
         if through == target {
             self.capture.target = None;
         }
-        if through > self.log.base().index {
+        // Before its first configuration, a log that was joined has nothing that could stand for its beginning.
+        if through > self.log.base().index && self.log.membership_at(through).is_some() {
             self.log.compact(through);
             self.outbox.put(Pending::Release { through });
             self.outbox.put(Pending::Event(Event::Compacted { base: self.log.base() }));

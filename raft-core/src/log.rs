@@ -56,7 +56,7 @@ impl Log {
         Some(Base { id, hash, membership: self.membership_at(index)?.clone() })
     }
 
-    /// The configuration in force at an index; `None` before the base, and before the founding.
+    /// The configuration in force at an index of the log; `None` before the founding.
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
         let newest = self.memberships.partition_point(|(at, _)| *at <= index);
         self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)

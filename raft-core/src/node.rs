@@ -272,8 +272,13 @@ impl Node {
     /// (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let taken_in = self.state.config.founders.is_none()
-            && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
+        let of_use = match message.body {
+            Body::Append { .. } | Body::Chunk { .. } => true,
+            // One with a commit is meant for the disk that this one is to replace.
+            Body::Heartbeat { commit, .. } => commit <= self.state.log.last().index,
+            _ => false,
+        };
+        let taken_in = self.state.config.founders.is_none() && of_use;
         let held = matches!(
             message.body,
             Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }
@@ -379,7 +384,10 @@ impl Node {
             (Role::Follower, Body::ReadIndexReply { batch, index }) => {
                 state.asks.answered(from, batch, index)
             }
-            (Role::Leader(_), _) if !accepted => state.ignored += 1,
+            (Role::Leader(leader), _) if !accepted => {
+                state.ignored += 1;
+                leader.tell_stranger(state, from, stamp);
+            }
             (Role::Leader(leader), Body::Appended { matched }) => leader.appended(state, from, matched),
             (Role::Leader(leader), Body::Conflict { asked, hint }) => {
                 leader.conflict(state, from, asked, hint)

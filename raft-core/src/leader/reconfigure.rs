@@ -24,6 +24,13 @@ pub(super) struct Round {
     done: bool,
 }
 
+impl Round {
+    /// A round that begins now.
+    pub(super) fn new(state: &State) -> Round {
+        Round { target: state.log.last().index, since: state.clock.now, done: false }
+    }
+}
+
 impl Leader {
     /// The peers are the members of the configuration in force. Of those that were, all that is known stays, unless they
     /// come back with another disk.
@@ -42,12 +49,7 @@ impl Leader {
                 id: member.id,
                 disk: None,
                 progress: Progress::new(last),
-                pulse: Pulse {
-                    heard_at: now,
-                    heard: true,
-                    stalled: 0,
-                    catch_up: Round { target: last, since: now, done: false },
-                },
+                pulse: Pulse { heard_at: now, heard: true, stalled: 0, catch_up: Round::new(state) },
             });
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
@@ -144,8 +146,7 @@ impl Leader {
 
     /// A member has acknowledged something: perhaps its round ends.
     pub(super) fn catch_up(&mut self, state: &mut State, id: NodeId) {
-        let (now, last) = (state.clock.now, state.log.last().index);
-        let timeout = u64::from(state.config.election_ticks);
+        let (now, timeout) = (state.clock.now, u64::from(state.config.election_ticks));
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else { return };
         let round = &mut peer.pulse.catch_up;
         if round.done || peer.progress.matched < round.target {
@@ -159,7 +160,7 @@ impl Leader {
                 state.outbox.put(Pending::Event(Event::CaughtUp { peer: id }));
             }
         } else {
-            *round = Round { target: last, since: now, done: false };
+            *round = Round::new(state);
         }
     }
 

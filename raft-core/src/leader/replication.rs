@@ -1,5 +1,6 @@
 //! How a leader brings its log to every member (paper section 5.3), or a snapshot where the log begins too late (7).
 
+use super::reconfigure::Round;
 use super::{Leader, Peer};
 use crate::entry::LogSlice;
 use crate::event::Event;
@@ -9,6 +10,7 @@ use crate::outbox::Pending;
 use crate::planted::Bug;
 use crate::progress::Progress;
 use crate::state::State;
+use crate::status::FlowName;
 use alloc::vec::Vec;
 
 impl Leader {
@@ -146,10 +148,13 @@ impl Leader {
 }
 
 impl Peer {
-    /// Tells of the flow if it isn't what it was.
-    pub(super) fn tell_flow(&self, state: &mut State, was: crate::status::FlowName) {
+    /// Tells of the flow if it isn't what it was. Who isn't streamed the log any more has to catch up anew.
+    pub(super) fn tell_flow(&mut self, state: &mut State, was: FlowName) {
         let flow = self.progress.name();
         if flow != was {
+            if flow != FlowName::Replicate {
+                self.pulse.catch_up = Round::new(state);
+            }
             state.outbox.put(Pending::Event(Event::Flow { peer: self.id, flow }));
         }
     }
