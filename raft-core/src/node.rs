@@ -392,9 +392,7 @@ impl Node {
             (Role::Leader(leader), Body::Conflict { asked, hint }) => {
                 leader.conflict(state, from, asked, hint)
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round }) => {
-                leader.heartbeat_reply(state, from, round)
-            }
+            (Role::Leader(leader), Body::HeartbeatReply { round }) => leader.heard_round(state, from, round),
             (Role::Leader(leader), Body::ChunkReply { last, have }) => {
                 leader.chunk_reply(state, from, last, have);
             }

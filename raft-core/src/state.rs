@@ -117,9 +117,13 @@ impl State {
         self.log.membership().is_some_and(|membership| membership.is_voter(self.config.id))
     }
 
-    /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10).
+    /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
+    /// whose vote goes with a configuration that is not committed yet may, too: it might be the only one that can still
+    /// be elected (dissertation 4.2.2).
     pub(crate) fn may_campaign(&self) -> bool {
-        self.is_voter() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
+        let until_committed =
+            || self.log.membership_at(self.commit).is_some_and(|it| it.is_voter(self.config.id));
+        self.is_voter() || until_committed() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
     /// Whether those who said yes are a quorum of the configuration in force.
@@ -244,11 +248,11 @@ impl State {
             let entry = self.log.entry(self.applied).expect("what is committed is in the log").clone();
             let id = entry.id();
             self.capture.applied(entry.size());
+            self.outbox.put(Pending::Apply(entry.clone()));
+            self.settle(id);
             if let Payload::Membership(membership) = entry.payload() {
                 self.note_membership(id.index, membership);
             }
-            self.outbox.put(Pending::Apply(entry));
-            self.settle(id);
         }
     }
 

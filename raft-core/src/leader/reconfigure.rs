@@ -133,7 +133,9 @@ impl Leader {
     /// A change must leave a quorum of voters that are heard: one that would stop the cluster is refused. A change that
     /// takes no vote away and gives none is never refused for this.
     fn check_quorum(&self, state: &State, changed: &Membership) -> Result<(), Refusal> {
-        let live = |id| self.is_live(state, id);
+        // A disk that is given up counts no more, however live it is.
+        let counts = |id| changed.get(id).is_some_and(|member| member.disk.is_some());
+        let live = |id| counts(id) && self.is_live(state, id);
         let settled = changed.leave();
         let lost = settled.is_some_and(|settled| !settled.is_quorum(live) || !changed.is_quorum(live));
         if lost { Err(Refusal::WouldLoseQuorum) } else { Ok(()) }
@@ -174,9 +176,10 @@ impl Leader {
     }
 
     /// What a leader changes on its own, one step at a time: it leaves a joint configuration, also another leader's; puts
-    /// disks on record, the founders' first of all; and makes voters of those who entered and have caught up.
+    /// disks on record, the founders' first of all; and makes voters of those who entered and have caught up. Nothing
+    /// while it hands over: the successor's log must be the longest.
     pub(super) fn attend(&mut self, state: &mut State) {
-        if !core::mem::take(&mut self.attends) || state.commit < self.first {
+        if self.transfer.is_some() || !core::mem::take(&mut self.attends) || state.commit < self.first {
             return;
         }
         let (Some(membership), Some(at)) = (state.log.membership().cloned(), state.log.membership_index())
@@ -215,7 +218,7 @@ impl Leader {
         let entrants = membership.members().iter().filter(|member| member.standing == Standing::Entrant);
         let ready = entrants.filter(|member| member.disk.is_some() && self.has_caught_up(state, member.id));
         let changes: Vec<Change> = ready.map(|member| Change::Promote { id: member.id }).collect();
-        if changes.is_empty() || self.transfer.is_some() {
+        if changes.is_empty() {
             return None;
         }
         let changed = membership.change(&changes).ok()?;

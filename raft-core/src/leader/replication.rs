@@ -70,8 +70,12 @@ impl Leader {
         }
     }
 
-    /// A snapshot can't be read any more: whoever is being sent it begins anew with what there is.
+    /// A snapshot can't be read any more: whoever is being sent it begins anew with a newer one. If there is none, one is
+    /// taken, and what was asked for is taken for lost after two heartbeats.
     pub(crate) fn missing(&mut self, state: &mut State, last: EntryId) {
+        if state.snapshot.as_ref().is_some_and(|newest| newest.last() <= last) {
+            return state.capture.replace();
+        }
         for peer in &mut self.peers {
             if peer.progress.sending().is_some_and(|sending| sending.last() == last) {
                 let flow = peer.progress.name();
@@ -86,7 +90,11 @@ impl Leader {
         let next = state.log.last().index.next();
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
             let flow = peer.progress.name();
-            peer.progress.probe(next);
+            match peer.progress.sending() {
+                // What it had stored of a snapshot it may still have: it is asked.
+                Some(sending) => sending.lost(),
+                None => peer.progress.probe(next),
+            }
             peer.tell_flow(state, flow);
         }
     }
