@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) capture: Capture,
     pub(crate) receiving: Option<Receiving>,
+    /// Parts of snapshots at the disk.
+    pub(crate) storing: usize,
     /// Whether the newest applied configuration has this server, with this disk.
     member: bool,
     pub(crate) outbox: Outbox,
@@ -90,6 +92,7 @@ impl State {
             snapshot: recovered.snapshot,
             capture: Capture::default(),
             receiving: None,
+            storing: 0,
             member,
             outbox,
             clock: Clock::new(&config, restarted),
@@ -178,6 +181,11 @@ impl State {
     pub(crate) fn disk_stalls(&self) -> bool {
         let timeout = u64::from(self.config.election_ticks);
         self.outbox.oldest_write().is_some_and(|since| self.clock.now - since >= timeout)
+    }
+
+    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory (rule 18).
+    pub(crate) fn may_hold(&self) -> bool {
+        self.outbox.held() < self.config.limits.held
     }
 
     /// A request of this process in its term.
@@ -332,7 +340,7 @@ impl State {
         (
             (&self.hard, &self.log, self.commit, self.applied, self.leader),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
-            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.member),
+            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
         )
     }
 }
