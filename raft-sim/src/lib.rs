@@ -28,5 +28,6 @@ pub mod swarm;
 pub mod tape;
 pub mod trace;
 mod turn;
+mod words;
 pub mod workload;
 pub mod world;

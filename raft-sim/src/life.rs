@@ -47,6 +47,8 @@ impl World {
             None => Some(Machine::default()),
         };
         let machine = machine.expect("a snapshot that verifies holds a machine");
+        let older = server.spoilt && server.snapshots.newest().is_some_and(|it| it.index > machine.applied());
+        self.counts.older_starts += u64::from(older && machine.applied() > Index(0));
         let stamp = Stamp { disk: server.disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
         self.trace.mark(self.now, at, stamp.boot.0 << 8);
         let last = recovered.entries.last().map(Entry::id).unwrap_or_default();
@@ -222,6 +224,10 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].fresh {
+            // It had no identity yet.
+            return self.seat(at);
+        }
         self.stop(at)?;
         self.counts.wipes += 1;
         self.renew_disk(at);

@@ -112,8 +112,10 @@ impl World {
 
     /// Whether the cluster can go on without the disk of a server, for good.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
-        let sound = |member: &Member| member.id.0 as usize != at && self.is_sound(member);
-        self.possible().iter().all(|membership| bears(membership, &sound))
+        let id = NodeId(at as u64);
+        let sound = |member: &Member| member.id != id && self.is_sound(member);
+        let counts = |membership: &Membership| membership.get(id).is_some_and(|member| self.is_sound(member));
+        self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
     }
 
     /// Whether it is a member of any configuration that may be in force.
@@ -121,13 +123,25 @@ impl World {
         self.possible().iter().any(|membership| membership.get(NodeId(at as u64)).is_some())
     }
 
+    /// Whether it runs on a disk that no configuration has, or may have, on record.
+    fn is_fresh(&self, at: usize) -> bool {
+        self.servers[at].joins && self.servers[at].fresh
+    }
+
+    /// Whether a seat without a disk on record needs another one than it has: its own is lost, or was given up.
+    fn needs_disk(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        let on_record = |membership: &Membership| membership.on_record(server.id, server.disk_id);
+        server.refused
+            || server.lost
+            || !(self.is_fresh(at) || self.possible().iter().any(on_record))
+    }
+
     /// Whether a change may be handed in: whatever it is made of, a quorum must be left, and who is added must have a
     /// disk that never belonged.
     pub(crate) fn may_change(&self, changes: &[Change]) -> bool {
         let unfit = |change: &Change| match change {
-            Change::Add { id, .. } => {
-                self.servers.get(id.0 as usize).is_none_or(|server| !(server.joins && server.fresh))
-            }
+            Change::Add { id, .. } => !self.is_fresh(id.0 as usize),
             _ => false,
         };
         let mut from = self.possible();
@@ -230,8 +244,7 @@ impl World {
 
     /// Sees to it that a seat has a disk that never belonged. Whether that is so.
     fn make_fresh(&mut self, at: usize) -> Result<bool, Violation> {
-        let server = &self.servers[at];
-        if server.joins && server.fresh {
+        if self.is_fresh(at) {
             return Ok(true);
         }
         let may = !self.belongs(at) || self.may_lose(at);
@@ -281,7 +294,7 @@ impl World {
         let gone = server.refused || server.lost || !server.seated;
         match member.disk {
             // Its new disk is to be put on record, if it has one.
-            None if gone || !server.fresh => {
+            None if self.needs_disk(at) => {
                 let may = self.may_lose(at);
                 if may {
                     self.seat(at)?;
@@ -301,12 +314,10 @@ impl World {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
         for member in self.settled().members() {
             let at = member.id.0 as usize;
-            let server = &self.servers[at];
             if self.operator.down.contains(&at) {
                 continue;
             }
-            let gone = server.refused || server.lost || !server.seated || !server.fresh;
-            if member.disk.is_none() && gone && self.may_lose(at) {
+            if member.disk.is_none() && self.needs_disk(at) && self.may_lose(at) {
                 self.seat(at)?;
             }
             self.start(at)?;

@@ -30,6 +30,9 @@ struct Client {
     /// The last operation was not served: more patience is asked for.
     refused: bool,
     target: usize,
+    /// Whom it asks next if it doesn't follow a hint. A hint may lead in circles: every second one is not followed.
+    next: usize,
+    hinted: bool,
     wrote: bool,
     read: bool,
 }
@@ -55,6 +58,8 @@ impl Workload {
             waits: at < options.closed,
             refused: false,
             target: 1 + at % nodes,
+            next: 1 + at % nodes,
+            hinted: false,
             wrote: false,
             read: false,
         };
@@ -169,14 +174,19 @@ impl Workload {
         operation.done = true;
         self.open -= 1;
         let operation = *operation;
-        let target = leader.unwrap_or_else(|| self.after(operation.node));
+        let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);
         match outcome {
             Outcome::Put { .. } => client.wrote |= operation.fresh,
             Outcome::Got { .. } => client.read |= operation.fresh,
             Outcome::NotApplied | Outcome::Unknown => {
-                client.target = target;
+                let hint = leader.filter(|_| !client.hinted);
+                client.hinted = hint.is_some();
+                if hint.is_none() {
+                    client.next = next;
+                }
+                client.target = hint.unwrap_or(next);
             }
         }
         true

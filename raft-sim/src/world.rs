@@ -257,7 +257,7 @@ impl World {
         let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
         let longest = 20 * patience + backlog * self.options.election_timeout();
         let healed = self.now;
-        let (mut best, mut since, mut steps) = (0, healed, 0_u64);
+        let (mut best, mut since, mut steps) = ((0, 0), healed, 0_u64);
         loop {
             self.step()?;
             steps += 1;
@@ -276,10 +276,11 @@ impl World {
         }
     }
 
-    /// A number that grows while logs converge.
-    fn progress(&self) -> u64 {
+    /// What grows while logs converge. A fresh seat begins anew.
+    fn progress(&self) -> (u64, u64) {
         let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
-        nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0).sum()
+        let logs = nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0);
+        (self.counts.seats, logs.sum())
     }
 
     /// The next event.
