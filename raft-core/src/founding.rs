@@ -21,6 +21,8 @@ use alloc::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Founding {
     heard: BTreeMap<NodeId, DiskId>,
+    /// The cluster is formed and has this server on record: a leader will bring it the log.
+    pub(crate) taken_in: bool,
 }
 
 /// Asks every other founder, also those that have answered: the cluster may have been formed since, and then the word of
@@ -42,6 +44,7 @@ pub(crate) fn ask(state: &mut State) {
 /// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
 pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
     let acquaintance = match state.log.membership() {
+        None if state.config.founders.is_none() => return state.ignored += 1,
         None => {
             if state.founding.heard.get(&from).is_some_and(|disk| *disk != message.from.disk) {
                 state.founding.heard.remove(&from);
@@ -50,7 +53,7 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
         }
         Some(membership) if membership.on_record(from, message.from.disk) => {
             if record_is_committed(state) {
-                Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+                state.log.founding().cloned().map_or(Acquaintance::TakenIn, Acquaintance::OnRecord)
             } else {
                 Acquaintance::Founding
             }
@@ -84,6 +87,7 @@ pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, ac
                 state.ignored += 1;
             }
         }
+        Acquaintance::TakenIn => state.founding.taken_in = true,
         Acquaintance::Stranger => {
             let report = Report::NotOnRecord { disk: state.config.disk, on_record: None, told_by: from };
             state.halt(report);
@@ -103,6 +107,6 @@ fn found(state: &mut State, membership: Membership) {
     let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
     state.log = Log::new(Some(&base));
     state.founding = Founding::default();
-    state.outbox.stage_base(base);
+    state.outbox.stage_base(base, EntryId::ORIGIN.index);
     state.clock.draw(&state.config);
 }
