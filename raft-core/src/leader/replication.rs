@@ -185,10 +185,10 @@ fn append_message(state: &State, progress: &mut Progress) -> Message {
     let mut entries = Vec::new();
     let mut size = 0;
     for entry in state.log.from(next).take(limits.batch_entries) {
-        if !entries.is_empty() && size + entry.size() > limits.batch_bytes {
+        if !entries.is_empty() && size + entry.weight() > limits.batch_bytes {
             break;
         }
-        size += entry.size();
+        size += entry.weight();
         entries.push(entry.clone());
     }
     let prev =
