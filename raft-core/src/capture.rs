@@ -80,8 +80,8 @@ impl State {
         self.capture.busy = false;
         let Some(snapshot) = snapshot else { return };
         let last = snapshot.last();
-        if last.index < self.log.base().index
-            || self.snapshot.as_ref().is_some_and(|held| held.last() >= last)
+        // One of the same place takes the place of one that can't be read.
+        if last.index < self.log.base().index || self.snapshot.as_ref().is_some_and(|held| held.last() > last)
         {
             return;
         }

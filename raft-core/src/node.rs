@@ -275,7 +275,7 @@ impl Node {
     /// (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let taken_in = (self.state.config.founders.is_none() || self.state.founding.taken_in)
+        let taken_in = self.state.taken_in()
             && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
         let held = matches!(
             message.body,

@@ -120,6 +120,11 @@ impl State {
         self.log.membership().is_some()
     }
 
+    /// Whether this server doesn't found, or not any more: a leader brings it the log, or has begun to.
+    pub(crate) fn taken_in(&self) -> bool {
+        self.config.founders.is_none() || self.founding.taken_in || self.log.last() != EntryId::ORIGIN
+    }
+
     /// Whether this server votes, by its own log (rule 10).
     pub(crate) fn is_voter(&self) -> bool {
         self.log.membership().is_some_and(|membership| membership.is_voter(self.config.id))
