@@ -140,8 +140,7 @@ impl Node {
     /// The end of a turn.
     fn finish(&mut self) {
         if self.state.halted {
-            self.become_follower();
-            return self.tell_changes();
+            return self.become_follower();
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.flush(&mut self.state);
