@@ -96,6 +96,10 @@ fn refused(cluster: &Cluster, node: NodeId, request: &Request, refusal: Refusal)
         | Refusal::NoChange => {
             seat.in_play().iter().any(|members| members.change(&request.changes) == Err(refusal))
         }
+        Refusal::Leads { id } => {
+            let replaced = |change: &Change| matches!(change, Change::Replace { id, .. } if *id == node);
+            id == node && request.changes.iter().any(replaced)
+        }
         Refusal::NotAVoter { .. } | Refusal::NoSuccessor => false,
         Refusal::TermNotCommitted
         | Refusal::Transferring
