@@ -71,6 +71,7 @@ fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
         state.commit_to(last.index);
         last.index
     };
+    state.met = state.met.max(matched);
     let reply = state.reply(asker, Body::Appended { matched });
     state.outbox.promise(from, reply);
 }
@@ -114,6 +115,7 @@ fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
         }
     }
     state.commit_to(last.index);
+    state.met = state.met.max(last.index);
     state.snapshot = Some(snapshot);
     state.capture.restored();
     let reply = state.reply(asker, Body::Appended { matched: last.index });

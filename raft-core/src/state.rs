@@ -45,6 +45,9 @@ pub(crate) struct State {
     pub(crate) commit: Index,
     pub(crate) applied: Index,
     pub(crate) leader: Option<NodeId>,
+    /// The last index that appends and snapshots of this term's leader have covered here: only up to there is the log
+    /// known to be its log.
+    pub(crate) met: Index,
     pub(crate) founding: Founding,
     /// The newest boot seen of each server.
     pub(crate) seen: BTreeMap<NodeId, Stamp>,
@@ -72,7 +75,8 @@ pub(crate) struct State {
 impl State {
     /// The state of a new boot on what the data directory held. Its first write raises the boot counter (rule 16).
     pub(crate) fn new(config: Config, recovered: Recovered) -> State {
-        let restarted = recovered.hard.term > Term(0);
+        // Not by the term: a heartbeat may have been acknowledged before its term was durable.
+        let restarted = recovered.hard.boot > crate::ids::Boot(0);
         let boot = crate::ids::Boot(recovered.hard.boot.0 + 1);
         let hard = HardState { boot, ..recovered.hard };
         let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
@@ -85,6 +89,7 @@ impl State {
             commit: applied,
             applied,
             leader: None,
+            met: Index(0),
             founding: Founding::default(),
             seen: BTreeMap::new(),
             tickets: Tickets::default(),
@@ -113,6 +118,11 @@ impl State {
     /// Whether the founding is over: there is a configuration.
     pub(crate) fn founded(&self) -> bool {
         self.log.membership().is_some()
+    }
+
+    /// Whether this server doesn't found, or not any more: a leader brings it the log, or has begun to.
+    pub(crate) fn taken_in(&self) -> bool {
+        self.config.founders.is_none() || self.founding.taken_in || self.log.last() != EntryId::ORIGIN
     }
 
     /// Whether this server votes, by its own log (rule 10).
@@ -203,6 +213,7 @@ impl State {
         assert!(term > self.hard.term, "terms only grow");
         self.hard = HardState { term, vote: None, ..self.hard };
         self.leader = None;
+        self.met = Index(0);
         self.outbox.stage_hard(self.hard);
     }
 
@@ -338,7 +349,7 @@ impl State {
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
         (
-            (&self.hard, &self.log, self.commit, self.applied, self.leader),
+            (&self.hard, &self.log, self.commit, self.applied, self.leader, self.met),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
             (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
         )

@@ -118,6 +118,11 @@ impl Leader {
         if membership.is_joint() || pending {
             return Err(Refusal::InProgress { at });
         }
+        let replaced =
+            |change: &Change| matches!(change, Change::Replace { id, .. } if *id == state.config.id);
+        if changes.iter().any(replaced) {
+            return Err(Refusal::Leads { id: state.config.id });
+        }
         let changed = membership.change(changes)?;
         for change in changes {
             if let Change::Promote { id } = *change
@@ -193,7 +198,7 @@ impl Leader {
         let next = if membership.is_joint() {
             let taken_up = self.entered || !state.config.planted(Bug::JointNotTakenUp);
             membership.leave().filter(|_| taken_up)
-        } else if (at, state.log.base()) == (EntryId::ORIGIN.index, EntryId::ORIGIN) {
+        } else if at == EntryId::ORIGIN.index {
             // The first leader's first change: the disks that the founders heard of each other.
             Some(membership)
         } else {
