@@ -395,10 +395,18 @@ fn planted_bugs_are_found() {
         Bug::LostWindow,
         Bug::VoteBeforeDurable,
         Bug::VoteForgotten,
+        Bug::AdoptsPreVoteTerm,
+        Bug::CompactsPastSnapshot,
+        Bug::HeartbeatUncapped,
+        Bug::InstallAckBeforeDurable,
+        Bug::LearnerCounts,
+        Bug::ReadBeforeOwnCommit,
+        Bug::ReadWithoutRound,
+        Bug::StaleLeaderNotTold,
     ];
     for bug in bugs {
         let found =
             |seed: &u64| std::panic::catch_unwind(|| run(*seed, |config| config.bug = Some(bug))).is_err();
-        assert!((0..200).find(found).is_some(), "{bug:?} was not found");
+        assert!((0..1_500).find(found).is_some(), "{bug:?} was not found");
     }
 }
