@@ -231,8 +231,10 @@ impl World {
         self.stop(at)?;
         self.counts.wipes += 1;
         self.renew_disk(at);
+        let formed = self.is_formed();
         let server = &mut self.servers[at];
-        server.lost = true;
+        // Once the cluster is formed, no record can name a disk that was wiped before it was there.
+        server.lost = !formed;
         let id = server.id;
         self.trace.say(self.now, format_args!("{at} loses its disk"));
         self.judges.observe(self.now, &Fact::Wiped { node: id })?;

@@ -120,8 +120,12 @@ impl World {
 
     /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders.
     fn may_seat(&self, at: usize) -> bool {
-        let formed = self.operator.settled.as_ref().is_some_and(|(at, _)| *at > Index(0));
-        (formed || at > self.options.nodes) && self.may_lose(at)
+        (self.is_formed() || at > self.options.nodes) && self.may_lose(at)
+    }
+
+    /// Whether the founders' disks are on record.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.operator.settled.as_ref().is_some_and(|(at, _)| *at > Index(0))
     }
 
     /// Whether it is a member of any configuration that may be in force.
