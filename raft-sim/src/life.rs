@@ -224,8 +224,8 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].fresh {
-            // It had no identity yet.
+        if self.servers[at].fresh || self.options.nodes == 1 {
+            // It had no identity yet; or nobody could tell a founder without others that its cluster is formed.
             return self.seat(at);
         }
         self.stop(at)?;
