@@ -170,7 +170,6 @@ impl Message {
             Body::Chunk { snapshot, offset, data } => {
                 let end = offset.checked_add(data.len() as u64);
                 snapshot.base.id.term <= self.term
-                    && snapshot.base.id.index <= Index::FARTHEST
                     && (snapshot.base.id.term == Term(0)) == (snapshot.base.id.index == Index(0))
                     && end.is_some_and(|end| end <= snapshot.size)
             }
