@@ -297,14 +297,17 @@ impl State {
         self.member = member;
     }
 
-    /// A leader says that the configuration at `at`, which is committed, is without this server. It is of no matter to one
-    /// that is no member by its own log, or by a later configuration is one again.
+    /// A leader says that the configuration at `at`, which is committed, is without this server. One that is no member by
+    /// its own log, or by a later configuration is one again, goes on; but its leader serves it no reads.
     pub(crate) fn told_removed(&mut self, at: Index) {
         let (Some(membership), Some(own)) = (self.log.membership(), self.log.membership_index()) else {
             return;
         };
         if at > own && membership.on_record(self.config.id, self.config.disk) {
-            self.halt(Report::Removed { at });
+            return self.halt(Report::Removed { at });
+        }
+        for ticket in self.asks.give_up_all() {
+            self.answer(ticket, Answer::NotLeader { leader: self.leader });
         }
     }
 
@@ -354,7 +357,15 @@ impl State {
         (
             (&self.hard, &self.log, self.commit, self.applied, self.leader, self.met),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
-            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
+            (
+                &self.asks,
+                &self.snapshot,
+                &self.capture,
+                &self.receiving,
+                self.storing,
+                self.member,
+                self.hears_leader(),
+            ),
         )
     }
 }
