@@ -228,15 +228,17 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].fresh {
-            // It had no identity yet.
+        if self.servers[at].fresh || self.options.nodes == 1 {
+            // It had no identity yet; or nobody could tell a founder without others that its cluster is formed.
             return self.seat(at);
         }
         self.stop(at)?;
         self.counts.wipes += 1;
         self.renew_disk(at);
+        let formed = self.is_formed();
         let server = &mut self.servers[at];
-        server.lost = true;
+        // Once the cluster is formed, no record can name a disk that was wiped before it was there.
+        server.lost = !formed;
         let id = server.id;
         self.trace.say(self.now, format_args!("{at} loses its disk"));
         self.judges.observe(self.now, &Fact::Wiped { node: id })?;

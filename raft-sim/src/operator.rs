@@ -122,6 +122,16 @@ impl World {
         self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
     }
 
+    /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders.
+    fn may_seat(&self, at: usize) -> bool {
+        (self.is_formed() || at > self.options.nodes) && self.may_lose(at)
+    }
+
+    /// Whether the founders' disks are on record.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.operator.settled.as_ref().is_some_and(|(at, _)| *at > Index(0))
+    }
+
     /// Whether it is a member of any configuration that may be in force.
     pub(crate) fn belongs(&self, at: usize) -> bool {
         self.possible().iter().any(|membership| membership.get(NodeId(at as u64)).is_some())
@@ -250,7 +260,7 @@ impl World {
         if self.is_fresh(at) {
             return Ok(true);
         }
-        let may = !self.belongs(at) || self.may_lose(at);
+        let may = self.may_seat(at);
         if may {
             self.seat(at)?;
         }
@@ -275,7 +285,7 @@ impl World {
         let Some(member) = membership.get(id) else { return Ok(()) };
         match self.choices.pick(site, 4) {
             0 => self.reconfigure(site, vec![Change::Replace { id, context: None }]),
-            1 if self.may_lose(at) => self.seat(at),
+            1 if self.may_seat(at) => self.seat(at),
             2 => self.reconfigure(site, vec![Change::Remove { id }]),
             _ if !member.standing.votes() => self.reconfigure(site, vec![Change::Promote { id }]),
             _ => Ok(()),
@@ -298,7 +308,7 @@ impl World {
         match member.disk {
             // Its new disk is to be put on record, if it has one.
             None if self.needs_disk(at) => {
-                let may = self.may_lose(at);
+                let may = self.may_seat(at);
                 if may {
                     self.seat(at)?;
                 }
@@ -320,7 +330,7 @@ impl World {
             if self.operator.down.contains(&at) {
                 continue;
             }
-            if member.disk.is_none() && self.needs_disk(at) && self.may_lose(at) {
+            if member.disk.is_none() && self.needs_disk(at) && self.may_seat(at) {
                 self.seat(at)?;
             }
             self.start(at)?;
