@@ -91,7 +91,7 @@ impl Asks {
 impl State {
     /// Takes a client's read at a follower.
     pub(crate) fn ask(&mut self, ticket: Ticket) {
-        if self.leader.is_none() {
+        if self.leader.is_none() || !self.founded() {
             self.answer(ticket, Answer::NotLeader { leader: None });
         } else if self.tickets.len() + self.asks.len() >= self.config.limits.tickets {
             self.answer(ticket, Answer::Busy(Limit::Tickets));

@@ -62,7 +62,7 @@ pub(crate) struct Leader {
     /// A timeout-now has left in this term: whoever got it may be elected at any time, so there is no lease (rule 14).
     abdicated: bool,
     /// Members that the configuration in force is without, to be told once it is committed.
-    leaving: Vec<NodeId>,
+    leaving: Vec<(NodeId, Option<DiskId>)>,
     /// This leader entered the joint configuration itself (used by a planted bug).
     entered: bool,
     /// Something changed that may call for a change of the configuration.

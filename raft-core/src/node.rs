@@ -329,14 +329,23 @@ impl Node {
         true
     }
 
+    /// Whether a leader takes answers and questions from this process: not from a disk that is no member's.
+    fn accepts(&mut self, from: NodeId, message: &Message) -> bool {
+        match &mut self.role {
+            Role::Leader(leader)
+                if message.body.is_reply() || matches!(message.body, Body::ReadIndex { .. }) =>
+            {
+                leader.accepts(&self.state, from, message.from)
+            }
+            _ => true,
+        }
+    }
+
     /// The protocol: every message in every role.
     fn dispatch(&mut self, from: NodeId, message: Message) {
         let stamp = message.from;
+        let accepted = self.accepts(from, &message);
         let state = &mut self.state;
-        let accepted = match &mut self.role {
-            Role::Leader(leader) if message.body.is_reply() => leader.accepts(state, from, stamp),
-            _ => true,
-        };
         match (&mut self.role, message.body) {
             (_, Body::PreVote { last }) => state.answer_pre_vote(from, stamp, message.term, last),
             (_, Body::Vote { last, transfer: _ }) => {

@@ -131,12 +131,12 @@ impl State {
     }
 
     /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
-    /// whose vote goes with a configuration that is not committed yet may, too: it might be the only one that can still
-    /// be elected (dissertation 4.2.2).
+    /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
+    /// still be elected (dissertation 4.2.2).
     pub(crate) fn may_campaign(&self) -> bool {
-        let until_committed =
-            || self.log.membership_at(self.commit).is_some_and(|it| it.is_voter(self.config.id));
-        self.is_voter() || until_committed() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
+        let mut memberships = self.log.memberships_from(self.commit);
+        memberships.any(|membership| membership.is_voter(self.config.id))
+            || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
     /// Whether those who said yes are a quorum of the configuration in force.
@@ -284,24 +284,30 @@ impl State {
     }
 
     /// Stops if a configuration that is applied is the first without this server, or gives its place to another data
-    /// directory. One that had not been a member before reads what happened before its time.
+    /// directory. One that had not been a member before reads what happened before its time, and so does one that is a
+    /// member again by a later configuration.
     pub(crate) fn note_membership(&mut self, at: Index, membership: &Membership) {
         let (id, disk) = (self.config.id, self.config.disk);
         let member = membership.on_record(id, disk);
-        if self.member && !member {
+        let in_force = self.log.membership().and_then(|membership| membership.get(id));
+        let again = in_force.is_some_and(|it| it.disk.map_or(it.replaced != Some(disk), |had| had == disk));
+        if self.member && !member && !again {
             self.removed(at, membership);
         }
         self.member = member;
     }
 
-    /// A leader says that the configuration at `at`, which is committed, is without this server. It is of no matter to one
-    /// that is no member by its own log, or by a later configuration is one again.
+    /// A leader says that the configuration at `at`, which is committed, is without this server. One that is no member by
+    /// its own log, or by a later configuration is one again, goes on; but its leader serves it no reads.
     pub(crate) fn told_removed(&mut self, at: Index) {
         let (Some(membership), Some(own)) = (self.log.membership(), self.log.membership_index()) else {
             return;
         };
         if at > own && membership.on_record(self.config.id, self.config.disk) {
-            self.halt(Report::Removed { at });
+            return self.halt(Report::Removed { at });
+        }
+        for ticket in self.asks.give_up_all() {
+            self.answer(ticket, Answer::NotLeader { leader: self.leader });
         }
     }
 

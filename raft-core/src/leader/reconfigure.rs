@@ -54,7 +54,7 @@ impl Leader {
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
         }
-        self.leaving.extend(before.into_iter().map(|peer| peer.id));
+        self.leaving.extend(before.into_iter().map(|peer| (peer.id, peer.disk)));
     }
 
     /// Whether an acknowledgement from this process counts for that member (rule 16): its disk is the one on record; or
@@ -230,12 +230,15 @@ impl Leader {
         self.check_quorum(state, &changed).ok().map(|()| changed)
     }
 
-    /// Once the configuration in force is committed, those who were members before are told.
+    /// Once the configuration in force is committed, those who were members before are told, by the process that was heard
+    /// last.
     pub(super) fn tell_the_leaving(&mut self, state: &mut State) {
         let Some(at) = state.log.membership_index().filter(|at| *at <= state.commit) else { return };
-        for id in core::mem::take(&mut self.leaving) {
-            let message = state.request(Body::Removed { at });
-            state.outbox.send(id, message);
+        for (id, disk) in core::mem::take(&mut self.leaving) {
+            if let Some(seen) = state.seen.get(&id).copied().filter(|seen| Some(seen.disk) == disk) {
+                let message = state.reply(seen, Body::Removed { at });
+                state.outbox.send(id, message);
+            }
         }
     }
 
@@ -253,7 +256,7 @@ impl Leader {
         if !stranger || at > state.commit || state.commit < self.first {
             return false;
         }
-        let message = state.request(Body::Removed { at });
+        let message = state.reply(stamp, Body::Removed { at });
         state.outbox.send(from, message);
         true
     }
