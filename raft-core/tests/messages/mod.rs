@@ -81,6 +81,7 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
             "Append of a configuration in which a disk is replaced",
             request(Body::Append { slice: slice.unwrap(), commit: last.index }),
         ),
+        ("HelloReply, taken in", reply(Body::HelloReply(Acquaintance::TakenIn))),
     ]
 }
 
