@@ -301,7 +301,8 @@ impl Leader {
 
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let peers = self.peers.iter().map(|peer| (peer.id, peer.disk, &peer.progress));
+        let pulse = |pulse: &Pulse| (pulse.heard, pulse.stalled, pulse.catch_up.is_done());
+        let peers = self.peers.iter().map(move |it| (it.id, it.disk, &it.progress, pulse(&it.pulse)));
         (
             (peers.collect::<Vec<_>>(), self.first, self.round, &self.reads),
             (self.transfer.as_ref().map(Transfer::protocol), self.abdicated, &self.leaving, self.attends),

@@ -39,7 +39,8 @@ pub(crate) fn chunk(
         return acknowledge(state, from, asker, snapshot.last());
     }
     // A window of parts and a question, whatever they are of (rule 18).
-    if state.storing > state.config.limits.inflight_chunks {
+    let too_many = state.storing > state.config.limits.inflight_chunks;
+    if too_many || snapshot.last().index > Index::FARTHEST {
         state.ignored += 1;
         return;
     }

@@ -357,7 +357,15 @@ impl State {
         (
             (&self.hard, &self.log, self.commit, self.applied, self.leader, self.met),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
-            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
+            (
+                &self.asks,
+                &self.snapshot,
+                &self.capture,
+                &self.receiving,
+                self.storing,
+                self.member,
+                self.hears_leader(),
+            ),
         )
     }
 }

@@ -29,6 +29,11 @@ impl Round {
     pub(super) fn new(state: &State) -> Round {
         Round { target: state.log.last().index, since: state.clock.now, done: false }
     }
+
+    /// Whether the member has caught up.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
 }
 
 impl Leader {
