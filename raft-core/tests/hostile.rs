@@ -84,7 +84,7 @@ fn a_term_that_no_cluster_can_have_reached() {
     for term in [Term(u64::MAX), Term(1 << 40)] {
         let stale = says(&node, term, Body::Stale);
         step(&mut node, stale);
-        let vote = says(&node, term, Body::Vote { last: EntryId::new(9, 9), transfer: true });
+        let vote = says(&node, term, Body::Vote { last: EntryId::new(9, 9), transfer: true, recorded: true });
         step(&mut node, vote);
     }
     assert_eq!(node.status().term, own);
@@ -122,7 +122,7 @@ fn a_disk_that_hangs_fills_no_memory() {
         let term = node.status().term;
         let bodies = [
             Body::Hello,
-            Body::PreVote { last: BASE },
+            Body::PreVote { last: BASE, recorded: true },
             Body::Heartbeat { commit: BASE.index, round: raft_core::Round(round) },
             Body::TimeoutNow,
         ];

@@ -70,9 +70,9 @@ fn body(draw: &mut Draw, node: &Node) -> Body {
             (1, Some(membership)) => Acquaintance::OnRecord(membership),
             _ => Acquaintance::Founding,
         }),
-        2 => Body::PreVote { last: id(draw, node) },
+        2 => Body::PreVote { last: id(draw, node), recorded: true },
         3 => Body::PreVoteReply { granted },
-        4 => Body::Vote { last: id(draw, node), transfer: granted },
+        4 => Body::Vote { last: id(draw, node), transfer: granted, recorded: true },
         5 => Body::VoteReply { granted },
         6 => Body::Appended { matched: index(draw, node) },
         7 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
@@ -283,7 +283,7 @@ fn commands(ids: &[EntryId]) -> Vec<Entry> {
 #[test]
 fn a_term_out_of_reach_is_ignored() {
     let mut node = Node::new(config(1, 3), founded(3)).unwrap();
-    for body in [Body::TimeoutNow, Body::Stale, Body::PreVote { last: EntryId::ORIGIN }] {
+    for body in [Body::TimeoutNow, Body::Stale, Body::PreVote { last: EntryId::ORIGIN, recorded: true }] {
         let message = from_2(&node, u64::MAX, body);
         drop(node.step(message));
     }

@@ -319,7 +319,7 @@ impl Judges {
                 self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
                 Ok(())
             }
-            Body::Vote { last, transfer } => {
+            Body::Vote { last, transfer, .. } => {
                 if self.rules.pre_vote && !transfer {
                     pre_vote::stands(&self.cluster, node, term)?;
                 }
