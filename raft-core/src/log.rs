@@ -56,7 +56,7 @@ impl Log {
         Some(Base { id, hash, membership: self.membership_at(index)?.clone() })
     }
 
-    /// The configuration in force at an index; `None` before the base, and before the founding.
+    /// The configuration in force at an index of the log; `None` before the founding.
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
         let newest = self.memberships.partition_point(|(at, _)| *at <= index);
         self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)
@@ -157,9 +157,14 @@ impl Log {
     /// Removes the entries after `keep`, and with them their configurations.
     pub fn truncate(&mut self, keep: Index) {
         assert!(keep >= self.base.index, "the base is committed");
+        self.truncate_entries(keep);
+        self.memberships.retain(|(index, _)| *index <= keep);
+    }
+
+    /// Removes the entries after `keep`, and keeps their configurations (used by a planted bug).
+    pub(crate) fn truncate_entries(&mut self, keep: Index) {
         let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
         self.slots.truncate(kept);
-        self.memberships.retain(|(index, _)| *index <= keep);
     }
 
     fn slot(&self, index: Index) -> Option<&Slot> {
