@@ -45,6 +45,11 @@ impl Capture {
         self.wanted = true;
     }
 
+    /// The newest snapshot is not there any more: takes another one, even if nothing was applied since.
+    pub(crate) fn replace(&mut self) {
+        (self.wanted, self.entries) = (true, self.entries.max(1));
+    }
+
     fn exceeds(&self, limits: &Limits, times: u64) -> bool {
         let bytes = limits.snapshot_bytes.saturating_mul(usize::try_from(times).unwrap_or(usize::MAX));
         self.entries >= limits.snapshot_entries.saturating_mul(times) || self.bytes >= bytes

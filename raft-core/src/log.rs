@@ -119,9 +119,10 @@ impl Log {
         self.memberships.last().map(|(_, membership)| membership)
     }
 
-    /// The configuration of the base: what the cluster was founded with, while the base is the founding.
+    /// What the cluster was founded with, as long as the log begins there.
     pub fn founding(&self) -> Option<&Membership> {
-        self.memberships.first().map(|(_, membership)| membership)
+        let first = self.memberships.first().filter(|(at, _)| *at == EntryId::ORIGIN.index);
+        first.filter(|_| self.base == EntryId::ORIGIN).map(|(_, membership)| membership)
     }
 
     /// Where the configuration in force stands.
