@@ -69,7 +69,7 @@ const SETTINGS: [(&str, Read); 20] = [
 ];
 
 /// What the environment sets beside [`SETTINGS`].
-const ENVIRONMENT_ONLY: [&str; 2] = ["config", "log"];
+const ENVIRONMENT_ONLY: [&str; 3] = ["config", "log", "endpoints"];
 const PREFIX: &str = "HTTPRAFT_";
 
 /// The settings among these environment variables, and the names of those that look like settings and aren't. These
