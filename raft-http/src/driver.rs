@@ -158,6 +158,7 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
         Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
         // Nothing to the core: see `Driver::succeed`.
         Event::StreamEnded { .. } => {}
+        Event::Capture => turn.input(Input::Capture),
         Event::HandOver => turn.input(Input::Transfer { ticket: raft_core::Ticket(0), to: None }),
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),

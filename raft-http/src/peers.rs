@@ -1,5 +1,6 @@
-//! What this node sends to the others: two streams a peer, each with a bounded queue. Appends have one of their own,
+//! What this node sends to the others: three streams a peer, each with a bounded queue. Appends have one of their own,
 //! so that they keep their order and nothing that must be quick waits behind data: heartbeats, votes and all replies.
+//! Snapshots have another one, so that the log goes on beside them.
 //! A full queue drops the message; to the core that is a lossy network, which it is built for.
 
 mod dial;
@@ -16,21 +17,27 @@ use tokio::task::JoinSet;
 /// Messages that may wait for a stream. Appends are bounded by the core's window as well.
 const QUEUE: usize = 1024;
 
-/// Which of a peer's two streams.
+/// Chunks of a snapshot that may wait for a stream: they are large, and the core has only a few under way.
+const CHUNKS: usize = 16;
+
+/// Which of a peer's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lane {
     /// Everything that is small and must not wait.
     Control,
     /// Appends, in order.
     Appends,
+    /// Chunks of snapshots, in order.
+    Snapshots,
 }
 
 impl Lane {
-    pub(crate) const ALL: [Lane; 2] = [Lane::Control, Lane::Appends];
+    pub(crate) const ALL: [Lane; 3] = [Lane::Control, Lane::Appends, Lane::Snapshots];
 
     fn of(body: &Body) -> Lane {
         match body {
             Body::Append { .. } => Lane::Appends,
+            Body::Chunk { .. } => Lane::Snapshots,
             Body::Hello
             | Body::HelloReply(_)
             | Body::PreVote { .. }
@@ -41,7 +48,6 @@ impl Lane {
             | Body::Conflict { .. }
             | Body::Heartbeat { .. }
             | Body::HeartbeatReply { .. }
-            | Body::Chunk { .. }
             | Body::ChunkReply { .. }
             | Body::ReadIndex { .. }
             | Body::ReadIndexReply { .. }
@@ -56,6 +62,7 @@ impl Lane {
         match self {
             Lane::Control => "/raft/control",
             Lane::Appends => "/raft/appends",
+            Lane::Snapshots => "/raft/snapshots",
         }
     }
 }
@@ -69,6 +76,7 @@ struct Peer {
     id: NodeId,
     control: mpsc::Sender<Message>,
     appends: mpsc::Sender<Message>,
+    snapshots: mpsc::Sender<Message>,
 }
 
 impl Peers {
@@ -80,13 +88,18 @@ impl Peers {
         tasks: &mut JoinSet<()>,
     ) -> Peers {
         let peers = peers.into_iter().map(|(id, address, heard)| {
-            let mut lane = |lane| {
-                let (sender, queue) = mpsc::channel(QUEUE);
+            let mut lane = |lane, room| {
+                let (sender, queue) = mpsc::channel(room);
                 let link = Link::new(identity.clone(), id, address.clone(), lane, heard.clone());
                 tasks.spawn(link.run(queue));
                 sender
             };
-            Peer { id, control: lane(Lane::Control), appends: lane(Lane::Appends) }
+            Peer {
+                id,
+                control: lane(Lane::Control, QUEUE),
+                appends: lane(Lane::Appends, QUEUE),
+                snapshots: lane(Lane::Snapshots, CHUNKS),
+            }
         });
         Peers { peers: peers.collect() }
     }
@@ -97,6 +110,7 @@ impl Peers {
         let queue = match Lane::of(&message.body) {
             Lane::Control => &peer.control,
             Lane::Appends => &peer.appends,
+            Lane::Snapshots => &peer.snapshots,
         };
         let _ = queue.try_send(message);
     }

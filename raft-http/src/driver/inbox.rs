@@ -26,6 +26,9 @@ pub(crate) enum Event {
     Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Answer> },
     /// A client's linearizable read.
     Read { answer: oneshot::Sender<Answer> },
+    /// Take a snapshot now.
+    #[allow(dead_code, reason = "asked for by a route that is being written")]
+    Capture,
     /// Hand leadership over, if it is here.
     HandOver,
     /// Stop for good.
