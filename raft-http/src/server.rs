@@ -191,6 +191,10 @@ fn core_config(config: &Config, times: &TickTimes, disk: DiskId) -> Result<raft_
     core.drift_ticks = times.drift;
     core.limits.command_bytes = config.limits.body + COMMAND_OVERHEAD;
     core.limits.uncommitted_bytes = config.limits.proposal_bytes;
+    core.limits.snapshot_entries = config.compaction.snapshot_entries as u64;
+    core.limits.snapshot_bytes = config.compaction.snapshot_bytes;
+    core.limits.retain_entries = config.compaction.retain_entries as u64;
+    core.limits.retain_bytes = config.compaction.retain_bytes;
     Ok(core)
 }
 
