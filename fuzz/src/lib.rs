@@ -6,6 +6,7 @@
 pub mod codec;
 mod draw;
 pub mod envelope;
+mod files;
 mod host;
 mod peer;
 pub mod step;

@@ -42,6 +42,7 @@ pub(crate) fn ask(state: &mut State) {
 /// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
 pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
     let acquaintance = match state.log.membership() {
+        None if state.config.founders.is_none() => return state.ignored += 1,
         None => {
             if state.founding.heard.get(&from).is_some_and(|disk| *disk != message.from.disk) {
                 state.founding.heard.remove(&from);
@@ -103,6 +104,6 @@ fn found(state: &mut State, membership: Membership) {
     let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
     state.log = Log::new(Some(&base));
     state.founding = Founding::default();
-    state.outbox.stage_base(base);
+    state.outbox.stage_base(base, EntryId::ORIGIN.index);
     state.clock.draw(&state.config);
 }

@@ -76,7 +76,9 @@
 
 extern crate alloc;
 
+mod asks;
 mod candidate;
+mod capture;
 pub mod change;
 mod clock;
 pub mod codec;
@@ -99,6 +101,8 @@ pub mod output;
 pub mod planted;
 mod progress;
 mod reads;
+mod receiving;
+mod sending;
 pub mod snapshot;
 mod state;
 pub mod status;

@@ -157,9 +157,14 @@ impl Log {
     /// Removes the entries after `keep`, and with them their configurations.
     pub fn truncate(&mut self, keep: Index) {
         assert!(keep >= self.base.index, "the base is committed");
+        self.truncate_entries(keep);
+        self.memberships.retain(|(index, _)| *index <= keep);
+    }
+
+    /// Removes the entries after `keep`, and keeps their configurations (used by a planted bug).
+    pub(crate) fn truncate_entries(&mut self, keep: Index) {
         let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
         self.slots.truncate(kept);
-        self.memberships.retain(|(index, _)| *index <= keep);
     }
 
     fn slot(&self, index: Index) -> Option<&Slot> {

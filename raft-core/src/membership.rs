@@ -118,6 +118,16 @@ impl Membership {
         Membership { members: members.into() }
     }
 
+    /// The same members with other standings (used by a planted bug).
+    pub(crate) fn with_standings(&self, standing: impl Fn(Standing) -> Standing) -> Membership {
+        let members = self.members.iter();
+        Membership {
+            members: members
+                .map(|member| Member { standing: standing(member.standing), ..member.clone() })
+                .collect(),
+        }
+    }
+
     /// All voters, of either half.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.standing(Standing::votes)

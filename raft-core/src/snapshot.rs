@@ -1,7 +1,7 @@
 //! Snapshots as the core knows them (paper section 7, dissertation 5): by the last entry that they cover, never by their
 //! bytes. The bytes go from the leader's disk to the follower's in chunks that pass through the core one by one.
 
-use crate::ids::{EntryId, NodeId};
+use crate::ids::{EntryId, NodeId, Stamp, Term};
 use crate::message::{Body, Message};
 use crate::write::{Base, Owner};
 use bytes::Bytes;
@@ -30,7 +30,8 @@ impl Snapshot {
 #[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
 pub struct Fetch {
     pub(crate) to: NodeId,
-    pub(crate) message: Message,
+    pub(crate) from: Stamp,
+    pub(crate) term: Term,
     pub(crate) snapshot: Snapshot,
     pub(crate) offset: u64,
     pub(crate) length: usize,
@@ -64,7 +65,7 @@ impl Fetch {
     pub fn fill(self, data: Bytes) -> Message {
         assert_eq!(data.len(), self.length, "a chunk is as long as was asked for");
         let body = Body::Chunk { snapshot: self.snapshot, offset: self.offset, data };
-        Message { body, ..self.message }
+        Message { from: self.from, to: None, term: self.term, body }
     }
 }
 

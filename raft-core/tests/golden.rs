@@ -10,6 +10,8 @@
 mod cluster;
 #[path = "golden/commands.rs"]
 mod commands;
+#[path = "golden/show.rs"]
+mod show;
 
 use commands::Runner;
 use std::path::PathBuf;

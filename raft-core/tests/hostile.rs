@@ -5,7 +5,7 @@ use bytes::Bytes;
 use raft_core::write::Base;
 use raft_core::{
     Body, Boot, Config, DiskId, Entry, EntryId, HardState, Index, Input, LogSlice, Member, Membership,
-    Message, Node, NodeId, Output, Payload, Recovered, Report, RoleName, Stamp, Standing, Term,
+    Message, Node, NodeId, Output, Payload, Recovered, Report, RoleName, Snapshot, Stamp, Standing, Term,
 };
 
 const BASE: EntryId = EntryId { term: Term(2), index: Index(5) };
@@ -13,15 +13,18 @@ const OTHER: NodeId = NodeId(2);
 
 /// Node 1 of two, on a log that begins after [`BASE`]. The other one votes or only learns.
 fn node(other: Standing) -> Node {
-    let member =
-        |id, standing| Member { id, disk: Some(DiskId(100 + id.0)), standing, context: Bytes::new() };
+    let member = |id: NodeId, standing| Member {
+        disk: Some(DiskId(100 + id.0)),
+        ..Member::new(id, standing, Bytes::new())
+    };
     let membership = Membership::new(vec![member(NodeId(1), Standing::Voter), member(OTHER, other)]);
     let base = membership.map(|membership| Base { id: BASE, hash: 0, membership });
+    let snapshot = base.clone().map(|base| Snapshot { base, size: 100, digest: 1 });
     let hard = HardState { term: BASE.term, ..HardState::default() };
     let mut config = Config::new(NodeId(1), DiskId(101), None, 1);
     config.pre_vote = false;
     config.limits.held = 4;
-    Node::new(config, Recovered { hard, base, entries: vec![] }).expect("the settings are sound")
+    Node::new(config, Recovered { hard, base, entries: vec![], snapshot }).expect("the settings are sound")
 }
 
 /// Hands in an input and confirms every write at once; what else is put out is returned.

@@ -12,7 +12,7 @@ const STANDINGS: [Standing; 5] =
 fn configuration() -> impl Strategy<Value = (Membership, Vec<u64>)> {
     let standings = vec(prop::sample::select(&STANDINGS[..]), 1..10);
     let membership = standings.prop_filter_map("somebody votes in each half", |standings| {
-        let member = |(id, standing)| Member { id: NodeId(id), disk: None, standing, context: "".into() };
+        let member = |(id, standing)| Member::new(NodeId(id), standing, "".into());
         Membership::new((0..).zip(standings).map(member).collect())
     });
     (membership, vec(0..6_u64, 9))

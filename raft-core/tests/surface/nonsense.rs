@@ -35,7 +35,7 @@ fn membership(draw: &mut Draw) -> Option<Membership> {
     let mut members = Vec::new();
     for id in (1..=4).filter(|_| draw.below(3) > 0).collect::<Vec<_>>() {
         let disk = (!draw.rarely(4)).then(|| disk_of(id));
-        members.push(Member { id: NodeId(id), disk, standing: draw.pick(&standings), context: "".into() });
+        members.push(Member { disk, ..Member::new(NodeId(id), draw.pick(&standings), "".into()) });
     }
     Membership::new(members)
 }
@@ -130,7 +130,7 @@ fn run(seed: u64) -> (u64, u64) {
             1 => Input::Campaign,
             2 => Input::Propose { ticket: Ticket(step), command: "x".into() },
             3 => Input::Read { ticket: Ticket(1_000 + step) },
-            4 => Input::Transfer { to: None },
+            4 => Input::Transfer { ticket: Ticket(2_000 + step), to: None },
             5 if !writes.is_empty() => {
                 let at = draw.below(writes.len() as u64) as usize;
                 Input::Persisted(writes.remove(at).persisted())
@@ -153,7 +153,7 @@ fn run(seed: u64) -> (u64, u64) {
                     writes.push(write);
                 }
                 Output::Apply(_) => applied += 1,
-                Output::Send { .. } | Output::Answer { .. } | Output::Halt(_) => {}
+                _ => {}
             }
         }
     }

@@ -38,7 +38,7 @@ impl Witness {
                     assert_eq!(self.answers.insert(ticket, answer), None, "t{ticket} is answered once");
                 }
                 Event::Halt { at, report } => panic!("{at} halted: {report:?}"),
-                Event::Persist { .. } | Event::Ignored(_) | Event::Gone { .. } => {}
+                _ => {}
             }
         }
         for id in cluster.ids().into_iter().filter(|id| cluster.runs(*id)) {
@@ -76,6 +76,7 @@ impl Witness {
             match answer {
                 Answer::Committed(id) => assert_eq!(at, Some(&id.index), "t{ticket}"),
                 Answer::ReadAt(index) => assert!(*index >= self.read_from[ticket], "t{ticket} read the past"),
+                Answer::HandingOver { .. } | Answer::Refused(_) => {}
                 Answer::Lost | Answer::NotLeader { .. } | Answer::Busy(_) => {
                     assert_eq!(at, None, "t{ticket}")
                 }
@@ -175,7 +176,7 @@ impl Storm {
                     self.open.push((id, ticket));
                 }
             }
-            22 if draw.rarely(5) => cluster.turn(id, vec![Input::Transfer { to: None }]),
+            22 if draw.rarely(5) => drop(cluster.transfer(id, None)),
             23 if draw.rarely(3) => self.crash(id),
             23 if draw.rarely(3) => cluster.isolate(id),
             23 => cluster.heal(),
