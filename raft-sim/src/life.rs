@@ -138,7 +138,7 @@ impl World {
         let sequence = recovery.wal.append(&update, &mut self.ops).expect("it was written once before");
         server.disk.put(&mut self.ops, sequence, sequence);
         server.disk.sync(server.disk.done());
-        recovery.wal.synced(sequence);
+        server.disk.delete(&recovery.wal.synced(sequence));
         server.shadow = vec![(sequence, update)];
         Recovery { recovered, ..recovery }
     }

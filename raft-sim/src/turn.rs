@@ -219,9 +219,9 @@ impl World {
             process.durable = sync.writes;
             judges.observe(*now, &Fact::Synced { node: server.id, through: sync.writes })?;
         }
-        process.wal.synced(sync.sequence);
-        process.vouches = process.vouches.max(sync.sequence);
+        server.disk.delete(&process.wal.synced(sync.sequence));
         server.disk.delete(&mem::take(&mut process.discard));
+        process.vouches = process.vouches.max(sync.sequence);
         let waited = process.inbox.len();
         while let Some(first) = process.writes.pop_front_if(|first| first.sequence <= sync.sequence) {
             let receipt = first.write.persisted();
