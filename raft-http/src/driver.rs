@@ -3,6 +3,7 @@
 //! together: one append a peer, one write, one sync.
 
 mod admission;
+mod application;
 mod inbox;
 mod succession;
 mod ticks;
@@ -16,8 +17,9 @@ pub(crate) use ticks::TickTimes;
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
 use crate::peers::Peers;
+use crate::snapshot_thread::SnapshotThread;
+use application::Application;
 use raft_core::{Input, Node, Output, Report, Turn};
-use std::sync::PoisonError;
 use ticks::Ticks;
 use tokio::time::Instant;
 use waiting::Waiting;
@@ -30,6 +32,8 @@ pub(crate) struct Driver {
     node: Node,
     inbox: Inbox,
     disk: DiskThread,
+    snapshots: SnapshotThread,
+    application: Application,
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
@@ -39,18 +43,28 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A driver for this node. Nothing runs before [`Driver::run`].
-    pub(crate) fn new(node: Node, disk: DiskThread, peers: Peers, inbox: Inbox, times: &TickTimes) -> Driver {
+    pub(crate) fn new(
+        node: Node,
+        disk: DiskThread,
+        snapshots: SnapshotThread,
+        peers: Peers,
+        inbox: Inbox,
+        times: &TickTimes,
+    ) -> Driver {
         let nodes = node.config().founders.as_ref().map_or(1, |founders| founders.members().len() as u64);
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
         let succession =
             Succession::new(node.config().id, nodes, patience, times.length * times.heartbeat / 5);
+        let applied = inbox.applied();
         Driver {
             node,
+            application: Application::new(inbox.machine.clone()),
             inbox,
             disk,
+            snapshots,
             peers,
-            waiting: Waiting::default(),
+            waiting: Waiting::new(applied),
             ticks: Ticks::new(times.length, Instant::now()),
             succession,
             events: Vec::new(),
@@ -71,9 +85,10 @@ impl Driver {
             // All that waits is taken; only now is the clock read, so that no event is judged by a time before it.
             ended = self.turn(Instant::now());
         }
-        let Driver { disk, inbox, .. } = self;
-        // The disk thread must not wait for somebody to take its receipts.
+        let Driver { disk, snapshots, inbox, .. } = self;
+        // The threads must not wait for somebody to take their events.
         drop(inbox);
+        snapshots.finish().await;
         disk.finish().await;
         ended.unwrap_or_else(Exit::ok)
     }
@@ -89,35 +104,39 @@ impl Driver {
         if stand {
             turn.input(Input::Campaign);
         }
-        let mut ended = None;
+        let (mut ended, mut applied) = (None, None);
         for event in self.events.drain(..) {
-            hand_in(event, &mut turn, &mut self.waiting, &mut ended);
+            match event {
+                Event::Fetched { to, message } => self.peers.send(to, message),
+                Event::Loaded(loaded) => {
+                    match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
+                        Ok(index) => applied = Some(index),
+                        Err(exit) => return Some(exit),
+                    }
+                }
+                event => hand_in(event, &mut turn, &mut self.waiting, &mut ended),
+            }
         }
-        let mut machine = None;
+        let mut feeding = self.application.feed(&self.snapshots);
         for output in turn.drain() {
             match output {
                 Output::Persist(write) => self.disk.persist(write),
                 Output::Send { to, message } => self.peers.send(to, message),
-                Output::Apply(entry) => {
-                    // Readers hold this lock only while they copy out what they need.
-                    let machine = machine.get_or_insert_with(|| {
-                        self.inbox.machine.write().unwrap_or_else(PoisonError::into_inner)
-                    });
-                    if let Err(unreadable) = machine.apply(&entry) {
-                        return Some(Exit::new(Code::Newer, unreadable));
+                Output::Apply(_) | Output::Restore(_) | Output::Capture(_) => {
+                    if let Err(exit) = feeding.step(output) {
+                        return Some(exit);
                     }
                 }
+                Output::Fetch(fetch) => self.snapshots.fetch(fetch),
+                Output::Store(store) => self.snapshots.store(store),
+                Output::Release { through } => self.disk.release(through),
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
-                Output::Restore(_)
-                | Output::Capture(_)
-                | Output::Fetch(_)
-                | Output::Store(_)
-                | Output::Release { .. }
-                | Output::Event(_) => {}
+                Output::Event(_) => {}
             }
         }
-        let applied = machine.map(|machine| machine.applied());
+        let applied = feeding.applied().or(applied);
+        drop(feeding);
         // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
         self.inbox.publish(self.node.status());
         self.waiting.deliver(applied);
@@ -155,9 +174,12 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
         Event::Write { command, admitted, answer } => {
             turn.input(Input::Propose { ticket: waiting.write(admitted, answer), command });
         }
+        Event::Captured(snapshot) => turn.input(Input::Captured(snapshot)),
+        Event::Stored(receipt) => turn.input(Input::Stored(receipt)),
+        Event::Missing { last } => turn.input(Input::Missing { last }),
         Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
-        // Nothing to the core: see `Driver::succeed`.
-        Event::StreamEnded { .. } => {}
+        // Nothing to the core: see `Driver::succeed` and `Driver::turn`.
+        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
         Event::Capture => turn.input(Input::Capture),
         Event::HandOver => turn.input(Input::Transfer { ticket: raft_core::Ticket(0), to: None }),
         Event::DiskFailed(error) => *ended = Some(error.into()),

@@ -6,9 +6,12 @@ use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
 use crate::exit::{Code, Exit};
 use crate::listen::{ListenError, Listeners, listen, raise_descriptor_limit};
+use crate::machine::Machine;
 use crate::peer_api::PeerApi;
 use crate::peers::Peers;
 use crate::peers::handshake::Identity;
+use crate::snapshot_thread::SnapshotThread;
+use crate::snapshots::Snapshots;
 use crate::storage::Storage;
 use raft_core::{ConfigError, DiskId, Membership, Node, NodeId, Recovered};
 use std::future::Future;
@@ -44,6 +47,22 @@ pub struct Server {
     closing: watch::Sender<bool>,
     /// The streams to and from the other nodes; they end with this.
     _peers: JoinSet<()>,
+}
+
+/// The state that a node begins with, and the snapshots that it has.
+#[derive(Debug)]
+pub struct Restored {
+    /// The state: of the snapshot that [`Recovered`] names, or the empty one.
+    pub machine: Machine,
+    /// The snapshots.
+    pub snapshots: Snapshots,
+}
+
+impl Restored {
+    /// Nothing, and nothing is kept over a restart.
+    pub fn in_memory(config: &Config) -> Restored {
+        Restored { machine: Machine::default(), snapshots: Snapshots::in_memory(config.cluster_id) }
+    }
 }
 
 /// Why a node can't start.
@@ -83,6 +102,7 @@ impl Server {
         config: Config,
         storage: Storage,
         recovered: Recovered,
+        restored: Restored,
         disk: DiskId,
     ) -> Result<Server, StartError> {
         raise_descriptor_limit();
@@ -94,8 +114,11 @@ impl Server {
         let times = TickTimes::new(config.heartbeat, config.election_timeout);
         let node = Node::new(core_config(&config, &times, disk)?, recovered).map_err(StartError::Node)?;
         let limits = &config.limits;
-        let (core, inbox) = inbox(node.status(), Admission::new(limits.proposals, limits.proposal_bytes));
+        let (core, inbox) =
+            inbox(node.status(), Admission::new(limits.proposals, limits.proposal_bytes), restored.machine);
         let disk_thread = DiskThread::start(storage, core.events.clone()).map_err(StartError::Thread)?;
+        let snapshot_thread =
+            SnapshotThread::start(restored.snapshots, core.events.clone()).map_err(StartError::Thread)?;
         let identity =
             Arc::new(Identity { cluster: config.cluster_id, node: node.config().id, stamp: node.stamp() });
         let limits = node.config().limits;
@@ -105,7 +128,8 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();
         let clients = tokio::spawn(client_api::serve(api.clone(), client_listeners, closed));
-        let driver = tokio::spawn(Driver::new(node, disk_thread, peers, inbox, &times).run());
+        let driver =
+            tokio::spawn(Driver::new(node, disk_thread, snapshot_thread, peers, inbox, &times).run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
         Ok(Server {
             core,
