@@ -108,7 +108,7 @@ impl State {
                 self.answer(ticket, Answer::NotLeader { leader: self.leader });
             }
         }
-        if let Some(to) = leader
+        if let Some(to) = leader.filter(|_| self.may_hold())
             && let Some(batch) = self.asks.ask(to)
         {
             self.asked_ago = 0;
@@ -121,6 +121,7 @@ impl State {
     pub(crate) fn ask_again(&mut self, elapsed: u32) {
         self.asked_ago = self.asked_ago.saturating_add(elapsed);
         if self.asked_ago >= self.config.heartbeat_ticks
+            && self.may_hold()
             && let Some((to, batch)) = self.asks.again()
         {
             self.asked_ago = 0;

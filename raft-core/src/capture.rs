@@ -45,6 +45,11 @@ impl Capture {
         self.wanted = true;
     }
 
+    /// The newest snapshot is not there any more: takes another one, even if nothing was applied since.
+    pub(crate) fn replace(&mut self) {
+        (self.wanted, self.entries) = (true, self.entries.max(1));
+    }
+
     fn exceeds(&self, limits: &Limits, times: u64) -> bool {
         let bytes = limits.snapshot_bytes.saturating_mul(usize::try_from(times).unwrap_or(usize::MAX));
         self.entries >= limits.snapshot_entries.saturating_mul(times) || self.bytes >= bytes
@@ -95,7 +100,8 @@ impl State {
         if through == target {
             self.capture.target = None;
         }
-        if through > self.log.base().index {
+        // Before its first configuration, a log that was joined has nothing that could stand for its beginning.
+        if through > self.log.base().index && self.log.membership_at(through).is_some() {
             self.log.compact(through);
             self.outbox.put(Pending::Release { through });
             self.outbox.put(Pending::Event(Event::Compacted { base: self.log.base() }));

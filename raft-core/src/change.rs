@@ -170,6 +170,8 @@ fn alter(members: &mut Vec<Member>, change: &Change) -> Result<(), Refusal> {
         Change::Demote { .. } => member.standing = if votes { Standing::Demoting } else { Standing::Learner },
         Change::Remove { .. } if votes => member.standing = Standing::Leaving,
         Change::Remove { .. } => members.retain(|member| member.id != id),
+        // There is no disk to give up.
+        Change::Replace { .. } if votes && member.disk.is_none() => return Err(Refusal::NoChange),
         Change::Replace { context, .. } => {
             member.replaced = member.disk.take().or(member.replaced);
             if votes {

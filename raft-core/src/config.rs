@@ -21,8 +21,8 @@ pub struct Config {
     pub election_ticks: u32,
     /// A leader's heartbeat interval; less than the election timeout.
     pub heartbeat_ticks: u32,
-    /// How many ticks a clock may be off over one election timeout: a restarted voter waits that much longer before
-    /// it votes (rule 14).
+    /// How many ticks any two clocks may differ over one election timeout: a restarted voter waits that much longer before
+    /// it votes, and a lease is that much shorter (rule 14).
     pub drift_ticks: u32,
     /// Ask whether an election could be won before starting it (dissertation 9.6).
     pub pre_vote: bool,

@@ -21,6 +21,8 @@ use alloc::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Founding {
     heard: BTreeMap<NodeId, DiskId>,
+    /// The cluster is formed and has this server on record: a leader will bring it the log.
+    pub(crate) taken_in: bool,
 }
 
 /// Asks every other founder, also those that have answered: the cluster may have been formed since, and then the word of
@@ -51,7 +53,7 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
         }
         Some(membership) if membership.on_record(from, message.from.disk) => {
             if record_is_committed(state) {
-                Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+                state.log.founding().cloned().map_or(Acquaintance::TakenIn, Acquaintance::OnRecord)
             } else {
                 Acquaintance::Founding
             }
@@ -85,6 +87,7 @@ pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, ac
                 state.ignored += 1;
             }
         }
+        Acquaintance::TakenIn => state.founding.taken_in = true,
         Acquaintance::Stranger => {
             let report = Report::NotOnRecord { disk: state.config.disk, on_record: None, told_by: from };
             state.halt(report);

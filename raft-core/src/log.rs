@@ -56,7 +56,7 @@ impl Log {
         Some(Base { id, hash, membership: self.membership_at(index)?.clone() })
     }
 
-    /// The configuration in force at an index; `None` before the base, and before the founding.
+    /// The configuration in force at an index of the log; `None` before the founding.
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
         let newest = self.memberships.partition_point(|(at, _)| *at <= index);
         self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)
@@ -119,9 +119,10 @@ impl Log {
         self.memberships.last().map(|(_, membership)| membership)
     }
 
-    /// The configuration of the base: what the cluster was founded with, while the base is the founding.
+    /// What the cluster was founded with, as long as the log begins there.
     pub fn founding(&self) -> Option<&Membership> {
-        self.memberships.first().map(|(_, membership)| membership)
+        let first = self.memberships.first().filter(|(at, _)| *at == EntryId::ORIGIN.index);
+        first.filter(|_| self.base == EntryId::ORIGIN).map(|(_, membership)| membership)
     }
 
     /// Where the configuration in force stands.

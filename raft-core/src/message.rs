@@ -127,6 +127,9 @@ pub enum Acquaintance {
     Founding,
     /// The cluster is formed, and the asker's disk is on record in its committed log: this is what it was founded with.
     OnRecord(Membership),
+    /// The cluster is formed, and the asker's disk is on record; what it was founded with is behind a snapshot. The asker
+    /// waits until a leader brings it the log, like a joining server.
+    TakenIn,
     /// The cluster is formed, and the asker is not on record with this disk: it was wiped, or never belonged.
     Stranger,
 }

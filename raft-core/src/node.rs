@@ -183,7 +183,7 @@ impl Node {
                 }
             }
             Role::Follower | Role::Candidate(_) if !self.state.founded() => {
-                if self.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
+                if self.state.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
                     founding::ask(&mut self.state);
                 }
             }
@@ -202,7 +202,7 @@ impl Node {
         if leads
             || !self.state.may_campaign()
             || self.state.hears_leader()
-            || !self.may_hold()
+            || !self.state.may_hold()
             || self.state.disk_stalls()
         {
             return;
@@ -272,20 +272,20 @@ impl Node {
     /// (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let taken_in = self.state.config.founders.is_none()
-            && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
+        let of_use = match message.body {
+            Body::Append { .. } | Body::Chunk { .. } => true,
+            // One with a commit is meant for the disk that this one is to replace.
+            Body::Heartbeat { commit, .. } => commit <= self.state.log.last().index,
+            _ => false,
+        };
+        let taken_in = self.state.config.founders.is_none() && of_use;
         let held = matches!(
             message.body,
             Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }
         ) || self.state.outbox.holds_all();
         message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
             && (founding || taken_in || self.state.founded())
-            && (!held || self.may_hold())
-    }
-
-    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory.
-    fn may_hold(&self) -> bool {
-        self.state.outbox.held() < self.state.config.limits.held
+            && (!held || self.state.may_hold())
     }
 
     /// A server that restarted has lost what was on its way to it (rule 16).
@@ -379,14 +379,15 @@ impl Node {
             (Role::Follower, Body::ReadIndexReply { batch, index }) => {
                 state.asks.answered(from, batch, index)
             }
-            (Role::Leader(_), _) if !accepted => state.ignored += 1,
+            (Role::Leader(leader), _) if !accepted => {
+                state.ignored += 1;
+                leader.tell_stranger(state, from, stamp);
+            }
             (Role::Leader(leader), Body::Appended { matched }) => leader.appended(state, from, matched),
             (Role::Leader(leader), Body::Conflict { asked, hint }) => {
                 leader.conflict(state, from, asked, hint)
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round }) => {
-                leader.heartbeat_reply(state, from, round)
-            }
+            (Role::Leader(leader), Body::HeartbeatReply { round }) => leader.heard_round(state, from, round),
             (Role::Leader(leader), Body::ChunkReply { last, have }) => {
                 leader.chunk_reply(state, from, last, have);
             }

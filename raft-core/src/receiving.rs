@@ -17,8 +17,6 @@ pub(crate) struct Receiving {
     snapshot: Snapshot,
     from: NodeId,
     asker: Stamp,
-    /// Parts at the disk.
-    at_disk: usize,
 }
 
 impl Receiving {
@@ -40,17 +38,17 @@ pub(crate) fn chunk(
     if is_known(state, &snapshot) {
         return acknowledge(state, from, asker, snapshot.last());
     }
-    let known = state.receiving.as_ref().filter(|receiving| receiving.snapshot == snapshot);
-    let at_disk = known.map_or(0, |receiving| receiving.at_disk);
-    if at_disk >= state.config.limits.inflight_chunks.saturating_add(1) {
+    // A window of parts and a question, whatever they are of (rule 18).
+    if state.storing > state.config.limits.inflight_chunks {
         state.ignored += 1;
         return;
     }
-    if known.is_none() {
+    state.storing += 1;
+    if state.receiving.as_ref().is_none_or(|receiving| receiving.snapshot != snapshot) {
         let last = snapshot.last();
         state.outbox.put(Pending::Event(Event::Receiving { from, last }));
     }
-    state.receiving = Some(Receiving { snapshot: snapshot.clone(), from, asker, at_disk: at_disk + 1 });
+    state.receiving = Some(Receiving { snapshot: snapshot.clone(), from, asker });
     state.outbox.put(Pending::Store { snapshot, offset, data });
 }
 
@@ -81,11 +79,10 @@ fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
 /// follower of the very leader that sends it does so: the others find another way.
 pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
     state.outbox.check_stored(&receipt);
-    let Some(receiving) = &mut state.receiving else { return };
-    if receiving.snapshot != receipt.snapshot {
+    state.storing = state.storing.checked_sub(1).expect("a receipt is handed in once");
+    let Some(receiving) = state.receiving.as_ref().filter(|it| it.snapshot == receipt.snapshot) else {
         return;
-    }
-    receiving.at_disk = receiving.at_disk.saturating_sub(1);
+    };
     let (from, asker, last) = (receiving.from, receiving.asker, receiving.last());
     if !follows || state.leader != Some(from) {
         return;

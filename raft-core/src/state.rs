@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) capture: Capture,
     pub(crate) receiving: Option<Receiving>,
+    /// Parts of snapshots at the disk.
+    pub(crate) storing: usize,
     /// Whether the newest applied configuration has this server, with this disk.
     member: bool,
     pub(crate) outbox: Outbox,
@@ -90,6 +92,7 @@ impl State {
             snapshot: recovered.snapshot,
             capture: Capture::default(),
             receiving: None,
+            storing: 0,
             member,
             outbox,
             clock: Clock::new(&config, restarted),
@@ -117,9 +120,13 @@ impl State {
         self.log.membership().is_some_and(|membership| membership.is_voter(self.config.id))
     }
 
-    /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10).
+    /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
+    /// whose vote goes with a configuration that is not committed yet may, too: it might be the only one that can still
+    /// be elected (dissertation 4.2.2).
     pub(crate) fn may_campaign(&self) -> bool {
-        self.is_voter() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
+        let until_committed =
+            || self.log.membership_at(self.commit).is_some_and(|it| it.is_voter(self.config.id));
+        self.is_voter() || until_committed() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
     /// Whether those who said yes are a quorum of the configuration in force.
@@ -174,6 +181,11 @@ impl State {
     pub(crate) fn disk_stalls(&self) -> bool {
         let timeout = u64::from(self.config.election_ticks);
         self.outbox.oldest_write().is_some_and(|since| self.clock.now - since >= timeout)
+    }
+
+    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory (rule 18).
+    pub(crate) fn may_hold(&self) -> bool {
+        self.outbox.held() < self.config.limits.held
     }
 
     /// A request of this process in its term.
@@ -244,11 +256,11 @@ impl State {
             let entry = self.log.entry(self.applied).expect("what is committed is in the log").clone();
             let id = entry.id();
             self.capture.applied(entry.size());
+            self.outbox.put(Pending::Apply(entry.clone()));
+            self.settle(id);
             if let Payload::Membership(membership) = entry.payload() {
                 self.note_membership(id.index, membership);
             }
-            self.outbox.put(Pending::Apply(entry));
-            self.settle(id);
         }
     }
 
@@ -328,7 +340,7 @@ impl State {
         (
             (&self.hard, &self.log, self.commit, self.applied, self.leader),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
-            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.member),
+            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
         )
     }
 }

@@ -45,7 +45,7 @@ pub struct Status {
     pub snapshot: Option<EntryId>,
     /// The configuration in force, committed or not; without members before the founding.
     pub membership: Membership,
-    /// Where it stands in the log.
+    /// Where it stands in the log; the base's index if it came with a snapshot, or with a log that begins behind it.
     pub membership_at: Index,
     /// To whom leadership is being handed over.
     pub transferring: Option<NodeId>,

@@ -173,6 +173,7 @@ fn content(body: &Body) -> [u64; 4] {
         Body::HelloReply(Acquaintance::Founding) => [1, 0, 0, 0],
         Body::HelloReply(Acquaintance::OnRecord(_)) => [1, 1, 0, 0],
         Body::HelloReply(Acquaintance::Stranger) => [1, 2, 0, 0],
+        Body::HelloReply(Acquaintance::TakenIn) => [1, 3, 0, 0],
         Body::PreVote { last } => [2, place(*last), 0, 0],
         Body::PreVoteReply { granted } => [3, u64::from(*granted), 0, 0],
         Body::Vote { last, transfer } => [4, place(*last), u64::from(*transfer), 0],

@@ -26,6 +26,7 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
                 out.put_slice(&membership.encode());
             }
             Acquaintance::Stranger => out.put_u8(2),
+            Acquaintance::TakenIn => out.put_u8(3),
         },
         Body::PreVote { last } => put_id(*last, out),
         Body::Vote { last, transfer } => {
@@ -152,6 +153,7 @@ impl<'a> Part<'a> {
             0 => Ok(Acquaintance::Founding),
             1 => self.membership().map(Acquaintance::OnRecord),
             2 => Ok(Acquaintance::Stranger),
+            3 => Ok(Acquaintance::TakenIn),
             found => Err(CodecError::BadValue { field: "acquaintance", at, found }),
         }
     }

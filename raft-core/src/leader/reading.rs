@@ -41,7 +41,7 @@ impl Leader {
     }
 
     /// A member acknowledges a round.
-    pub(crate) fn heartbeat_reply(&mut self, state: &mut State, from: NodeId, round: Round) {
+    pub(crate) fn heard_round(&mut self, state: &mut State, from: NodeId, round: Round) {
         let newest = self.round;
         let Some(peer) = self.heard(state, from) else { return };
         if round > newest {

@@ -24,6 +24,13 @@ pub(super) struct Round {
     done: bool,
 }
 
+impl Round {
+    /// A round that begins now.
+    pub(super) fn new(state: &State) -> Round {
+        Round { target: state.log.last().index, since: state.clock.now, done: false }
+    }
+}
+
 impl Leader {
     /// The peers are the members of the configuration in force. Of those that were, all that is known stays, unless they
     /// come back with another disk.
@@ -42,12 +49,7 @@ impl Leader {
                 id: member.id,
                 disk: None,
                 progress: Progress::new(last),
-                pulse: Pulse {
-                    heard_at: now,
-                    heard: true,
-                    stalled: 0,
-                    catch_up: Round { target: last, since: now, done: false },
-                },
+                pulse: Pulse { heard_at: now, heard: true, stalled: 0, catch_up: Round::new(state) },
             });
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
@@ -131,7 +133,9 @@ impl Leader {
     /// A change must leave a quorum of voters that are heard: one that would stop the cluster is refused. A change that
     /// takes no vote away and gives none is never refused for this.
     fn check_quorum(&self, state: &State, changed: &Membership) -> Result<(), Refusal> {
-        let live = |id| self.is_live(state, id);
+        // A disk that is given up counts no more, however live it is.
+        let counts = |id| changed.get(id).is_some_and(|member| member.disk.is_some());
+        let live = |id| counts(id) && self.is_live(state, id);
         let settled = changed.leave();
         let lost = settled.is_some_and(|settled| !settled.is_quorum(live) || !changed.is_quorum(live));
         if lost { Err(Refusal::WouldLoseQuorum) } else { Ok(()) }
@@ -144,8 +148,7 @@ impl Leader {
 
     /// A member has acknowledged something: perhaps its round ends.
     pub(super) fn catch_up(&mut self, state: &mut State, id: NodeId) {
-        let (now, last) = (state.clock.now, state.log.last().index);
-        let timeout = u64::from(state.config.election_ticks);
+        let (now, timeout) = (state.clock.now, u64::from(state.config.election_ticks));
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else { return };
         let round = &mut peer.pulse.catch_up;
         if round.done || peer.progress.matched < round.target {
@@ -159,7 +162,7 @@ impl Leader {
                 state.outbox.put(Pending::Event(Event::CaughtUp { peer: id }));
             }
         } else {
-            *round = Round { target: last, since: now, done: false };
+            *round = Round::new(state);
         }
     }
 
@@ -173,9 +176,10 @@ impl Leader {
     }
 
     /// What a leader changes on its own, one step at a time: it leaves a joint configuration, also another leader's; puts
-    /// disks on record, the founders' first of all; and makes voters of those who entered and have caught up.
+    /// disks on record, the founders' first of all; and makes voters of those who entered and have caught up. Nothing
+    /// while it hands over: the successor's log must be the longest.
     pub(super) fn attend(&mut self, state: &mut State) {
-        if !core::mem::take(&mut self.attends) || state.commit < self.first {
+        if self.transfer.is_some() || !core::mem::take(&mut self.attends) || state.commit < self.first {
             return;
         }
         let (Some(membership), Some(at)) = (state.log.membership().cloned(), state.log.membership_index())
@@ -214,7 +218,7 @@ impl Leader {
         let entrants = membership.members().iter().filter(|member| member.standing == Standing::Entrant);
         let ready = entrants.filter(|member| member.disk.is_some() && self.has_caught_up(state, member.id));
         let changes: Vec<Change> = ready.map(|member| Change::Promote { id: member.id }).collect();
-        if changes.is_empty() || self.transfer.is_some() {
+        if changes.is_empty() {
             return None;
         }
         let changed = membership.change(&changes).ok()?;

@@ -1,5 +1,6 @@
 //! How a leader brings its log to every member (paper section 5.3), or a snapshot where the log begins too late (7).
 
+use super::reconfigure::Round;
 use super::{Leader, Peer};
 use crate::entry::LogSlice;
 use crate::event::Event;
@@ -9,6 +10,7 @@ use crate::outbox::Pending;
 use crate::planted::Bug;
 use crate::progress::Progress;
 use crate::state::State;
+use crate::status::FlowName;
 use alloc::vec::Vec;
 
 impl Leader {
@@ -68,8 +70,12 @@ impl Leader {
         }
     }
 
-    /// A snapshot can't be read any more: whoever is being sent it begins anew with what there is.
+    /// A snapshot can't be read any more: whoever is being sent it begins anew with a newer one. If there is none, one is
+    /// taken, and what was asked for is taken for lost after two heartbeats.
     pub(crate) fn missing(&mut self, state: &mut State, last: EntryId) {
+        if state.snapshot.as_ref().is_some_and(|newest| newest.last() <= last) {
+            return state.capture.replace();
+        }
         for peer in &mut self.peers {
             if peer.progress.sending().is_some_and(|sending| sending.last() == last) {
                 let flow = peer.progress.name();
@@ -84,7 +90,11 @@ impl Leader {
         let next = state.log.last().index.next();
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
             let flow = peer.progress.name();
-            peer.progress.probe(next);
+            match peer.progress.sending() {
+                // What it had stored of a snapshot it may still have: it is asked.
+                Some(sending) => sending.lost(),
+                None => peer.progress.probe(next),
+            }
             peer.tell_flow(state, flow);
         }
     }
@@ -146,10 +156,13 @@ impl Leader {
 }
 
 impl Peer {
-    /// Tells of the flow if it isn't what it was.
-    pub(super) fn tell_flow(&self, state: &mut State, was: crate::status::FlowName) {
+    /// Tells of the flow if it isn't what it was. Who isn't streamed the log any more has to catch up anew.
+    pub(super) fn tell_flow(&mut self, state: &mut State, was: FlowName) {
         let flow = self.progress.name();
         if flow != was {
+            if flow != FlowName::Replicate {
+                self.pulse.catch_up = Round::new(state);
+            }
             state.outbox.put(Pending::Event(Event::Flow { peer: self.id, flow }));
         }
     }

@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     pub(crate) fn runs(&self, id: u64) -> bool {
-        self.servers[&id].node.is_some()
+        self.servers.get(&id).is_some_and(|server| server.node.is_some())
     }
 
     pub(crate) fn status(&self, id: u64) -> Status {

@@ -188,6 +188,7 @@ impl Display for Text<'_, Body> {
                 write!(f, " on record in {}", Text(membership))
             }
             Body::HelloReply(Acquaintance::Stranger) => write!(f, " stranger"),
+            Body::HelloReply(Acquaintance::TakenIn) => write!(f, " taken in"),
             Body::PreVote { last } | Body::Vote { last, transfer: false } => write!(f, " last={last}"),
             Body::Vote { last, transfer: true } => write!(f, " last={last} transfer"),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),

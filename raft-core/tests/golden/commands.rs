@@ -4,6 +4,7 @@
 //! cluster 3 [setting=value ..]  founded servers 1 to 3; settings are those of `Config` and `Limits`, with `-` for `_`
 //! found 3 [setting=value ..]    the same on empty data directories
 //! recover 2 term=4 [vote=1] log=1,1,4   server 2 is started on a log of these terms, the first one below its base
+//! quietly settle                any command without a word: for what leads to the matter
 //! elect 1                       elects and settles without a word: what happens is in `election.txt`
 //! wipe 2                        server 2 is started on a new, empty data directory
 //! crash 2 | restart 2           what was not synced is lost
@@ -12,7 +13,7 @@
 //! sync 1                        all writes are synced, their receipts are not handed in
 //! campaign 1 | heartbeat 1 | tick 1 10 | propose 1 x [y ..] | read 1 [how many] | lease 1 [how many] | transfer 1 [to]
 //! capture 1 | unreachable 1 3   input for the core; see `raft_core::Input`
-//! join 4 [setting=value ..]     server 4 is started on a new, empty data directory; it founds nothing
+//! join 4                        server 4 is started on a new, empty data directory; it founds nothing
 //! change 1 add 4 addr, learn 5, promote 5, demote 2, remove 3, replace 3 [addr], update 2 addr [expect=7]
 //! hold 1 capture | unhold 1 capture   such work (`capture`, `fetch`, `store`) waits for `do`, or is done at once
 //! do 1 fetch | fail 1 fetch | lose 1 fetch   the oldest work that waits is done, fails, or is forgotten
@@ -34,6 +35,8 @@ pub(crate) struct Runner {
     cluster: Option<Cluster>,
     /// Whether what nodes tell about themselves is shown.
     telling: bool,
+    /// The settings of the cluster, for servers that join it.
+    settings: Vec<String>,
 }
 
 impl Runner {
@@ -43,11 +46,18 @@ impl Runner {
         let (verb, words) = words.split_first().unwrap_or_else(|| panic!("{place}: no command"));
         let n = || number(words.first().unwrap_or_else(|| panic!("{place}: how many?")), place);
         match *verb {
+            "quietly" => {
+                self.run(&words.join(" "), place);
+                return String::new();
+            }
             "cluster" => {
+                self.telling = false;
+                self.settings = words[1..].iter().map(|word| (*word).to_owned()).collect();
                 self.cluster = Some(Cluster::with(n(), |config| set(config, &words[1..], place)));
                 return String::new();
             }
             "found" => {
+                self.settings = words[1..].iter().map(|word| (*word).to_owned()).collect();
                 let mut cluster = Cluster::empty();
                 for id in 1..=n() {
                     let mut config = config(id, n());
@@ -55,6 +65,11 @@ impl Runner {
                     cluster.start(config, Recovered::default());
                 }
                 self.cluster = Some(cluster);
+            }
+            "join" => {
+                let cluster = self.cluster.as_mut().unwrap_or_else(|| panic!("{place}: no cluster yet"));
+                let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+                cluster.join(n(), |config| set(config, &settings, place));
             }
             "events" => self.telling = words == ["on"],
             _ => {
@@ -270,7 +285,6 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
             let expect = value(words, "expect").map(|index| number(index, place));
             cluster.change(id, changes(&words[1..], place), expect);
         }
-        "join" => cluster.join(id, |config| set(config, &words[1..], place)),
         "unreachable" => {
             let peer = NodeId(second().unwrap_or_else(|| panic!("{place}: whom?")));
             cluster.turn(id, vec![Input::Unreachable { peer }]);

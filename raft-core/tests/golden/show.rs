@@ -6,15 +6,18 @@ use std::fmt::Write as _;
 
 /// What a command shows of these servers, or of all; `None` if it isn't one that shows something.
 pub(crate) fn look(cluster: &mut Cluster, verb: &str, which: &[u64]) -> Option<String> {
+    if !["status", "members", "peers", "state"].contains(&verb) {
+        return None;
+    }
     let mut out = String::new();
     let all = cluster.ids();
     for id in all.into_iter().filter(|id| which.is_empty() || which.contains(id)) {
         let lines = match verb {
-            "status" | "members" | "peers" | "state" if !cluster.runs(id) => vec![format!("{id} is down")],
+            _ if !cluster.runs(id) => vec![format!("{id} is down")],
             "status" => vec![status(&cluster.status(id))],
             "members" => vec![members(&cluster.status(id))],
-            "state" => vec![state(cluster, id)],
-            _ => return None,
+            "peers" => cluster.node(id).peers().iter().map(|it| format!("{id} to {}", peer(it))).collect(),
+            _ => vec![state(cluster, id)],
         };
         lines.iter().for_each(|line| writeln!(out, "{line}").unwrap());
     }
@@ -78,7 +81,6 @@ fn members(status: &Status) -> String {
     format!("{} at {} {} {committed}", status.id, status.membership_at, Text(&status.membership))
 }
 
-#[allow(dead_code)] // TEMP
 fn peer(peer: &PeerStatus) -> String {
     let PeerStatus { id, flow, matched, next, silent, .. } = peer;
     let lag = match peer.lag {
@@ -108,10 +110,10 @@ fn state(cluster: &mut Cluster, id: u64) -> String {
     if let Some((last, have)) = snapshots.partial() {
         write!(out, " partial={last} with {have} bytes").unwrap();
     }
-    for (name, work) in [("capture", Work::Capture), ("fetch", Work::Fetch), ("store", Work::Store)] {
-        match snapshots.waiting(work) {
-            0 => {}
-            waiting => write!(out, " {name}s waiting={waiting}").unwrap(),
+    let works = [("captures", Work::Capture), ("fetches", Work::Fetch), ("stores", Work::Store)];
+    for (name, waiting) in works.map(|(name, work)| (name, snapshots.waiting(work))) {
+        if waiting > 0 {
+            write!(out, " {name}={waiting}").unwrap();
         }
     }
     out

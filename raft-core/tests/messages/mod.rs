@@ -199,7 +199,8 @@ fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
     let acquaintance = prop_oneof![
         Just(Acquaintance::Founding),
         membership().prop_map(Acquaintance::OnRecord),
-        Just(Acquaintance::Stranger)
+        Just(Acquaintance::Stranger),
+        Just(Acquaintance::TakenIn)
     ];
     let round = || number().prop_map(Round);
     let plain = prop_oneof![
