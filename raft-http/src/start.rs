@@ -3,6 +3,7 @@
 use crate::config::{Config, Store};
 use crate::data_dir::{DataDir, random_disk_id};
 use crate::exit::{Code, Exit};
+use crate::join;
 use crate::server::{Restored, Server};
 use crate::signal::StopSignal;
 use crate::snapshots::Snapshots;
@@ -48,6 +49,7 @@ impl Prepared {
             "opened the data directory"
         );
         config.cluster_id = data.cluster();
+        config.founds = data.founds();
         let mut snapshots = Snapshots::open(data.path(), data.cluster(), !config.unsafe_no_fsync)?;
         let machine = snapshots.restore(&mut recovered)?;
         let disk = data.disk();
@@ -64,13 +66,20 @@ impl Prepared {
 }
 
 /// Runs a node until it is stopped by a signal, stops by itself or fails.
-pub fn run(config: Config) -> Result<Exit, Exit> {
+pub fn run(mut config: Config) -> Result<Exit, Exit> {
+    let runtime = runtime()?;
+    runtime.block_on(join::ask(&mut config))?;
+    let store = config.store.clone();
     let prepared = Prepared::open(config)?;
-    runtime()?.block_on(async {
+    let exit = runtime.block_on(async {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
         let server = prepared.start().await?;
-        Ok(server.run(stopped(stop)).await)
-    })
+        Ok::<_, Exit>(server.run(stopped(stop)).await)
+    })?;
+    if let (Code::Removed, Store::Directory(path)) = (exit.code, store) {
+        DataDir::set_removed(&path)?;
+    }
+    Ok(exit)
 }
 
 /// What all of the process runs on, beside each node's disk thread: one thread. Connections that become readable

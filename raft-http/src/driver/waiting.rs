@@ -36,7 +36,7 @@ impl Waiting {
         self.insert(Client { answer, _admitted: Some(admitted) })
     }
 
-    /// A ticket for a read.
+    /// A ticket for a read, or for a request that is no command.
     pub(crate) fn read(&mut self, answer: oneshot::Sender<Answer>) -> Ticket {
         self.insert(Client { answer, _admitted: None })
     }

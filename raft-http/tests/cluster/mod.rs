@@ -53,8 +53,13 @@ pub(crate) fn configs(nodes: usize, more: &[(&str, Value)]) -> Vec<Config> {
 }
 
 impl Cluster {
+    /// Nodes none of which runs yet.
+    pub(crate) fn idle(configs: Vec<Config>) -> Cluster {
+        Cluster { nodes: configs.iter().map(|_| None).collect(), configs }
+    }
+
     pub(crate) async fn start(configs: Vec<Config>) -> Cluster {
-        let mut cluster = Cluster { nodes: configs.iter().map(|_| None).collect(), configs };
+        let mut cluster = Cluster::idle(configs);
         for id in 0..cluster.nodes.len() {
             cluster.start_node(id).await;
         }
@@ -93,6 +98,12 @@ impl Cluster {
         let node = self.nodes[id].take().unwrap();
         node.stop.send(()).unwrap();
         timeout(PATIENCE, node.running).await.expect("the node stops in time").unwrap()
+    }
+
+    /// Waits until a node ends by itself.
+    pub(crate) async fn ended(&mut self, id: usize) -> Exit {
+        let node = self.nodes[id].take().unwrap();
+        timeout(PATIENCE, node.running).await.expect("the node ends in time").unwrap()
     }
 
     /// Stops a node at once.

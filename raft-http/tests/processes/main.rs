@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod leases;
+mod members;
 mod postman;
 mod starts;
 mod stops;

@@ -43,6 +43,16 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// SIGSTOP: it stands still as if its machine slept.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("own child can be signalled");
     }
