@@ -4,7 +4,7 @@
 
 use crate::config::Limits;
 use crate::event::Event;
-use crate::ids::Index;
+use crate::ids::{EntryId, Index};
 use crate::log::Log;
 use crate::outbox::Pending;
 use crate::planted::Bug;
@@ -64,7 +64,10 @@ impl Capture {
 impl State {
     /// Asks for a snapshot if one is due. `sending`: to whom one is being sent may still need what follows it.
     pub(crate) fn capture(&mut self, sending: bool) {
-        if !self.capture.is_due(&self.config.limits, sending) || self.halted {
+        // The founders' disks are what each has heard until the first change puts them on record: nobody's snapshot may
+        // hold its own hearsay.
+        let hearsay = self.log.membership_index() == Some(EntryId::ORIGIN.index);
+        if !self.capture.is_due(&self.config.limits, sending) || hearsay || self.halted {
             return;
         }
         let Some(base) = self.log.base_at(self.applied) else { return };
@@ -77,8 +80,8 @@ impl State {
         self.capture.busy = false;
         let Some(snapshot) = snapshot else { return };
         let last = snapshot.last();
-        if last.index < self.log.base().index
-            || self.snapshot.as_ref().is_some_and(|held| held.last() >= last)
+        // One of the same place takes the place of one that can't be read.
+        if last.index < self.log.base().index || self.snapshot.as_ref().is_some_and(|held| held.last() > last)
         {
             return;
         }

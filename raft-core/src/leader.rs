@@ -62,7 +62,7 @@ pub(crate) struct Leader {
     /// A timeout-now has left in this term: whoever got it may be elected at any time, so there is no lease (rule 14).
     abdicated: bool,
     /// Members that the configuration in force is without, to be told once it is committed.
-    leaving: Vec<NodeId>,
+    leaving: Vec<(NodeId, Option<DiskId>)>,
     /// This leader entered the joint configuration itself (used by a planted bug).
     entered: bool,
     /// Something changed that may call for a change of the configuration.
@@ -301,7 +301,8 @@ impl Leader {
 
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let peers = self.peers.iter().map(|peer| (peer.id, peer.disk, &peer.progress));
+        let pulse = |pulse: &Pulse| (pulse.heard, pulse.stalled, pulse.catch_up.is_done());
+        let peers = self.peers.iter().map(move |it| (it.id, it.disk, &it.progress, pulse(&it.pulse)));
         (
             (peers.collect::<Vec<_>>(), self.first, self.round, &self.reads),
             (self.transfer.as_ref().map(Transfer::protocol), self.abdicated, &self.leaving, self.attends),

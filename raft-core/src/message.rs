@@ -109,7 +109,8 @@ pub enum Body {
         /// What must be applied before the reads are served.
         index: Index,
     },
-    /// The receiver is not a member any more: the configuration at this index, which is committed, is without its disk.
+    /// The receiver is not a member any more: the configuration at this index, which is committed, is without its disk. An
+    /// answer to whatever it said last, so that it reaches no other process of that id.
     Removed {
         /// Where the configuration stands.
         at: Index,
@@ -146,6 +147,7 @@ impl Body {
             | Body::HeartbeatReply { .. }
             | Body::ChunkReply { .. }
             | Body::ReadIndexReply { .. }
+            | Body::Removed { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }
@@ -154,7 +156,6 @@ impl Body {
             | Body::Heartbeat { .. }
             | Body::Chunk { .. }
             | Body::ReadIndex { .. }
-            | Body::Removed { .. }
             | Body::TimeoutNow => false,
         }
     }

@@ -98,6 +98,7 @@ impl Kind {
             | Kind::HeartbeatReply
             | Kind::ChunkReply
             | Kind::ReadIndexReply
+            | Kind::Removed
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote
@@ -106,7 +107,6 @@ impl Kind {
             | Kind::Heartbeat
             | Kind::Chunk
             | Kind::ReadIndex
-            | Kind::Removed
             | Kind::TimeoutNow => false,
         }
     }

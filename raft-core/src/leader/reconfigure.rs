@@ -29,6 +29,11 @@ impl Round {
     pub(super) fn new(state: &State) -> Round {
         Round { target: state.log.last().index, since: state.clock.now, done: false }
     }
+
+    /// Whether the member has caught up.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
 }
 
 impl Leader {
@@ -54,7 +59,7 @@ impl Leader {
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
         }
-        self.leaving.extend(before.into_iter().map(|peer| peer.id));
+        self.leaving.extend(before.into_iter().map(|peer| (peer.id, peer.disk)));
     }
 
     /// Whether an acknowledgement from this process counts for that member (rule 16): its disk is the one on record; or
@@ -117,6 +122,11 @@ impl Leader {
         let pending = at > state.commit && !state.config.planted(Bug::ChangeOnChange);
         if membership.is_joint() || pending {
             return Err(Refusal::InProgress { at });
+        }
+        let replaced =
+            |change: &Change| matches!(change, Change::Replace { id, .. } if *id == state.config.id);
+        if changes.iter().any(replaced) {
+            return Err(Refusal::Leads { id: state.config.id });
         }
         let changed = membership.change(changes)?;
         for change in changes {
@@ -193,7 +203,7 @@ impl Leader {
         let next = if membership.is_joint() {
             let taken_up = self.entered || !state.config.planted(Bug::JointNotTakenUp);
             membership.leave().filter(|_| taken_up)
-        } else if (at, state.log.base()) == (EntryId::ORIGIN.index, EntryId::ORIGIN) {
+        } else if at == EntryId::ORIGIN.index {
             // The first leader's first change: the disks that the founders heard of each other.
             Some(membership)
         } else {
@@ -225,12 +235,15 @@ impl Leader {
         self.check_quorum(state, &changed).ok().map(|()| changed)
     }
 
-    /// Once the configuration in force is committed, those who were members before are told.
+    /// Once the configuration in force is committed, those who were members before are told, by the process that was heard
+    /// last.
     pub(super) fn tell_the_leaving(&mut self, state: &mut State) {
         let Some(at) = state.log.membership_index().filter(|at| *at <= state.commit) else { return };
-        for id in core::mem::take(&mut self.leaving) {
-            let message = state.request(Body::Removed { at });
-            state.outbox.send(id, message);
+        for (id, disk) in core::mem::take(&mut self.leaving) {
+            if let Some(seen) = state.seen.get(&id).copied().filter(|seen| Some(seen.disk) == disk) {
+                let message = state.reply(seen, Body::Removed { at });
+                state.outbox.send(id, message);
+            }
         }
     }
 
@@ -248,7 +261,7 @@ impl Leader {
         if !stranger || at > state.commit || state.commit < self.first {
             return false;
         }
-        let message = state.request(Body::Removed { at });
+        let message = state.reply(stamp, Body::Removed { at });
         state.outbox.send(from, message);
         true
     }

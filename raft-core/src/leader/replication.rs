@@ -73,11 +73,13 @@ impl Leader {
     /// A snapshot can't be read any more: whoever is being sent it begins anew with a newer one. If there is none, one is
     /// taken, and what was asked for is taken for lost after two heartbeats.
     pub(crate) fn missing(&mut self, state: &mut State, last: EntryId) {
-        if state.snapshot.as_ref().is_some_and(|newest| newest.last() <= last) {
-            return state.capture.replace();
-        }
         for peer in &mut self.peers {
-            if peer.progress.sending().is_some_and(|sending| sending.last() == last) {
+            let Some(sending) = peer.progress.sending().filter(|sending| sending.last() == last) else {
+                continue;
+            };
+            if state.snapshot.as_ref() == Some(&sending.snapshot) {
+                state.capture.replace();
+            } else {
                 let flow = peer.progress.name();
                 peer.progress.probe(peer.progress.matched.next());
                 peer.tell_flow(state, flow);
@@ -185,10 +187,10 @@ fn append_message(state: &State, progress: &mut Progress) -> Message {
     let mut entries = Vec::new();
     let mut size = 0;
     for entry in state.log.from(next).take(limits.batch_entries) {
-        if !entries.is_empty() && size + entry.size() > limits.batch_bytes {
+        if !entries.is_empty() && size + entry.weight() > limits.batch_bytes {
             break;
         }
-        size += entry.size();
+        size += entry.weight();
         entries.push(entry.clone());
     }
     let prev =

@@ -332,6 +332,7 @@ impl Display for Text<'_, Refusal> {
             Refusal::AlreadyMember { id } => write!(f, "{id} is a member"),
             Refusal::NotAVoter { id } => write!(f, "{id} doesn't vote"),
             Refusal::AlreadyVoter { id } => write!(f, "{id} votes"),
+            Refusal::Leads { id } => write!(f, "{id} leads"),
             Refusal::NotCaughtUp { id } => write!(f, "{id} has not caught up"),
             Refusal::WouldLoseQuorum => write!(f, "no quorum would be heard"),
             Refusal::NotAConfiguration => write!(f, "not a configuration"),

@@ -76,7 +76,7 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
         ("ChunkReply", reply(Body::ChunkReply { last, have: 4096 })),
         ("ReadIndex", request(Body::ReadIndex { batch: Round(12) })),
         ("ReadIndexReply", reply(Body::ReadIndexReply { batch: Round(12), index: Index(99) })),
-        ("Removed", request(Body::Removed { at: Index(99) })),
+        ("Removed", reply(Body::Removed { at: Index(99) })),
         (
             "Append of a configuration in which a disk is replaced",
             request(Body::Append { slice: slice.unwrap(), commit: last.index }),
