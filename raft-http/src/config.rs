@@ -54,6 +54,8 @@ pub struct Config {
     pub lease_reads: bool,
     /// What is bounded, and by how much.
     pub limits: Limits,
+    /// When the log is compacted.
+    pub compaction: Compaction,
     /// Whether a non-loopback address may be bound although there is neither TLS nor authentication.
     pub insecure: bool,
     /// Never sync: writes are acknowledged that a power cut takes back.
@@ -67,6 +69,31 @@ pub enum Store {
     Directory(PathBuf),
     /// Nowhere: a restart is a node with a wiped disk.
     Memory,
+}
+
+/// When a snapshot is taken, and how much of the log stays behind it. Clients' entries are in the snapshot, too: what
+/// goes is Raft's own copy of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Entries since the newest snapshot after which the next one is taken.
+    pub snapshot_entries: usize,
+    /// Bytes of entries since the newest snapshot after which the next one is taken.
+    pub snapshot_bytes: usize,
+    /// Entries that stay behind a snapshot, for followers that were away briefly.
+    pub retain_entries: usize,
+    /// Bytes of entries that stay behind a snapshot.
+    pub retain_bytes: usize,
+}
+
+impl Default for Compaction {
+    fn default() -> Compaction {
+        Compaction {
+            snapshot_entries: 1_000_000,
+            snapshot_bytes: 64 << 20,
+            retain_entries: 16_384,
+            retain_bytes: 16 << 20,
+        }
+    }
 }
 
 /// Bounds on what clients may make this node hold.
@@ -147,6 +174,7 @@ impl Config {
             election_timeout: Duration::from_millis(500),
             lease_reads: false,
             limits: Limits::default(),
+            compaction: Compaction::default(),
             insecure: false,
             unsafe_no_fsync: false,
         };
@@ -207,6 +235,10 @@ impl Config {
             "max_connections": self.limits.connections,
             "max_proposals": self.limits.proposals,
             "max_proposal_bytes": settings::size_text(self.limits.proposal_bytes),
+            "snapshot_entries": self.compaction.snapshot_entries,
+            "snapshot_bytes": settings::size_text(self.compaction.snapshot_bytes),
+            "retain_entries": self.compaction.retain_entries,
+            "retain_bytes": settings::size_text(self.compaction.retain_bytes),
             "insecure": self.insecure,
             "unsafe_no_fsync": self.unsafe_no_fsync,
         });

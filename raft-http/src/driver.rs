@@ -3,6 +3,7 @@
 //! together: one append a peer, one write, one sync.
 
 mod admission;
+mod application;
 mod inbox;
 mod succession;
 mod ticks;
@@ -16,8 +17,9 @@ pub(crate) use ticks::{TickTimes, since_start};
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
 use crate::peers::Peers;
+use crate::snapshot_thread::SnapshotThread;
+use application::Application;
 use raft_core::{Input, Node, Output, PeerStatus, Report, Turn};
-use std::sync::PoisonError;
 use std::time::Duration;
 use ticks::Ticks;
 use tokio::sync::oneshot;
@@ -32,6 +34,8 @@ pub(crate) struct Driver {
     node: Node,
     inbox: Inbox,
     disk: DiskThread,
+    snapshots: SnapshotThread,
+    application: Application,
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
@@ -43,16 +47,26 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// A driver for this node. Nothing runs before [`Driver::run`].
-    pub(crate) fn new(node: Node, disk: DiskThread, peers: Peers, inbox: Inbox, times: &TickTimes) -> Driver {
+    pub(crate) fn new(
+        node: Node,
+        disk: DiskThread,
+        snapshots: SnapshotThread,
+        peers: Peers,
+        inbox: Inbox,
+        times: &TickTimes,
+    ) -> Driver {
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
         let succession = Succession::new(node.config().id, patience, times.length * times.heartbeat / 5);
+        let applied = inbox.applied();
         Driver {
             node,
+            application: Application::new(inbox.machine.clone()),
             inbox,
             disk,
+            snapshots,
             peers,
-            waiting: Waiting::default(),
+            waiting: Waiting::new(applied),
             ticks: Ticks::new(times.length, since_start()),
             succession,
             events: Vec::new(),
@@ -73,10 +87,11 @@ impl Driver {
             }
             ended = self.turn();
         }
-        let Driver { disk, inbox, peers, .. } = self;
+        let Driver { disk, snapshots, inbox, peers, .. } = self;
         peers.finish().await;
-        // The disk thread must not wait for somebody to take its receipts.
+        // The threads must not wait for somebody to take their events.
         drop(inbox);
+        snapshots.finish().await;
         disk.finish().await;
         ended.unwrap_or_else(Exit::ok)
     }
@@ -96,35 +111,39 @@ impl Driver {
         if stand {
             turn.input(Input::Campaign);
         }
-        let mut ended = None;
+        let (mut ended, mut applied) = (None, None);
         for event in self.events.drain(..) {
-            hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended);
+            match event {
+                Event::Fetched { to, message } => self.peers.send(to, message),
+                Event::Loaded(loaded) => {
+                    match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
+                        Ok(index) => applied = Some(index),
+                        Err(exit) => return Some(exit),
+                    }
+                }
+                event => hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended),
+            }
         }
-        let mut machine = None;
+        let mut feeding = self.application.feed(&self.snapshots);
         for output in turn.drain() {
             match output {
                 Output::Persist(write) => self.disk.persist(write),
                 Output::Send { to, message } => self.peers.send(to, message),
-                Output::Apply(entry) => {
-                    // Readers hold this lock only while they copy out what they need.
-                    let machine = machine.get_or_insert_with(|| {
-                        self.inbox.machine.write().unwrap_or_else(PoisonError::into_inner)
-                    });
-                    if let Err(unreadable) = machine.apply(&entry) {
-                        return Some(Exit::new(Code::Newer, unreadable));
+                Output::Apply(_) | Output::Restore(_) | Output::Capture(_) => {
+                    if let Err(exit) = feeding.step(output) {
+                        return Some(exit);
                     }
                 }
+                Output::Fetch(fetch) => self.snapshots.fetch(fetch),
+                Output::Store(store) => self.snapshots.store(store),
+                Output::Release { through } => self.disk.release(through),
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
-                Output::Restore(_)
-                | Output::Capture(_)
-                | Output::Fetch(_)
-                | Output::Store(_)
-                | Output::Release { .. }
-                | Output::Event(_) => {}
+                Output::Event(_) => {}
             }
         }
-        let applied = machine.map(|machine| machine.applied());
+        let applied = feeding.applied().or(applied);
+        drop(feeding);
         // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
         let status = self.node.status();
         self.peers.follow(&status, now);
@@ -184,6 +203,9 @@ fn hand_in(
         Event::Write { command, admitted, answer } => {
             turn.input(Input::Propose { ticket: waiting.write(admitted, answer), command });
         }
+        Event::Captured(snapshot) => turn.input(Input::Captured(snapshot)),
+        Event::Stored(receipt) => turn.input(Input::Stored(receipt)),
+        Event::Missing { last } => turn.input(Input::Missing { last }),
         Event::Read { answer, lease: false } => turn.input(Input::Read { ticket: waiting.read(answer) }),
         Event::Read { answer, lease: true } => turn.input(Input::LeaseRead { ticket: waiting.read(answer) }),
         Event::Reconfigure { changes, expect, answer } => {
@@ -193,8 +215,8 @@ fn hand_in(
         Event::Capture => turn.input(Input::Capture),
         Event::Progress { answer } => progress.push(answer),
         Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
-        // Nothing to the core: see `Driver::look`.
-        Event::StreamEnded { .. } => {}
+        // Nothing to the core: see `Driver::look` and `Driver::turn`.
+        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }

@@ -20,5 +20,7 @@ mod peer_api;
 mod peers;
 pub mod server;
 pub mod signal;
+mod snapshot_thread;
+pub mod snapshots;
 pub mod start;
 pub mod storage;

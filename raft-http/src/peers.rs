@@ -1,5 +1,6 @@
-//! What this node sends to the others: two streams a peer, each with a bounded queue. Appends have one of their own,
+//! What this node sends to the others: three streams a peer, each with a bounded queue. Appends have one of their own,
 //! so that they keep their order and nothing that must be quick waits behind data: heartbeats, votes and all replies.
+//! Snapshots have another one, so that the log goes on beside them.
 //! A full queue drops the message; to the core that is a lossy network, which it is built for.
 
 mod dial;
@@ -21,27 +22,33 @@ use tokio::time::Instant;
 /// Messages that may wait for a stream. Appends are bounded by the core's window as well.
 const QUEUE: usize = 1024;
 
+/// Chunks of a snapshot that may wait for a stream: they are large, and the core has only a few under way.
+const CHUNKS: usize = 16;
+
 /// How long the streams to a node that is no member stay after the last message to it: what it is told last must leave.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// How long the last messages may take to leave when this node ends.
 const LEAVE: Duration = Duration::from_millis(100);
 
-/// Which of a peer's two streams.
+/// Which of a peer's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lane {
     /// Everything that is small and must not wait.
     Control,
     /// Appends, in order.
     Appends,
+    /// Chunks of snapshots, in order.
+    Snapshots,
 }
 
 impl Lane {
-    pub(crate) const ALL: [Lane; 2] = [Lane::Control, Lane::Appends];
+    pub(crate) const ALL: [Lane; 3] = [Lane::Control, Lane::Appends, Lane::Snapshots];
 
     fn of(body: &Body) -> Lane {
         match body {
             Body::Append { .. } => Lane::Appends,
+            Body::Chunk { .. } => Lane::Snapshots,
             Body::Hello
             | Body::HelloReply(_)
             | Body::PreVote { .. }
@@ -52,7 +59,6 @@ impl Lane {
             | Body::Conflict { .. }
             | Body::Heartbeat { .. }
             | Body::HeartbeatReply { .. }
-            | Body::Chunk { .. }
             | Body::ChunkReply { .. }
             | Body::ReadIndex { .. }
             | Body::ReadIndexReply { .. }
@@ -67,6 +73,7 @@ impl Lane {
         match self {
             Lane::Control => "/raft/control",
             Lane::Appends => "/raft/appends",
+            Lane::Snapshots => "/raft/snapshots",
         }
     }
 }
@@ -95,6 +102,7 @@ struct Peer {
     used: Instant,
     control: mpsc::Sender<Message>,
     appends: mpsc::Sender<Message>,
+    snapshots: mpsc::Sender<Message>,
     links: Vec<AbortHandle>,
 }
 
@@ -163,16 +171,17 @@ impl Peers {
 
     fn dial(&mut self, id: NodeId, address: &str, now: Instant) -> Peer {
         let mut links = Vec::new();
-        let mut lane = |lane| {
-            let (sender, queue) = mpsc::channel(QUEUE);
+        let mut lane = |lane, room| {
+            let (sender, queue) = mpsc::channel(room);
             let heard = self.book.heard(id);
             let events = self.events.clone();
             let link = Link::new(self.identity.clone(), id, address.to_string(), lane, heard, events);
             links.push(self.tasks.spawn(link.run(queue)));
             sender
         };
-        let (control, appends) = (lane(Lane::Control), lane(Lane::Appends));
-        Peer { address: address.to_string(), member: true, used: now, control, appends, links }
+        let (control, appends) = (lane(Lane::Control, QUEUE), lane(Lane::Appends, QUEUE));
+        let snapshots = lane(Lane::Snapshots, CHUNKS);
+        Peer { address: address.to_string(), member: true, used: now, control, appends, snapshots, links }
     }
 
     /// Queues a message, or drops it if the queue is full or nobody knows where the peer is. One that no configuration
@@ -187,6 +196,7 @@ impl Peers {
         let queue = match Lane::of(&message.body) {
             Lane::Control => &peer.control,
             Lane::Appends => &peer.appends,
+            Lane::Snapshots => &peer.snapshots,
         };
         let _ = queue.try_send(message);
     }

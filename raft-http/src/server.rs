@@ -7,9 +7,12 @@ use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
 use crate::exit::{Code, Exit};
 use crate::listen::{ListenError, listen, raise_descriptor_limit};
+use crate::machine::Machine;
 use crate::peer_api::PeerApi;
 use crate::peers::Peers;
 use crate::peers::handshake::Identity;
+use crate::snapshot_thread::SnapshotThread;
+use crate::snapshots::Snapshots;
 use crate::storage::Storage;
 use raft_core::{Answer, ConfigError, DiskId, Node, NodeId, Recovered, Refusal, Status};
 use std::future::Future;
@@ -53,6 +56,22 @@ pub struct Server {
     _peers: JoinSet<()>,
 }
 
+/// The state that a node begins with, and the snapshots that it has.
+#[derive(Debug)]
+pub struct Restored {
+    /// The state: of the snapshot that [`Recovered`] names, or the empty one.
+    pub machine: Machine,
+    /// The snapshots.
+    pub snapshots: Snapshots,
+}
+
+impl Restored {
+    /// Nothing, and nothing is kept over a restart.
+    pub fn in_memory(config: &Config) -> Restored {
+        Restored { machine: Machine::default(), snapshots: Snapshots::in_memory(config.cluster_id) }
+    }
+}
+
 /// Why a node can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -90,6 +109,7 @@ impl Server {
         config: Config,
         storage: Storage,
         recovered: Recovered,
+        restored: Restored,
         disk: DiskId,
     ) -> Result<Server, StartError> {
         raise_descriptor_limit();
@@ -101,8 +121,11 @@ impl Server {
         let times = TickTimes::new(config.heartbeat, config.election_timeout);
         let node = Node::new(core_config(&config, &times, disk)?, recovered).map_err(StartError::Node)?;
         let limits = &config.limits;
-        let (core, inbox) = inbox(node.status(), Admission::new(limits.proposals, limits.proposal_bytes));
+        let (core, inbox) =
+            inbox(node.status(), Admission::new(limits.proposals, limits.proposal_bytes), restored.machine);
         let disk_thread = DiskThread::start(storage, core.events.clone()).map_err(StartError::Thread)?;
+        let snapshot_thread =
+            SnapshotThread::start(restored.snapshots, core.events.clone()).map_err(StartError::Thread)?;
         let identity = Arc::new(Identity {
             cluster: config.cluster_id,
             node: node.config().id,
@@ -122,7 +145,8 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();
         let clients = tokio::spawn(client_api::serve(api.clone(), client_listeners, closed));
-        let driver = tokio::spawn(Driver::new(node, disk_thread, peers, inbox, &times).run());
+        let driver =
+            tokio::spawn(Driver::new(node, disk_thread, snapshot_thread, peers, inbox, &times).run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
         Ok(Server {
             core,
@@ -241,5 +265,9 @@ fn core_config(config: &Config, times: &TickTimes, disk: DiskId) -> Result<raft_
     core.drift_ticks = times.drift;
     core.limits.command_bytes = config.limits.body + COMMAND_OVERHEAD;
     core.limits.uncommitted_bytes = config.limits.proposal_bytes;
+    core.limits.snapshot_entries = config.compaction.snapshot_entries as u64;
+    core.limits.snapshot_bytes = config.compaction.snapshot_bytes;
+    core.limits.retain_entries = config.compaction.retain_entries as u64;
+    core.limits.retain_bytes = config.compaction.retain_bytes;
     Ok(core)
 }

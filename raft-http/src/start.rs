@@ -4,8 +4,9 @@ use crate::config::{Config, Store};
 use crate::data_dir::{DataDir, random_disk_id};
 use crate::exit::{Code, Exit};
 use crate::join;
-use crate::server::Server;
+use crate::server::{Restored, Server};
 use crate::signal::StopSignal;
+use crate::snapshots::Snapshots;
 use crate::storage::{Storage, StorageOptions};
 use raft_core::{DiskId, Recovered};
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,7 @@ pub struct Prepared {
     config: Config,
     storage: Storage,
     recovered: Recovered,
+    restored: Restored,
     disk: DiskId,
 }
 
@@ -31,12 +33,13 @@ impl Prepared {
                 tracing::warn!("--in-memory: this node forgets everything when it stops, its votes included");
                 let disk = random_disk_id().map_err(|error| Exit::new(Code::Io, error))?;
                 let (storage, recovered) = Storage::in_memory();
-                return Ok(Prepared { config, storage, recovered, disk });
+                let restored = Restored::in_memory(&config);
+                return Ok(Prepared { config, storage, recovered, restored, disk });
             }
         };
         let data = DataDir::open(path, &config)?;
         let options = StorageOptions { sync: !config.unsafe_no_fsync, ..StorageOptions::default() };
-        let (storage, recovered) = Storage::open(&data, data.identity(), options)?;
+        let (storage, mut recovered) = Storage::open(&data, data.identity(), options)?;
         tracing::info!(
             path = %data.path().display(),
             disk = format_args!("{:016x}", data.disk().0),
@@ -47,13 +50,18 @@ impl Prepared {
         );
         config.cluster_id = data.cluster();
         config.founds = data.founds();
+        let mut snapshots = Snapshots::open(data.path(), data.cluster(), !config.unsafe_no_fsync)?;
+        let machine = snapshots.restore(&mut recovered)?;
         let disk = data.disk();
-        Ok(Prepared { config, storage, recovered, disk })
+        let restored = Restored { machine, snapshots };
+        Ok(Prepared { config, storage, recovered, restored, disk })
     }
 
     /// Listens and takes part.
     pub async fn start(self) -> Result<Server, Exit> {
-        Server::start(self.config, self.storage, self.recovered, self.disk).await.map_err(Exit::from)
+        Server::start(self.config, self.storage, self.recovered, self.restored, self.disk)
+            .await
+            .map_err(Exit::from)
     }
 }
 

@@ -45,6 +45,18 @@ pub(super) struct NodeFlags {
     /// The minimal election timeout, like 500ms; at least 5 heartbeats
     #[arg(long, value_name = "DURATION")]
     election_timeout: Option<String>,
+    /// Take a snapshot after this many entries
+    #[arg(long, value_name = "COUNT")]
+    snapshot_entries: Option<String>,
+    /// Take a snapshot after this much of the log, like 64MiB
+    #[arg(long, value_name = "SIZE")]
+    snapshot_bytes: Option<String>,
+    /// Keep at most this many entries of the log behind a snapshot
+    #[arg(long, value_name = "COUNT")]
+    retain_entries: Option<String>,
+    /// Keep at most this much of the log behind a snapshot, like 16MiB
+    #[arg(long, value_name = "SIZE")]
+    retain_bytes: Option<String>,
     /// Let clients ask for reads by the leader's lease, which are as good as the machines' clocks
     #[arg(long)]
     lease_reads: bool,
@@ -82,6 +94,10 @@ impl NodeFlags {
             ("data_dir", self.data_dir),
             ("heartbeat", self.heartbeat),
             ("election_timeout", self.election_timeout),
+            ("snapshot_entries", self.snapshot_entries),
+            ("snapshot_bytes", self.snapshot_bytes),
+            ("retain_entries", self.retain_entries),
+            ("retain_bytes", self.retain_bytes),
         ];
         let switches = [
             ("in_memory", self.in_memory),

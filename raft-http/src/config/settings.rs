@@ -43,7 +43,7 @@ impl fmt::Display for Given {
 type Read = fn(&mut Config, &Value) -> Result<(), String>;
 
 /// Every setting and how it is read.
-const SETTINGS: [(&str, Read); 20] = [
+const SETTINGS: [(&str, Read); 24] = [
     ("peers", |config, value| list(value).map(|list| config.peers = list)),
     ("apis", |config, value| list(value).map(|list| config.apis = list)),
     ("peer", |config, value| own(value, "peers").map(|text| config.own.peer = text)),
@@ -64,6 +64,12 @@ const SETTINGS: [(&str, Read); 20] = [
     ("max_connections", |config, value| count(value).map(|count| config.limits.connections = count)),
     ("max_proposals", |config, value| count(value).map(|count| config.limits.proposals = count)),
     ("max_proposal_bytes", |config, value| size(value).map(|size| config.limits.proposal_bytes = size)),
+    ("snapshot_entries", |config, value| {
+        count(value).map(|count| config.compaction.snapshot_entries = count)
+    }),
+    ("snapshot_bytes", |config, value| size(value).map(|size| config.compaction.snapshot_bytes = size)),
+    ("retain_entries", |config, value| count(value).map(|count| config.compaction.retain_entries = count)),
+    ("retain_bytes", |config, value| size(value).map(|size| config.compaction.retain_bytes = size)),
     ("insecure", |config, value| switch(value).map(|on| config.insecure = on)),
     ("unsafe_no_fsync", |config, value| switch(value).map(|on| config.unsafe_no_fsync = on)),
 ];

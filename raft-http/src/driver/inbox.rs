@@ -1,10 +1,13 @@
 //! The way into the driver and what it shows to everybody else.
 
 use super::{Admission, Admitted, since_start};
+use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::storage::StorageError;
 use bytes::Bytes;
-use raft_core::{Answer, Change, Index, Message, NodeId, PeerStatus, Persisted, Status};
+use raft_core::{
+    Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, Snapshot, Status, Stored,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -26,6 +29,16 @@ pub(crate) enum Event {
     Persisted(Vec<Persisted>),
     /// The disk failed: nothing more is known of any write that is not confirmed.
     DiskFailed(StorageError),
+    /// The snapshot that was to be captured is on stable storage; `None` if it came to nothing.
+    Captured(Option<Snapshot>),
+    /// The state of the snapshot that is to be restored, or why the node can't go on.
+    Loaded(Result<Box<Machine>, Exit>),
+    /// A part of a snapshot was read, for this node.
+    Fetched { to: NodeId, message: Message },
+    /// The snapshot that covers this entry is not there to be sent.
+    Missing { last: EntryId },
+    /// A part of a snapshot was stored.
+    Stored(Stored),
     /// A client's command.
     Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Answer> },
     /// A client's linearizable read; `lease`: one that the leader's lease may answer.
@@ -78,11 +91,11 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Both ends, for a node of which this is the status.
-pub(crate) fn inbox(status: Status, admission: Admission) -> (Core, Inbox) {
+/// Both ends, for a node of which this is the status and the state.
+pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (Core, Inbox) {
     let (sender, events) = mpsc::channel(INBOX_EVENTS);
     let (publish, status) = watch::channel(status);
-    let machine = Arc::new(RwLock::new(Machine::default()));
+    let machine = Arc::new(RwLock::new(machine));
     let leader_heard = Arc::new(AtomicU64::new(0));
     let core = Core {
         events: sender,
@@ -95,6 +108,11 @@ pub(crate) fn inbox(status: Status, admission: Admission) -> (Core, Inbox) {
 }
 
 impl Inbox {
+    /// Up to where the application has applied.
+    pub(super) fn applied(&self) -> Index {
+        self.machine.read().unwrap_or_else(PoisonError::into_inner).applied()
+    }
+
     /// The node as it was at the end of the last turn.
     pub(super) fn status(&self) -> watch::Ref<'_, Status> {
         self.status.borrow()

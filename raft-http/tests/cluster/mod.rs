@@ -4,7 +4,7 @@
 
 use raft_http::config::{Config, Given, GivenFrom};
 use raft_http::exit::Exit;
-use raft_http::server::Server;
+use raft_http::server::{Restored, Server};
 use raft_http::storage::Storage;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -83,7 +83,9 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: usize) {
         let (storage, recovered) = Storage::in_memory();
         let disk = raft_http::data_dir::random_disk_id().unwrap();
-        let server = Server::start(self.configs[id].clone(), storage, recovered, disk).await.unwrap();
+        let restored = Restored::in_memory(&self.configs[id]);
+        let config = self.configs[id].clone();
+        let server = Server::start(config, storage, recovered, restored, disk).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;

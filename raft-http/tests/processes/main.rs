@@ -6,6 +6,8 @@ mod crashes;
 mod leases;
 mod members;
 mod postman;
+mod snapshot_load;
+mod snapshots;
 mod starts;
 mod stops;
 mod syncs;

@@ -22,6 +22,11 @@ impl Process {
         Process { child, log: log.to_path_buf() }
     }
 
+    /// The system's number for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and its end.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("own child can be killed");
