@@ -82,7 +82,11 @@ impl World {
     fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         if why != ConfigError::SnapshotMissing || !server.spoilt {
-            return Err(self.violation("refusal", Class::Durability, format!("node {at} can't start: {why}")));
+            return Err(self.violation(
+                "refusal",
+                Class::Durability,
+                format!("node {at} can't start: {why}"),
+            ));
         }
         server.refused = true;
         self.counts.refusals += 1;

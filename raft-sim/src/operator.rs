@@ -5,7 +5,9 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::{Event, World};
 use bytes::Bytes;
-use raft_core::{Change, Entry, Index, Input, Log, Member, Membership, NodeId, Payload, Standing, Status, Ticket};
+use raft_core::{
+    Change, Entry, Index, Input, Log, Member, Membership, NodeId, Payload, Standing, Status, Ticket,
+};
 
 /// Tickets from here on are the operator's.
 pub(crate) const OPERATOR: u64 = 1 << 40;
@@ -95,7 +97,9 @@ impl World {
                 Some(process) => {
                     all.extend(configurations(process.node.log(), after).map(|(_, membership)| membership));
                 }
-                None => all.extend(server.left.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone())),
+                None => {
+                    all.extend(server.left.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone()))
+                }
             }
         }
         all.dedup();
@@ -142,9 +146,7 @@ impl World {
     fn needs_disk(&self, at: usize) -> bool {
         let server = &self.servers[at];
         let on_record = |membership: &Membership| membership.on_record(server.id, server.disk_id);
-        server.refused
-            || server.lost
-            || !(self.is_fresh(at) || self.possible().iter().any(on_record))
+        server.refused || server.lost || !(self.is_fresh(at) || self.possible().iter().any(on_record))
     }
 
     /// Whether a change may be handed in: whatever it is made of, a quorum must be left, and who is added must have a
@@ -157,7 +159,8 @@ impl World {
         let mut from = self.possible();
         from.extend(from.iter().filter_map(Membership::leave).collect::<Vec<_>>());
         let next = from.iter().filter_map(|membership| membership.change(changes).ok());
-        !changes.iter().any(unfit) && next.into_iter().all(|next| bears(&next, &|member| self.is_sound(member)))
+        !changes.iter().any(unfit)
+            && next.into_iter().all(|next| bears(&next, &|member| self.is_sound(member)))
     }
 
     /// A configuration came in force somewhere: disks that stand in it are no fresh ones any more.

@@ -134,7 +134,15 @@ impl Workload {
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation { client, action, node, lease, padding, done: false, fresh: self.healed });
+        self.operations.push(Operation {
+            client,
+            action,
+            node,
+            lease,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
         self.open += 1;
         Some(op)
     }
