@@ -66,9 +66,9 @@ impl Bounds {
         *self.of(node) = Transfers::default();
     }
 
-    /// A chunk is handed to a disk.
+    /// A chunk is handed to a disk: of a window of them, or a question.
     pub(crate) fn storing(&mut self, node: NodeId) -> Verdict {
-        let most = self.limits.inflight_chunks;
+        let most = self.limits.inflight_chunks + 1;
         let own = self.of(node);
         own.storing += 1;
         demand(own.storing <= most, NAME, Class::Bounds, || {

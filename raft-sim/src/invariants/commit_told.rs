@@ -18,6 +18,8 @@ pub(crate) fn received(seat: &mut Seat, message: &Message) {
     let told = match &message.body {
         Body::Append { slice, commit } => (*commit).min(slice.last().index),
         Body::Heartbeat { commit, .. } => *commit,
+        // Its last entry may be in the log already.
+        Body::Chunk { snapshot, .. } => snapshot.last().index,
         _ => return,
     };
     seat.told = seat.told.max(told);
