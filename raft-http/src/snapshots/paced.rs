@@ -21,34 +21,60 @@ fn stopped(stop: &Stop) -> io::Result<()> {
     if stop.load(Ordering::Relaxed) { Err(io::Error::other("the node stops")) } else { Ok(()) }
 }
 
-/// A file that is synced piece by piece. After each it rests for as long as the piece took, so that at least half of the
-/// disk's time, and of a processor's, is left.
+/// Makes this thread the last to get a processor: it has time, and those who serve clients have none. In vain is no harm.
+pub(crate) fn after_all_others() {
+    let _ = rustix::process::nice(10);
+}
+
+/// Counts what is written, and what it took.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    bytes: usize,
+    took: Duration,
+}
+
+impl Pace {
+    /// So much was written since then. After each piece it syncs, and rests for as long as the piece took: so at least
+    /// half of the disk's time is left.
+    pub(super) fn written<E>(
+        &mut self,
+        bytes: usize,
+        since: Instant,
+        sync: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bytes += bytes;
+        if self.bytes < PIECE {
+            self.took += since.elapsed();
+            return Ok(());
+        }
+        sync()?;
+        std::thread::sleep((self.took + since.elapsed()).min(LONGEST_REST));
+        *self = Pace::default();
+        Ok(())
+    }
+}
+
+/// A file that is written piece by piece.
 pub(super) struct Paced<'a> {
     file: &'a File,
     sync: bool,
     stop: &'a Stop,
-    unsynced: usize,
-    since: Instant,
+    pace: Pace,
 }
 
 impl<'a> Paced<'a> {
     pub(super) fn new(file: &'a File, sync: bool, stop: &'a Stop) -> Paced<'a> {
-        Paced { file, sync, stop, unsynced: 0, since: Instant::now() }
+        Paced { file, sync, stop, pace: Pace::default() }
     }
 }
 
 impl Write for Paced<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         stopped(self.stop)?;
+        let began = Instant::now();
         let written = self.file.write(&bytes[..bytes.len().min(PIECE)])?;
-        self.unsynced += written;
-        if self.unsynced >= PIECE {
-            if self.sync {
-                self.file.sync_data()?;
-            }
-            std::thread::sleep(self.since.elapsed().min(LONGEST_REST));
-            (self.unsynced, self.since) = (0, Instant::now());
-        }
+        let (file, sync) = (self.file, self.sync);
+        self.pace.written(written, began, || if sync { file.sync_data() } else { Ok(()) })?;
         Ok(written)
     }
 
