@@ -62,25 +62,11 @@ impl World {
                 let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };
                 self.input(at, input)
             }
-            Family::Drift => {
-                self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices);
-                Ok(())
-            }
+            Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
             Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
             Family::Rot if self.may_lose(at) => self.rot(at),
             Family::Spoil if self.may_lose(at) => self.spoil(at),
             Family::Wipe | Family::Rot | Family::Spoil => Ok(()),
-            Family::Leap => {
-                self.counts.leaps += 1;
-                let elapsed = 1 + self.choices.pick(site, 3 * u64::from(self.options.election_ticks));
-                self.input(at, Input::Tick { elapsed: elapsed as u32 })
-            }
-            Family::Standstill => {
-                self.counts.standstills += 1;
-                let longest = 4 * self.options.election_timeout();
-                self.servers[at].stopped_until = self.now + self.choices.pick(site, longest);
-                Ok(())
-            }
             Family::Change => {
                 let left = 1 + self.choices.pick(site, 3);
                 self.change(left as u8)
@@ -93,6 +79,25 @@ impl World {
                 self.input(self.leader.unwrap_or(at), Input::Unreachable { peer })
             }
         }
+    }
+
+    /// A clock changes its rate, jumps forward, or stands still for a while.
+    fn disturb_clock(&mut self, family: Family, at: usize) -> Result<(), Violation> {
+        let site = Site::from(family.purpose());
+        match family {
+            Family::Leap => {
+                self.counts.leaps += 1;
+                let elapsed = 1 + self.choices.pick(site, 3 * u64::from(self.options.election_ticks));
+                return self.input(at, Input::Tick { elapsed: elapsed as u32 });
+            }
+            Family::Standstill => {
+                self.counts.standstills += 1;
+                let longest = 4 * self.options.election_timeout();
+                self.servers[at].stopped_until = self.now + self.choices.pick(site, longest);
+            }
+            _ => self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices),
+        }
+        Ok(())
     }
 
     /// Some node; every second time the leader.

@@ -67,7 +67,7 @@ impl Judges {
                 self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
                 Ok(())
             }
-            Body::Vote { last, transfer } => {
+            Body::Vote { last, transfer, .. } => {
                 pre_vote::stands(&self.cluster, node, term, self.rules.pre_vote && !transfer)?;
                 self.cluster.seat_mut(node).stood.insert(term, last);
                 self.voted(node, message, Vote { disk, candidate: node, asker: message.from, seating })

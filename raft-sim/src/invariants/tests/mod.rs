@@ -153,7 +153,7 @@ impl Stage {
         self.adopt(node, term, Some(node))?;
         let last = self.actor(node).log.last();
         for to in (1..=self.actors.len() as u64).filter(|to| *to != node) {
-            self.send(node, to, Body::Vote { last, transfer: false })?;
+            self.send(node, to, Body::Vote { last, transfer: false, recorded: true })?;
         }
         Ok(())
     }
