@@ -258,7 +258,9 @@ impl Leader {
                 member.replaced == Some(stamp.disk) || member.disk.is_some_and(|it| it != stamp.disk)
             }
         };
-        if !stranger || at > state.commit || state.commit < self.first {
+        // A leader that removed itself finds out by its own log; told by itself, it would tell itself so again, for ever.
+        let foreign = from != state.config.id;
+        if !stranger || !foreign || at > state.commit || state.commit < self.first {
             return false;
         }
         let message = state.reply(stamp, Body::Removed { at });
