@@ -166,6 +166,7 @@ impl Leader {
     /// Time passes. Whether this server may go on leading.
     pub(crate) fn tick(&mut self, state: &mut State, elapsed: u32) -> bool {
         self.beat += u64::from(elapsed);
+        self.end_transfer(state);
         if self.beat < u64::from(state.config.heartbeat_ticks) {
             self.tell_commits(state);
             return true;
@@ -173,7 +174,7 @@ impl Leader {
         self.beat = 0;
         self.beat_due = true;
         self.attends = true;
-        self.end_transfer(state);
+        self.ask_successor_again();
         self.probe_the_stalled(state);
         let stalls = state.disk_stalls() && !state.config.planted(Bug::LeadsWithStalledDisk);
         let alone = state.config.check_quorum

@@ -31,6 +31,8 @@ pub enum Body {
     PreVote {
         /// The candidate's last entry.
         last: EntryId,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a pre-vote.
     PreVoteReply {
@@ -43,6 +45,8 @@ pub enum Body {
         last: EntryId,
         /// The leader itself asked for this election: being in touch with it is no reason to refuse.
         transfer: bool,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a request for a vote.
     VoteReply {

@@ -15,6 +15,7 @@ use crate::output::{Answer, Output};
 use crate::planted::Bug;
 use crate::receiving;
 use crate::state::State;
+use crate::voter::Asker;
 use crate::write::Recovered;
 use alloc::boxed::Box;
 use core::mem;
@@ -347,9 +348,11 @@ impl Node {
         let accepted = self.accepts(from, &message);
         let state = &mut self.state;
         match (&mut self.role, message.body) {
-            (_, Body::PreVote { last }) => state.answer_pre_vote(from, stamp, message.term, last),
-            (_, Body::Vote { last, transfer: _ }) => {
-                if state.answer_vote(from, stamp, last) {
+            (_, Body::PreVote { last, recorded }) => {
+                state.answer_pre_vote(Asker { id: from, stamp, last, recorded }, message.term);
+            }
+            (_, Body::Vote { last, transfer: _, recorded }) => {
+                if state.answer_vote(Asker { id: from, stamp, last, recorded }) {
                     self.become_follower();
                 }
             }

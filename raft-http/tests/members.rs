@@ -169,6 +169,8 @@ async fn what_may_not_be_is_refused_with_its_reason() {
     ] {
         refused(&client.send(method, path, body).await, status, code);
     }
+    let own = format!("/v1/members/{leader}/replace");
+    refused(&client.send("POST", &own, "").await, 409, "leads");
     // A learner that never ran.
     let mut learner = body_of(&cluster, 3);
     learner["voter"] = json!(false);

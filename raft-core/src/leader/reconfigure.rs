@@ -258,7 +258,8 @@ impl Leader {
                 member.replaced == Some(stamp.disk) || member.disk.is_some_and(|it| it != stamp.disk)
             }
         };
-        if !stranger || at > state.commit || state.commit < self.first {
+        // A leader that removed itself knows.
+        if !stranger || from == state.config.id || at > state.commit || state.commit < self.first {
             return false;
         }
         let message = state.reply(stamp, Body::Removed { at });

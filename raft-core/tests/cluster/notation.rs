@@ -189,8 +189,10 @@ impl Display for Text<'_, Body> {
             }
             Body::HelloReply(Acquaintance::Stranger) => write!(f, " stranger"),
             Body::HelloReply(Acquaintance::TakenIn) => write!(f, " taken in"),
-            Body::PreVote { last } | Body::Vote { last, transfer: false } => write!(f, " last={last}"),
-            Body::Vote { last, transfer: true } => write!(f, " last={last} transfer"),
+            Body::PreVote { last, .. } | Body::Vote { last, transfer: false, .. } => {
+                write!(f, " last={last}")
+            }
+            Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),

@@ -88,6 +88,7 @@ pub(crate) enum ProblemCode {
     AlreadyMember,
     AlreadyVoter,
     NotAVoter,
+    Leads,
     NotAConfiguration,
     NoSuccessor,
     MembershipMoved,
@@ -118,6 +119,7 @@ impl ProblemCode {
             | ProblemCode::AlreadyMember
             | ProblemCode::AlreadyVoter
             | ProblemCode::NotAVoter
+            | ProblemCode::Leads
             | ProblemCode::NotAConfiguration
             | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
             ProblemCode::MembershipMoved => StatusCode::PRECONDITION_FAILED,
@@ -151,6 +153,7 @@ impl ProblemCode {
             ProblemCode::LearnerNotReady => "the learner is not ready to vote",
             ProblemCode::AlreadyMember => "it is a member already",
             ProblemCode::AlreadyVoter => "it votes already",
+            ProblemCode::Leads => "it leads",
             ProblemCode::NotAVoter => "it doesn't vote",
             ProblemCode::NotAConfiguration => "the change leads to no configuration",
             ProblemCode::NoSuccessor => "there is no other voter",

@@ -32,12 +32,12 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
         Refusal::NotAVoter { id } => {
             Problem::new(ProblemCode::NotAVoter, format!("node {id} is no voter, so it can't lead"))
         }
+        Refusal::Leads { id } => {
+            let detail = format!("node {id} leads: hand over first, with `httpraft leader transfer`");
+            Problem::new(ProblemCode::Leads, detail)
+        }
         Refusal::AlreadyVoter { id } => {
             Problem::new(ProblemCode::AlreadyVoter, format!("node {id} is a voter already"))
-        }
-        Refusal::Leads { id } => {
-            let detail = format!("node {id} leads: hand leadership over first");
-            Problem::new(ProblemCode::ChangeInProgress, detail)
         }
         Refusal::NotCaughtUp { id } => {
             let detail =

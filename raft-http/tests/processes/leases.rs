@@ -1,14 +1,16 @@
-//! A leader that sleeps past its lease answers no read by it.
+//! A leader that sleeps past its lease answers no read by it, also if nobody tells it what happened meanwhile.
 
 use crate::cluster::http::{self, Request};
 use crate::cluster::{Cluster, ELECTION, ends_within, report};
 use serde_json::{Value, json};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 const ROUNDS: usize = 4;
 const READS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the woken leader is left without a word of the others: it has its clock alone.
+const ALONE: Duration = Duration::from_millis(300);
 
 fn put(api: &str, value: &str) -> bool {
     let body = json!({ "key": "k", "value": value });
@@ -16,7 +18,7 @@ fn put(api: &str, value: &str) -> bool {
     http::ask(api, &request).is_ok_and(|answer| answer.status == 200 && answer.json["value"] == value)
 }
 
-/// A read at this node that has its answer some time.
+/// A read by the lease that has its answer some time; `None` for a refusal.
 fn read(api: &str) -> JoinHandle<Option<Value>> {
     let api = api.to_string();
     std::thread::spawn(move || {
@@ -29,6 +31,7 @@ fn read(api: &str) -> JoinHandle<Option<Value>> {
 #[test]
 fn a_stopped_leader_reads_nothing_stale_when_it_wakes() {
     let mut cluster = Cluster::new(3);
+    let wires = cluster.put_wires();
     for setup in &mut cluster.setups {
         setup.arguments.push("--lease-reads".to_string());
     }
@@ -38,22 +41,24 @@ fn a_stopped_leader_reads_nothing_stale_when_it_wakes() {
         let old = cluster.leader().id;
         let value = |what: &str| format!("{what} {round}");
         assert!(put(&cluster.apis[old], &value("before")));
-        let by_lease = read(&cluster.apis[old]).join().expect("no panic").expect("an answer");
-        assert_eq!(by_lease["value"], json!(value("before")));
+        let awake = read(&cluster.apis[old]).join().expect("no panic").expect("an answer");
+        assert_eq!(awake["value"], json!(value("before")));
 
         cluster.process(old).pause();
-        // They wait in the sleeping process's sockets; whatever they see is right, since the write comes later.
-        let early: Vec<_> = (0..READS).map(|_| read(&cluster.apis[old])).collect();
+        wires[old].hold();
         let others = [(old + 1) % 3, (old + 2) % 3];
         let written = ends_within(ELECTION, || {
             let lead = |id: &usize| cluster.status(*id).is_some_and(|status| status["role"] == "leader");
             others.into_iter().find(lead).is_some_and(|id| put(&cluster.apis[id], &value("after")))
         });
         assert!(written, "another leader takes writes");
-        let late: Vec<_> = (0..READS).map(|_| read(&cluster.apis[old])).collect();
-        std::thread::sleep(Duration::from_millis(100));
+        // They begin after the write, and wait in the sleeping process's sockets.
+        let reads: Vec<_> = (0..READS).map(|_| read(&cluster.apis[old])).collect();
+        sleep(Duration::from_millis(100));
         cluster.process(old).wake();
-        for answer in late {
+        sleep(ALONE);
+        wires[old].release();
+        for answer in reads {
             match answer.join().expect("no panic") {
                 Some(answer) => {
                     assert_eq!(
@@ -66,7 +71,6 @@ fn a_stopped_leader_reads_nothing_stale_when_it_wakes() {
                 None => none += 1,
             }
         }
-        early.into_iter().for_each(|answer| drop(answer.join()));
     }
     report(&format!("lease reads at a leader that slept: {fresh} fresh, {none} refused, none stale"));
 }

@@ -9,6 +9,7 @@ pub(crate) mod load;
 pub(crate) mod mounted;
 mod ports;
 pub(crate) mod process;
+pub(crate) mod proxy;
 
 pub(crate) use compiler::compile;
 use ports::Port;
@@ -112,6 +113,18 @@ impl Cluster {
             cluster.setups[id].arguments = arguments.map(str::to_string).to_vec();
         }
         cluster
+    }
+
+    /// Lets the nodes, none of which runs yet, reach each other over wires that can be held: one to each node.
+    pub(crate) fn put_wires(&mut self) -> Vec<proxy::Proxy> {
+        let wires: Vec<_> = self.peers.iter().map(|peer| proxy::Proxy::to(peer)).collect();
+        let ends: Vec<String> = wires.iter().map(proxy::Proxy::address).collect();
+        let config = json!({ "peers": ends, "apis": self.apis });
+        fs::write(self.directory().join("config.json"), config.to_string()).expect("the config is written");
+        for (setup, peer) in self.setups.iter_mut().zip(&self.peers) {
+            setup.arguments.extend(["--peer".to_string(), peer.clone()]);
+        }
+        wires
     }
 
     /// The addresses of all nodes but this one, as `--join` takes them.
