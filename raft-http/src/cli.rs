@@ -77,7 +77,7 @@ enum ConfigCommand {
         #[arg(default_value = "0", allow_negative_numbers = true)]
         id: String,
         #[command(flatten)]
-        flags: NodeFlags,
+        flags: Box<NodeFlags>,
     },
     /// Print a config file for three nodes on this machine
     Example,

@@ -4,7 +4,7 @@
 use crate::driver::Event;
 use crate::exit::Exit;
 use crate::machine::Machine;
-use crate::snapshots::{Captured, Snapshots, SnapshotsError, Stop};
+use crate::snapshots::{Captured, Snapshots, SnapshotsError, Stop, after_all_others};
 use bytes::{Bytes, BytesMut};
 use raft_core::{Base, EntryId, Fetch, Snapshot, Store};
 use std::collections::BTreeMap;
@@ -62,6 +62,7 @@ impl SnapshotThread {
         };
         Builder::new().name("snapshots".into()).spawn(move || {
             let _running: oneshot::Sender<()> = running;
+            after_all_others();
             worker.serve(&waiting);
         })?;
         Ok(SnapshotThread { jobs, stop, ended })
@@ -178,14 +179,18 @@ impl Worker {
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.threads.retain(|thread| !thread.is_finished());
-        self.threads.push(Builder::new().name(name.into()).spawn(work)?);
+        let last = move || {
+            after_all_others();
+            work();
+        };
+        self.threads.push(Builder::new().name(name.into()).spawn(last)?);
         Ok(())
     }
 
     fn fetch(&mut self, fetch: Fetch) -> Event {
         let (to, last) = (fetch.to(), fetch.snapshot().last());
         match self.read(&fetch) {
-            Some(bytes) => Event::Fetched { to, message: fetch.fill(bytes) },
+            Some(bytes) => Event::Fetched { to, message: Box::new(fetch.fill(bytes)) },
             None => Event::Missing { last },
         }
     }

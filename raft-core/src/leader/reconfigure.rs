@@ -54,7 +54,13 @@ impl Leader {
                 id: member.id,
                 disk: None,
                 progress: Progress::new(last),
-                pulse: Pulse { heard_at: now, heard: true, stalled: 0, catch_up: Round::new(state) },
+                pulse: Pulse {
+                    heard_at: now,
+                    heard: true,
+                    absent: false,
+                    stalled: 0,
+                    catch_up: Round::new(state),
+                },
             });
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
@@ -258,9 +264,8 @@ impl Leader {
                 member.replaced == Some(stamp.disk) || member.disk.is_some_and(|it| it != stamp.disk)
             }
         };
-        // A leader that removed itself finds out by its own log; told by itself, it would tell itself so again, for ever.
-        let foreign = from != state.config.id;
-        if !stranger || !foreign || at > state.commit || state.commit < self.first {
+        // A leader that removed itself knows.
+        if !stranger || from == state.config.id || at > state.commit || state.commit < self.first {
             return false;
         }
         let message = state.reply(stamp, Body::Removed { at });

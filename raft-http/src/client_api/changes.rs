@@ -39,10 +39,6 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
         Refusal::AlreadyVoter { id } => {
             Problem::new(ProblemCode::AlreadyVoter, format!("node {id} is a voter already"))
         }
-        Refusal::Leads { id } => {
-            let detail = format!("node {id} leads: hand leadership over first");
-            Problem::new(ProblemCode::ChangeInProgress, detail)
-        }
         Refusal::NotCaughtUp { id } => {
             let detail =
                 format!("node {id} has not caught up yet, or was never heard: start it, and try again");

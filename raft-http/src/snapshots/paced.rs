@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How much is written between two syncs.
 pub(super) const PIECE: usize = 1 << 20;
 
+/// A capture is not urgent, and the leader's disk is the one that writes wait for: a third of its time at most.
+const CAPTURE_RESTS: u32 = 2;
+
 /// The longest rest: a disk that hangs for a while is not paid back.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
@@ -21,34 +24,65 @@ fn stopped(stop: &Stop) -> io::Result<()> {
     if stop.load(Ordering::Relaxed) { Err(io::Error::other("the node stops")) } else { Ok(()) }
 }
 
-/// A file that is synced piece by piece. After each it rests for as long as the piece took, so that at least half of the
-/// disk's time, and of a processor's, is left.
+/// Makes this thread the last to get a processor: it has time, and those who serve clients have none. In vain is no harm.
+pub(crate) fn after_all_others() {
+    let _ = rustix::process::nice(10);
+}
+
+/// Counts what is written, and what it took.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// How many times longer it rests than it works.
+    rests: u32,
+    bytes: usize,
+    took: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(rests: u32) -> Pace {
+        Pace { rests, bytes: 0, took: Duration::ZERO }
+    }
+
+    /// So much was written since then. After each piece it syncs, and then rests.
+    pub(super) fn written<E>(
+        &mut self,
+        bytes: usize,
+        since: Instant,
+        sync: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bytes += bytes;
+        if self.bytes < PIECE {
+            self.took += since.elapsed();
+            return Ok(());
+        }
+        sync()?;
+        std::thread::sleep((self.rests * (self.took + since.elapsed())).min(LONGEST_REST));
+        *self = Pace::new(self.rests);
+        Ok(())
+    }
+}
+
+/// A file that is written piece by piece.
 pub(super) struct Paced<'a> {
     file: &'a File,
     sync: bool,
     stop: &'a Stop,
-    unsynced: usize,
-    since: Instant,
+    pace: Pace,
 }
 
 impl<'a> Paced<'a> {
     pub(super) fn new(file: &'a File, sync: bool, stop: &'a Stop) -> Paced<'a> {
-        Paced { file, sync, stop, unsynced: 0, since: Instant::now() }
+        Paced { file, sync, stop, pace: Pace::new(CAPTURE_RESTS) }
     }
 }
 
 impl Write for Paced<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         stopped(self.stop)?;
+        let began = Instant::now();
         let written = self.file.write(&bytes[..bytes.len().min(PIECE)])?;
-        self.unsynced += written;
-        if self.unsynced >= PIECE {
-            if self.sync {
-                self.file.sync_data()?;
-            }
-            std::thread::sleep(self.since.elapsed().min(LONGEST_REST));
-            (self.unsynced, self.since) = (0, Instant::now());
-        }
+        let (file, sync) = (self.file, self.sync);
+        self.pace.written(written, began, || if sync { file.sync_data() } else { Ok(()) })?;
         Ok(written)
     }
 

@@ -3,17 +3,21 @@
 
 use super::files::{Place, io_error};
 use super::format::u64_at;
-use super::paced::{FromStart, PIECE, Stop};
+use super::paced::{FromStart, PIECE, Pace, Stop};
 use super::{SnapshotsError, reading};
 use raft_core::{Base, ClusterId, EntryId, Membership, Snapshot};
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The names of the two files.
 pub(super) const PART: &str = "receiving.part";
 pub(super) const ABOUT: &str = "receiving.about";
+
+/// A member waits for it, and the others make a majority meanwhile: half of the disk's time.
+const ARRIVING_RESTS: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"RAFTPART";
 const FIXED_BYTES: usize = 48;
@@ -25,7 +29,7 @@ pub(super) struct Partial {
     snapshot: Snapshot,
     file: Arc<File>,
     have: u64,
-    unsynced: usize,
+    pace: Pace,
 }
 
 impl Partial {
@@ -34,7 +38,12 @@ impl Partial {
         place.remove(ABOUT)?;
         let file = place.create(PART)?;
         place.write_durably(ABOUT, &encode(snapshot))?;
-        Ok(Partial { snapshot: snapshot.clone(), file: Arc::new(file), have: 0, unsynced: 0 })
+        Ok(Partial {
+            snapshot: snapshot.clone(),
+            file: Arc::new(file),
+            have: 0,
+            pace: Pace::new(ARRIVING_RESTS),
+        })
     }
 
     /// What an earlier process received: as far as it is intact, since what was not synced may not be.
@@ -53,7 +62,7 @@ impl Partial {
         let have = reading::intact(bytes, cluster, &snapshot).min(snapshot.size);
         file.set_len(have).map_err(io_error("cut", &part))?;
         tracing::info!(last = %snapshot.last(), have, size = snapshot.size, "a part of a snapshot is here");
-        Ok(Some(Partial { snapshot, file, have, unsynced: 0 }))
+        Ok(Some(Partial { snapshot, file, have, pace: Pace::new(ARRIVING_RESTS) }))
     }
 
     /// Of which snapshot.
@@ -76,15 +85,11 @@ impl Partial {
         if offset != self.have {
             return Ok(());
         }
+        let began = Instant::now();
         let path = place.path(PART);
         self.file.write_all_at(data, offset).map_err(io_error("write to", &path))?;
         self.have += data.len() as u64;
-        self.unsynced += data.len();
-        if self.unsynced >= PIECE {
-            place.sync(&self.file, PART)?;
-            self.unsynced = 0;
-        }
-        Ok(())
+        self.pace.written(data.len(), began, || place.sync(&self.file, PART))
     }
 }
 

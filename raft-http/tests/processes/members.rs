@@ -191,6 +191,30 @@ fn leadership_goes_where_it_is_sent() {
 }
 
 #[test]
+fn every_node_takes_a_snapshot_when_it_is_told_to() {
+    let cluster = Cluster::started(3);
+    let load = Load::start("snapshots", &cluster.apis, 3);
+    let mut last = 0;
+    for _ in 0..2 {
+        sleep(WHILE);
+        let said: serde_json::Value =
+            serde_json::from_str(&operated(&cluster, &["snapshot", "-o", "json"])).expect("JSON");
+        let taken = said["snapshots"].as_array().expect("one a node");
+        let least = taken.iter().map(|taken| taken["index"].as_u64().expect("an index")).min();
+        assert_eq!(taken.len(), 3);
+        assert!(least > Some(last), "{said}");
+        last = least.unwrap_or_default();
+    }
+    let ledger = load.stop();
+    ledger.check(&cluster);
+    // Nothing was written since: the newest one is good still.
+    let again = Instant::now();
+    operated(&cluster, &["snapshot"]);
+    operated(&cluster, &["snapshot"]);
+    assert!(again.elapsed() < CHANGED / 3);
+}
+
+#[test]
 fn who_may_not_join_is_told_why() {
     let mut cluster = Cluster::growing(1, 3);
     let mut strangers = Cluster::growing(1, 1);

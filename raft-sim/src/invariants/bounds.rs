@@ -29,9 +29,9 @@ struct Uncommitted {
 
 /// How much longer than its limits a log may grow while a snapshot is being sent, so that transfers end.
 const PATIENCE: u64 = 4;
-/// How many times its window a leader may send of a snapshot in one round without an answer: what it takes for lost, it
-/// sends again, and what its disk was slow to read leaves late.
-const REPEATS: usize = 4;
+/// How many times its window, and a question, a leader may ask its disk for in one round without an answer: what it
+/// takes for lost, it sends again.
+const REPEATS: usize = 2;
 
 /// The snapshots and chunks of one process.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,8 @@ struct Transfers {
     snapshots: VecDeque<Index>,
     /// Chunks that its disk is storing.
     storing: usize,
-    /// Chunks that were sent to each member since it was last heard of them, and the round then.
-    sent: BTreeMap<NodeId, (Round, usize)>,
+    /// Chunks that were fetched for each member since it was last heard of them, and the round then.
+    fetched: BTreeMap<NodeId, (Round, usize)>,
 }
 
 /// The counts of every node.
@@ -87,26 +87,26 @@ impl Bounds {
 
     /// A follower's word on a snapshot reaches a leader.
     pub(crate) fn chunk_heard(&mut self, node: NodeId, from: NodeId) {
-        self.of(node).sent.remove(&from);
+        self.of(node).fetched.remove(&from);
     }
 
-    /// A chunk leaves a leader, in its newest round.
-    pub(crate) fn chunk_sent(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Round) -> Verdict {
+    /// A chunk is asked of a leader's disk, in its newest round.
+    pub(crate) fn fetching(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Round) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
             format!(
-                "node {node} sends {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
+                "node {node} is to send {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
             )
         })?;
-        let (since, count) = self.of(node).sent.entry(to).or_insert((round, 0));
+        let (since, count) = self.of(node).fetched.entry(to).or_insert((round, 0));
         if *since != round {
             (*since, *count) = (round, 0);
         }
-        *count += usize::from(bytes > 0);
+        *count += 1;
         let count = *count;
-        demand(count <= REPEATS * inflight_chunks, NAME, Class::Bounds, || {
+        demand(count <= REPEATS * (inflight_chunks + 1), NAME, Class::Bounds, || {
             format!(
-                "node {node} has sent {count} chunks to node {to} in one round without an answer; {inflight_chunks} \
+                "node {node} fetches {count} chunks for node {to} in one round without an answer; {inflight_chunks} \
                  may be on their way"
             )
         })

@@ -85,6 +85,8 @@ pub(crate) struct Seat {
     pub(crate) installed: Index,
     /// The most that it may commit by the messages of the turn that is being taken.
     pub(crate) told: Index,
+    /// The end of the newest snapshot of which a part has reached this process.
+    pub(crate) snapshot_told: Index,
     /// The newest term that this process has led.
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.

@@ -218,6 +218,7 @@ impl Judges {
             }
             Fact::Capturing { .. }
             | Fact::Captured { .. }
+            | Fact::Fetching { .. }
             | Fact::Storing { .. }
             | Fact::Stored { .. }
             | Fact::StoreAnswered { .. }
@@ -235,6 +236,10 @@ impl Judges {
             Fact::Captured { node, snapshot } => {
                 self.coverage.reach(Mark::Snapshots);
                 snapshots::captured(&mut self.cluster, node, snapshot)
+            }
+            Fact::Fetching { node, to, bytes } => {
+                let round = self.cluster.seat(node).round;
+                self.bounds.fetching(node, to, bytes, round)
             }
             Fact::Storing { node } => {
                 self.liveness.moves(at);

@@ -35,6 +35,8 @@ pub(crate) fn started(
     seat.led = None;
     seat.handed_over = None;
     seat.stands_by = None;
+    seat.told = Index(0);
+    seat.snapshot_told = Index(0);
     seat.matched.clear();
     seat.questions.clear();
     seat.told_to_read = Default::default();
