@@ -29,6 +29,8 @@ struct Pulse {
     heard_at: u64,
     /// It answered something since the last probe.
     heard: bool,
+    /// The driver can't reach it: nothing but heartbeats is sent until it is heard, or the next heartbeat.
+    absent: bool,
     /// Something is on its way, and this many heartbeats passed without any of it arriving.
     stalled: u32,
     catch_up: CatchUp,
@@ -141,7 +143,7 @@ impl Leader {
             return None;
         };
         peer.pulse.heard_at = state.clock.now;
-        peer.pulse.heard = true;
+        (peer.pulse.heard, peer.pulse.absent) = (true, false);
         Some(peer)
     }
 
@@ -175,6 +177,7 @@ impl Leader {
         self.beat_due = true;
         self.attends = true;
         self.ask_successor_again();
+        self.peers.iter_mut().for_each(|peer| peer.pulse.absent = false);
         self.probe_the_stalled(state);
         let stalls = state.disk_stalls() && !state.config.planted(Bug::LeadsWithStalledDisk);
         let alone = state.config.check_quorum
@@ -302,7 +305,7 @@ impl Leader {
 
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let pulse = |pulse: &Pulse| (pulse.heard, pulse.stalled, pulse.catch_up.is_done());
+        let pulse = |pulse: &Pulse| (pulse.heard, pulse.absent, pulse.stalled, pulse.catch_up.is_done());
         let peers = self.peers.iter().map(move |it| (it.id, it.disk, &it.progress, pulse(&it.pulse)));
         (
             (peers.collect::<Vec<_>>(), self.first, self.round, &self.reads),

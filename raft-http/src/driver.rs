@@ -114,7 +114,7 @@ impl Driver {
         let (mut ended, mut applied) = (None, None);
         for event in self.events.drain(..) {
             match event {
-                Event::Fetched { to, message } => self.peers.send(to, message),
+                Event::Fetched { to, message } => self.peers.send(to, *message),
                 Event::Loaded(loaded) => {
                     match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
                         Ok(index) => applied = Some(index),

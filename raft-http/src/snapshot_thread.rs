@@ -190,7 +190,7 @@ impl Worker {
     fn fetch(&mut self, fetch: Fetch) -> Event {
         let (to, last) = (fetch.to(), fetch.snapshot().last());
         match self.read(&fetch) {
-            Some(bytes) => Event::Fetched { to, message: fetch.fill(bytes) },
+            Some(bytes) => Event::Fetched { to, message: Box::new(fetch.fill(bytes)) },
             None => Event::Missing { last },
         }
     }

@@ -10,6 +10,8 @@ mod writing;
 
 pub use format::SnapshotError;
 pub(crate) use paced::{FromStart, Stop, after_all_others};
+pub use reading::restore;
+pub use writing::write;
 
 use crate::exit::{Code, Exit};
 use crate::machine::Machine;

@@ -54,7 +54,13 @@ impl Leader {
                 id: member.id,
                 disk: None,
                 progress: Progress::new(last),
-                pulse: Pulse { heard_at: now, heard: true, stalled: 0, catch_up: Round::new(state) },
+                pulse: Pulse {
+                    heard_at: now,
+                    heard: true,
+                    absent: false,
+                    stalled: 0,
+                    catch_up: Round::new(state),
+                },
             });
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);

@@ -101,9 +101,11 @@ impl Leader {
         }
     }
 
-    /// The driver can't reach a member: what is on its way is lost.
+    /// The driver can't reach a member: what is on its way is lost. It is tried again once a heartbeat.
     pub(crate) fn unreachable(&mut self, state: &mut State, id: NodeId) {
-        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id && peer.progress.waits()) {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else { return };
+        peer.pulse.absent = true;
+        if peer.progress.waits() {
             let flow = peer.progress.name();
             peer.progress.lost();
             peer.tell_flow(state, flow);
@@ -130,7 +132,7 @@ impl Leader {
     pub(super) fn send(&mut self, state: &mut State) {
         let (own, last, base) = (state.config.id, state.log.last().index, state.log.base().index);
         let limits = state.config.limits;
-        for peer in self.peers.iter_mut().filter(|peer| peer.id != own) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.id != own && !peer.pulse.absent) {
             if peer.progress.next() <= base && peer.progress.may_send(last, &limits) {
                 let flow = peer.progress.name();
                 let snapshot = state.snapshot.clone().expect("a log that begins late has its snapshot");

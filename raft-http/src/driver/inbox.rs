@@ -34,7 +34,7 @@ pub(crate) enum Event {
     /// The state of the snapshot that is to be restored, or why the node can't go on.
     Loaded(Result<Box<Machine>, Exit>),
     /// A part of a snapshot was read, for this node.
-    Fetched { to: NodeId, message: Message },
+    Fetched { to: NodeId, message: Box<Message> },
     /// The snapshot that covers this entry is not there to be sent.
     Missing { last: EntryId },
     /// A part of a snapshot was stored.

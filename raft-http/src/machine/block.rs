@@ -84,6 +84,12 @@ fn distance(first: EntryId, id: EntryId) -> Option<(u32, u32)> {
 }
 
 impl Block {
+    /// A block of one entry, which shares the command's memory.
+    pub(super) fn of_one(id: EntryId, command: Bytes) -> Block {
+        let end = u32::try_from(command.len()).expect("an entry is far below 4 GiB");
+        Block { first: id, rows: Arc::from([Row { index: 0, term: 0, end }]), bytes: command }
+    }
+
     /// Where it begins.
     pub(crate) fn first(&self) -> EntryId {
         self.first

@@ -19,19 +19,20 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Appends an entry.
-    pub(super) fn push(&mut self, id: EntryId, command: &[u8]) {
+    /// Appends an entry. A small one is copied: it must not keep a whole frame alive. A large one shares the memory of
+    /// Raft's log, and what else was in its frame is little.
+    pub(super) fn push(&mut self, id: EntryId, command: &Bytes) {
         assert!(self.follows(id), "entries are applied in order");
+        (self.count, self.last) = (self.count + 1, id);
+        if command.len() >= BLOCK_BYTES {
+            self.seal();
+            self.sealed.push_back(Block::of_one(id, command.clone()));
+            return;
+        }
         if !self.open.has_room(id, command.len(), BLOCK_BYTES) {
             self.seal();
         }
         self.open.push(id, command);
-        (self.count, self.last) = (self.count + 1, id);
-        if self.open.size() > BLOCK_BYTES {
-            // One large entry: it must not be copied each time the state is frozen.
-            self.seal();
-            self.open = Open::default();
-        }
     }
 
     /// Whether an entry may be the next one.
@@ -51,6 +52,7 @@ impl Entries {
     pub(crate) fn push_block(&mut self, block: Block) {
         self.seal();
         if block.size() > BLOCK_BYTES {
+            // A large entry.
             assert!(self.follows(block.first()), "blocks are in order");
             (self.count, self.last) = (self.count + block.len() as u64, block.last());
             self.sealed.push_back(block);
@@ -101,7 +103,7 @@ mod tests {
     fn entries(count: u64, size: usize) -> Entries {
         let mut entries = Entries::default();
         for at in 1..=count {
-            entries.push(EntryId::new(1 + at / 100, 2 * at), &vec![at as u8; size]);
+            entries.push(EntryId::new(1 + at / 100, 2 * at), &Bytes::from(vec![at as u8; size]));
         }
         entries
     }
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_entry_is_found_wherever_its_block_is() {
-        for (count, size) in [(1, 0), (3000, 100), (7, 70_000), (300, 3_000)] {
+        for (count, size) in [(1, 0), (3000, 100), (7, 70_000), (9, 65_530), (300, 3_000)] {
             let entries = entries(count, size);
             assert_eq!((entries.count(), entries.last().index), (count, Index(2 * count)));
             assert_eq!(indexes(&entries, 0), (1..=count).map(|at| 2 * at).collect::<Vec<_>>());
@@ -129,7 +131,7 @@ mod tests {
     fn a_frozen_copy_stays_as_it_was() {
         let mut entries = entries(1000, 100);
         let frozen = entries.clone();
-        entries.push(EntryId::new(50, 2001), b"later");
+        entries.push(EntryId::new(50, 2001), &Bytes::from_static(b"later"));
         assert_eq!((frozen.count(), entries.count()), (1000, 1001));
         assert_eq!(indexes(&frozen, 1999), [2000]);
         assert_eq!(indexes(&entries, 1999), [2000, 2001]);
@@ -137,13 +139,13 @@ mod tests {
 
     #[test]
     fn blocks_make_the_same_entries_and_go_on_alike() {
-        for size in [100, 70_000] {
+        for size in [100, 65_530, 70_000] {
             let mut before = entries(1000, size);
             let mut after = Entries::default();
             before.blocks().for_each(|block| after.push_block(block));
             for at in 2001..2500 {
-                before.push(EntryId::new(50, at), b"more");
-                after.push(EntryId::new(50, at), b"more");
+                before.push(EntryId::new(50, at), &Bytes::from_static(b"more"));
+                after.push(EntryId::new(50, at), &Bytes::from_static(b"more"));
             }
             assert!(before.blocks().eq(after.blocks()), "entries of {size} bytes");
             assert_eq!((before.count(), before.last()), (after.count(), after.last()));

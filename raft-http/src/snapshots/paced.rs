@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How much is written between two syncs.
 pub(super) const PIECE: usize = 1 << 20;
 
+/// A capture is not urgent, and the leader's disk is the one that writes wait for: a third of its time at most.
+const CAPTURE_RESTS: u32 = 2;
+
 /// The longest rest: a disk that hangs for a while is not paid back.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
@@ -27,15 +30,20 @@ pub(crate) fn after_all_others() {
 }
 
 /// Counts what is written, and what it took.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
+    /// How many times longer it rests than it works.
+    rests: u32,
     bytes: usize,
     took: Duration,
 }
 
 impl Pace {
-    /// So much was written since then. After each piece it syncs, and rests for as long as the piece took: so at least
-    /// half of the disk's time is left.
+    pub(super) fn new(rests: u32) -> Pace {
+        Pace { rests, bytes: 0, took: Duration::ZERO }
+    }
+
+    /// So much was written since then. After each piece it syncs, and then rests.
     pub(super) fn written<E>(
         &mut self,
         bytes: usize,
@@ -48,8 +56,8 @@ impl Pace {
             return Ok(());
         }
         sync()?;
-        std::thread::sleep((self.took + since.elapsed()).min(LONGEST_REST));
-        *self = Pace::default();
+        std::thread::sleep((self.rests * (self.took + since.elapsed())).min(LONGEST_REST));
+        *self = Pace::new(self.rests);
         Ok(())
     }
 }
@@ -64,7 +72,7 @@ pub(super) struct Paced<'a> {
 
 impl<'a> Paced<'a> {
     pub(super) fn new(file: &'a File, sync: bool, stop: &'a Stop) -> Paced<'a> {
-        Paced { file, sync, stop, pace: Pace::default() }
+        Paced { file, sync, stop, pace: Pace::new(CAPTURE_RESTS) }
     }
 }
 

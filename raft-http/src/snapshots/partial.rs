@@ -16,6 +16,9 @@ use std::time::Instant;
 pub(super) const PART: &str = "receiving.part";
 pub(super) const ABOUT: &str = "receiving.about";
 
+/// A member waits for it, and the others make a majority meanwhile: half of the disk's time.
+const ARRIVING_RESTS: u32 = 1;
+
 const MAGIC: [u8; 8] = *b"RAFTPART";
 const FIXED_BYTES: usize = 48;
 const CHECKSUM_BYTES: usize = 4;
@@ -35,7 +38,12 @@ impl Partial {
         place.remove(ABOUT)?;
         let file = place.create(PART)?;
         place.write_durably(ABOUT, &encode(snapshot))?;
-        Ok(Partial { snapshot: snapshot.clone(), file: Arc::new(file), have: 0, pace: Pace::default() })
+        Ok(Partial {
+            snapshot: snapshot.clone(),
+            file: Arc::new(file),
+            have: 0,
+            pace: Pace::new(ARRIVING_RESTS),
+        })
     }
 
     /// What an earlier process received: as far as it is intact, since what was not synced may not be.
@@ -54,7 +62,7 @@ impl Partial {
         let have = reading::intact(bytes, cluster, &snapshot).min(snapshot.size);
         file.set_len(have).map_err(io_error("cut", &part))?;
         tracing::info!(last = %snapshot.last(), have, size = snapshot.size, "a part of a snapshot is here");
-        Ok(Some(Partial { snapshot, file, have, pace: Pace::default() }))
+        Ok(Some(Partial { snapshot, file, have, pace: Pace::new(ARRIVING_RESTS) }))
     }
 
     /// Of which snapshot.

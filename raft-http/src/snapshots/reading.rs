@@ -21,8 +21,11 @@ struct Reading<R> {
     content: Vec<u8>,
 }
 
-/// A snapshot's state, and what a snapshot is known by.
-pub(crate) fn restore(input: impl Read, cluster: ClusterId) -> Result<(Snapshot, Machine), SnapshotError> {
+/// A snapshot's state, and what the snapshot is known by.
+///
+/// # Errors
+/// [`SnapshotError`] unless it is whole, of this cluster, and can be read by this version.
+pub fn restore(input: impl Read, cluster: ClusterId) -> Result<(Snapshot, Machine), SnapshotError> {
     let mut machine = Machine::default();
     let mut reading = Reading::begin(input, cluster)?;
     let snapshot = reading.walk(|part| match part {

@@ -10,14 +10,12 @@ const KEYS_BYTES: usize = 64 << 10;
 
 /// Writes the state as it was when this was its base.
 ///
+/// # Errors
+/// Those of `out`.
+///
 /// # Panics
 /// If the state is of another index.
-pub(crate) fn write(
-    state: &Machine,
-    base: &Base,
-    cluster: ClusterId,
-    out: &mut impl Write,
-) -> io::Result<Snapshot> {
+pub fn write(state: &Machine, base: &Base, cluster: ClusterId, out: &mut impl Write) -> io::Result<Snapshot> {
     assert_eq!(state.applied(), base.id.index, "a state is frozen at its place of the stream");
     let (entries, keys) = state.counts();
     let head = Head { cluster, base: base.clone(), applied: state.applied(), entries, keys }.encode();
