@@ -33,11 +33,17 @@ const PATIENCE: u64 = 4;
 /// takes for lost, it sends again.
 const REPEATS: usize = 2;
 
+/// Snapshots of which the oldest must not hold a log back any more: a driver keeps two, and whoever is sent an older one
+/// is told so with the next part.
+const KEPT: usize = 6;
+
 /// The snapshots and chunks of one process.
 #[derive(Clone, Debug, Default)]
 struct Transfers {
     /// The last snapshots that it knew as its newest.
     snapshots: VecDeque<Index>,
+    /// One was captured since the newest turn.
+    captured: bool,
     /// Chunks that its disk is storing.
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
@@ -64,6 +70,11 @@ impl Bounds {
     /// A process begins.
     pub(crate) fn started(&mut self, node: NodeId) {
         *self.of(node) = Transfers::default();
+    }
+
+    /// A capture is over, and the next turn hears of it.
+    pub(crate) fn captured(&mut self, node: NodeId) {
+        self.of(node).captured = true;
     }
 
     /// A chunk is handed to a disk: of a window of them, or a question.
@@ -121,20 +132,24 @@ impl Bounds {
         if own.snapshots.back() != Some(&newest) {
             own.snapshots.push_back(newest);
         }
-        if own.snapshots.len() > 3 {
+        if own.snapshots.len() > KEPT {
             own.snapshots.pop_front();
         }
-        let oldest = own.snapshots.front().copied().filter(|_| own.snapshots.len() == 3).unwrap_or_default();
+        let full = own.snapshots.len() == KEPT;
+        let oldest = own.snapshots.front().copied().filter(|_| full).unwrap_or_default();
+        let capturing = std::mem::take(&mut own.captured) || cluster.seat(node).capturing.is_some();
         let (base, retained) = (step.after.base.index, limits.retain_entries);
         demand(base.0.saturating_add(retained) >= oldest.0, NAME, Class::Bounds, || {
             format!(
-                "the log of node {node} begins behind {base}, though two snapshots after the one at {oldest} are \
-                 durable and {retained} entries are to be kept"
+                "the log of node {node} begins behind {base}; {} snapshots after the one at {oldest} are durable, and \
+                 {retained} entries are to be kept",
+                KEPT - 1
             )
         })?;
         let Some(before) = step.before else { return Ok(()) };
         let snapshot = before.snapshot.unwrap_or_default().index;
-        let capturing = cluster.seat(node).capturing.as_ref().is_some_and(|base| base.id.index > snapshot);
+        // Before the first configuration that came with an entry, there is nothing that a snapshot could say of members.
+        let members = cluster.canon.configuration_at(before.applied).is_some_and(|(at, _)| at > Index(0));
         let entries = before.applied.0.saturating_sub(snapshot.0);
         let bytes = cluster.model.bytes_between(snapshot, before.applied);
         let within = entries <= limits.snapshot_entries.saturating_mul(PATIENCE)
@@ -143,7 +158,7 @@ impl Bounds {
                     .snapshot_bytes
                     .saturating_mul(PATIENCE as usize)
                     .saturating_add(limits.command_bytes);
-        demand(capturing || before.halted || within, NAME, Class::Bounds, || {
+        demand(capturing || before.halted || !members || within, NAME, Class::Bounds, || {
             format!(
                 "node {node} has applied {entries} entries of {bytes} bytes since its snapshot at {snapshot}, and asks \
                  for no other"

@@ -235,6 +235,7 @@ impl Judges {
             }
             Fact::Captured { node, snapshot } => {
                 self.coverage.reach(Mark::Snapshots);
+                self.bounds.captured(node);
                 snapshots::captured(&mut self.cluster, node, snapshot)
             }
             Fact::Fetching { node, to, bytes } => {
