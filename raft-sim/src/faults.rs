@@ -64,8 +64,8 @@ impl World {
             }
             Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
             Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
-            Family::Rot if self.may_lose(at) => self.rot(at),
-            Family::Spoil if self.may_lose(at) => self.spoil(at),
+            Family::Rot if self.may_rot(at) => self.rot(at),
+            Family::Spoil if self.may_rot(at) => self.spoil(at),
             Family::Wipe | Family::Rot | Family::Spoil => Ok(()),
             Family::Change => {
                 let left = 1 + self.choices.pick(site, 3);

@@ -139,7 +139,14 @@ impl World {
 
     /// Whether it runs on a disk that no configuration has, or may have, on record.
     fn is_fresh(&self, at: usize) -> bool {
-        self.servers[at].joins && self.servers[at].fresh
+        let server = &self.servers[at];
+        server.joins && server.fresh && !server.lost && !server.refused
+    }
+
+    /// Whether its disk may decay: one that is not on record, and may come to be, had better be whole.
+    pub(crate) fn may_rot(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        self.settled().on_record(server.id, server.disk_id) && self.may_lose(at)
     }
 
     /// Whether a seat without a disk on record needs another one than it has: its own is lost, or was given up.
