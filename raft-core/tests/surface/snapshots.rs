@@ -156,6 +156,7 @@ fn a_dropped_drain_keeps_parts_to_send() {
     let lost = |node: &mut Node| {
         let peer = fetch.to();
         drop(node.step(Input::Unreachable { peer }));
+        drop(node.step(Input::Heartbeat));
     };
     lost(&mut node);
     lost(&mut twin);

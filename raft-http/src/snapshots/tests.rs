@@ -300,3 +300,17 @@ fn the_end_of_the_node_ends_the_writing_of_a_snapshot() {
     assert!(write().is_err());
     assert_eq!(names(&directory), [] as [&str; 0]);
 }
+
+#[test]
+fn one_that_cant_be_written_is_an_error_and_the_next_one_is_not() {
+    let directory = TempDir::new().unwrap();
+    let mut snapshots = open(&directory);
+    let machine = state(20, 5);
+    let aside = directory.path().join("aside");
+    fs::rename(directory.path().join("snapshots"), &aside).unwrap();
+    let error = snapshots.writer(base(&machine), machine.clone(), Stop::default())().unwrap_err();
+    assert_eq!(Exit::from(error).code, Code::Io);
+    fs::rename(&aside, directory.path().join("snapshots")).unwrap();
+    let snapshot = capture(&mut snapshots, &machine);
+    assert_eq!(names(&directory), [name(snapshot.last())]);
+}

@@ -1,7 +1,7 @@
 //! What a snapshot and its transfer cost those who write meanwhile: their latency, and the leader's memory.
 
 use crate::cluster::{Cluster, http, report};
-use crate::snapshots::{fill, wait_until_caught_up};
+use crate::snapshots::{fill, number, wait_until_caught_up};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
@@ -79,12 +79,15 @@ fn memory(pid: u32) -> u64 {
     kibibytes.expect("a number") << 10
 }
 
-/// Has a node take a snapshot, and waits for it.
-fn take_snapshot(api: &str) {
+/// Has a node take a snapshot of all that it has applied, and waits for it. One that is under way may come before it.
+fn take_snapshot(cluster: &Cluster, id: usize) {
     let path = "/v1/snapshot?timeout=60s";
-    let answer = http::ask(api, &http::Request { method: "POST", path, body: None, within: LONG });
-    let answer = answer.expect("the leader answers");
-    assert_eq!(answer.status, 200, "{}", answer.json);
+    let request = http::Request { method: "POST", path, body: None, within: LONG };
+    let applied = number(cluster, id, "applied_index");
+    while number(cluster, id, "snapshot_index") < applied {
+        let answer = http::ask(&cluster.apis[id], &request).expect("the node answers");
+        assert_eq!(answer.status, 200, "{}", answer.json);
+    }
 }
 
 /// A state of so many MiB, 500 writes a second: from before a snapshot is begun until a follower that had nothing has
@@ -102,7 +105,7 @@ fn measure(mebibytes: usize, calm: Duration) -> (f64, u64) {
     let built = Instant::now();
     fill(&cluster, mebibytes, 1 << 20);
     // The log that built the state goes, so that the memory is the state's.
-    take_snapshot(&cluster.apis[leader]);
+    take_snapshot(&cluster, leader);
     let built = built.elapsed();
     let pid = cluster.process(leader).id();
     sleep(Duration::from_secs(2));
@@ -115,7 +118,7 @@ fn measure(mebibytes: usize, calm: Duration) -> (f64, u64) {
     let stop = Arc::new(AtomicBool::new(false));
     let watching = watch_memory(pid, stop.clone());
     let begun = Instant::now();
-    take_snapshot(&cluster.apis[leader]);
+    take_snapshot(&cluster, leader);
     let taken = Instant::now();
     cluster.start(away);
     wait_until_caught_up(&cluster, away, LONG);

@@ -20,7 +20,8 @@ fn compacting(arguments: &[&str]) -> Cluster {
     cluster
 }
 
-fn number(cluster: &Cluster, id: usize, name: &str) -> u64 {
+/// A number in what a node says of itself.
+pub(crate) fn number(cluster: &Cluster, id: usize, name: &str) -> u64 {
     cluster.status(id).and_then(|status| status[name].as_u64()).unwrap_or_default()
 }
 

@@ -39,7 +39,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket};
 use reads::Means;
 use tickets::Answered;
 
@@ -194,11 +194,7 @@ impl Judges {
             }
             Fact::Synced { node, through } => self.cluster.seat_mut(node).ledger.synced(through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
-            Fact::Applied { node, entry } => {
-                state_machine_safety::applied(&self.cluster, node, entry)?;
-                self.applies.applied(node, entry)?;
-                promises::applied(&self.cluster, node, entry)
-            }
+            Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
             Fact::Halted { node, report } => {
                 self.cluster.seat_mut(node).halted = true;
@@ -225,6 +221,12 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn applied(&mut self, node: NodeId, entry: &Entry) -> Verdict {
+        state_machine_safety::applied(&self.cluster, node, entry)?;
+        self.applies.applied(node, entry)?;
+        promises::applied(&self.cluster, node, entry)
     }
 
     /// What happens to snapshots, and to the log because of them.
