@@ -215,6 +215,24 @@ impl World {
             let after = self.choices.range(site, 0, longest);
             self.queue.push(self.now + after, Event::Mend);
         }
+        self.follow_up(site);
+    }
+
+    /// A fault may bring others soon: while some hear the leader and some don't, one restarts, or stands for election.
+    fn follow_up(&mut self, site: Site) {
+        let timeout = self.options.election_timeout();
+        let takes_part = |family: Family| self.options.faults[family as usize].is_some();
+        let (crashes, nudges) = (takes_part(Family::Crash), takes_part(Family::Nudge));
+        for _ in 0..self.choices.pick(site, 4) {
+            let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
+            let due = self.now + self.choices.range(site, 0, timeout);
+            let life = self.servers[at].life;
+            match self.choices.pick(site, 2) {
+                0 if nudges => self.queue.push(due, Event::Nudge { at, life }),
+                1 if crashes => self.queue.push(due, Event::Crash { at, life }),
+                _ => {}
+            }
+        }
     }
 
     /// A link goes on and off.
