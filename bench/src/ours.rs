@@ -45,6 +45,8 @@ impl Ours {
                 Output::Answer { answer: Answer::ReadAt(_), .. } => self.confirmed += 1,
                 Output::Answer { answer, .. } => panic!("nothing is refused here, but: {answer:?}"),
                 Output::Halt(report) => panic!("node {at} stopped: {report:?}"),
+                Output::Event(_) => {}
+                other => panic!("no snapshots here, but: {other:?}"),
             }
         }
         self.inboxes[at] = inputs;
@@ -81,6 +83,7 @@ impl Cluster for Ours {
             let mut config = Config::new(NodeId(id), DiskId(100 + id), Some(founders.clone()), id);
             (config.election_ticks, config.heartbeat_ticks) = (NEVER, NEVER / 2);
             config.check_quorum = false;
+            (config.limits.snapshot_entries, config.limits.snapshot_bytes) = (u64::MAX, usize::MAX);
             let mut node = Node::new(config, Recovered::default()).expect("the settings are sound");
             let boot: Vec<Output> = node.turn().drain().collect();
             let receipts = boot.into_iter().filter_map(|output| match output {

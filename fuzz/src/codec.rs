@@ -7,6 +7,9 @@ use raft_core::codec::{self, HEAD_BYTES};
 const ROWS_FROM: usize = HEAD_BYTES + 48;
 const ROW_BYTES: usize = 21;
 const APPEND: u8 = 7;
+const CHUNK: u8 = 14;
+/// Where the hash of a chunk's data stands: after stamp, term, last entry, running hash, size, digest and offset.
+const CHUNK_HASH_AT: usize = HEAD_BYTES + 72;
 
 /// Decodes a frame. What is accepted must be written back to the very same bytes. If the first byte is odd, the rest is
 /// made a frame whose lengths, checksum and hashes are right.
@@ -33,7 +36,7 @@ fn repair(frame: &mut Vec<u8>) {
     frame.resize(frame.len().max(ROWS_FROM), 0);
     frame[..4].copy_from_slice(b"RAFT");
     frame[8] = codec::VERSION;
-    frame[9] = 1 + frame[9].wrapping_sub(1) % 13;
+    frame[9] = 1 + frame[9].wrapping_sub(1) % 18;
     frame[10..12].fill(0);
     let mut payload = frame.len();
     if frame[9] == APPEND {
@@ -41,6 +44,13 @@ fn repair(frame: &mut Vec<u8>) {
         let rows = rows.min(usize::from(frame[12]));
         payload = ROWS_FROM + rows * ROW_BYTES;
         repair_rows(frame, rows, payload);
+    }
+    if frame[9] == CHUNK {
+        frame.resize(frame.len().max(CHUNK_HASH_AT + 8), 0);
+        // The data is as long as a byte says that has no other meaning.
+        payload = frame.len() - usize::from(frame[12]).min(frame.len() - CHUNK_HASH_AT - 8);
+        let hash = raft_core::hash::bytes(&frame[payload..]);
+        frame[CHUNK_HASH_AT..CHUNK_HASH_AT + 8].copy_from_slice(&hash.to_le_bytes());
     }
     let (part, payloads) = (payload - HEAD_BYTES, frame.len() - payload);
     frame[12..16].copy_from_slice(&(part as u32).to_le_bytes());

@@ -1,6 +1,7 @@
 //! A node with its disk: carries out what the node asks for, honestly, and asserts what must hold of every output.
 
 use crate::draw::Draw;
+use crate::files::Files;
 use raft_core::{Config, Input, Message, Node, NodeId, Output, Recovered, Status, Ticket, Update, Write};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -10,6 +11,7 @@ pub(crate) struct Host {
     durable: Recovered,
     /// Writes that are not durable yet, or behind one that isn't; without their receipt once it is handed in.
     writes: VecDeque<(Update, Option<Write>)>,
+    pub(crate) files: Files,
     tickets: BTreeSet<u64>,
     asked: u64,
     applied: u64,
@@ -20,13 +22,20 @@ const SENT: usize = 16;
 
 impl Host {
     pub(crate) fn new(config: Config, durable: Recovered) -> Host {
-        let applied = durable.base.as_ref().map_or(0, |base| base.id.index.0);
+        let files = Files::new(durable.snapshot.clone());
+        Host::start(config, durable, files)
+    }
+
+    fn start(config: Config, mut durable: Recovered, files: Files) -> Host {
+        durable.snapshot = files.newest(&durable);
+        let applied = durable.snapshot.as_ref().map_or(0, |snapshot| snapshot.last().index.0);
         let node = Node::new(config, durable.clone()).expect("the settings are sound");
         let mut host = Host {
             node,
             sent: VecDeque::new(),
             durable,
             writes: VecDeque::new(),
+            files,
             tickets: BTreeSet::new(),
             asked: 0,
             applied,
@@ -59,7 +68,7 @@ impl Host {
             let disk = &mut self.durable;
             disk.hard = update.hard.unwrap_or(disk.hard);
             if let Some(base) = update.base {
-                *disk = Recovered { hard: disk.hard, base: Some(base), entries: vec![] };
+                *disk = Recovered { hard: disk.hard, base: Some(base), ..Recovered::default() };
             }
             disk.entries.retain(|entry| update.keep.is_none_or(|keep| entry.index() <= keep));
             disk.entries.extend(update.entries);
@@ -70,7 +79,8 @@ impl Host {
     pub(crate) fn restart(self, draw: &mut Draw<'_>) -> Host {
         let mut dead = self;
         dead.sync(draw.below(4));
-        Host::new(dead.node.config().clone(), dead.durable)
+        dead.files.crash();
+        Host::start(dead.node.config().clone(), dead.durable, dead.files)
     }
 
     /// One turn of the node.
@@ -102,6 +112,7 @@ impl Host {
     }
 
     fn carry_out(&mut self, output: Output) {
+        let limits = self.node.config().limits;
         match output {
             Output::Persist(write) => self.writes.push_back((write.update().clone(), Some(write))),
             Output::Send { to, message } => {
@@ -113,6 +124,27 @@ impl Host {
                 self.applied += 1;
                 assert_eq!(entry.index().0, self.applied, "applied in order, each once");
             }
+            Output::Restore(snapshot) => {
+                assert!(snapshot.last().index.0 > self.applied, "a restored state is newer");
+                assert_eq!(self.durable.base.as_ref(), Some(&snapshot.base), "the log is reset before");
+                self.applied = snapshot.last().index.0;
+                self.files.keep_from(&snapshot);
+            }
+            Output::Capture(base) => {
+                assert_eq!(base.id.index.0, self.applied, "captured at its place");
+                self.files.capture(base);
+            }
+            Output::Fetch(fetch) => {
+                assert!(fetch.length() <= limits.chunk_bytes, "{fetch:?}");
+                assert!(fetch.offset() + fetch.length() as u64 <= fetch.snapshot().size);
+                self.files.fetch(fetch);
+            }
+            Output::Store(store) => self.files.store(store, limits.inflight_chunks),
+            Output::Release { through } => {
+                let held = self.files.complete().any(|snapshot| snapshot.last().index >= through);
+                assert!(held, "{through} is released, but no snapshot covers it");
+            }
+            Output::Event(_) => {}
             Output::Answer { ticket, answer } => {
                 assert!(self.tickets.remove(&ticket.0), "{ticket} was answered before: {answer:?}");
             }

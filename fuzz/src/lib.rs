@@ -6,8 +6,10 @@
 pub mod codec;
 mod draw;
 pub mod envelope;
+mod files;
 mod host;
 mod peer;
+pub mod snapshot;
 pub mod step;
 mod tally;
 pub mod wal;

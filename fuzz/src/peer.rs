@@ -3,9 +3,10 @@
 
 use crate::draw::Draw;
 use bytes::Bytes;
+use raft_core::write::Base;
 use raft_core::{
     Acquaintance, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message, Node,
-    NodeId, Payload, Round, Stamp, Standing, Term,
+    NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
 };
 
 /// The data directory that is on record for a member.
@@ -17,7 +18,7 @@ pub(crate) fn disk(id: NodeId) -> DiskId {
 pub(crate) fn members(standings: impl IntoIterator<Item = Standing>) -> Option<Membership> {
     let member = |(id, standing)| {
         let id = NodeId(id);
-        Member { id, disk: Some(disk(id)), standing, context: Bytes::new() }
+        Member { disk: Some(disk(id)), ..Member::new(id, standing, Bytes::new()) }
     };
     Membership::new((1..).zip(standings).map(member).collect())
 }
@@ -33,24 +34,26 @@ pub(crate) fn arbitrary(draw: &mut Draw<'_>, node: &Node) -> (NodeId, Message) {
     }
     let mut term = Term(draw.near(node.status().term.0));
     let body = body(draw, node);
-    if let Body::Append { slice, .. } = &body {
-        term = term.max(slice.last().term);
+    match &body {
+        Body::Append { slice, .. } => term = term.max(slice.last().term),
+        Body::Chunk { snapshot, .. } => term = term.max(snapshot.last().term),
+        _ => {}
     }
     (id, Message { from, to: body.is_reply().then_some(asker), term, body })
 }
 
 fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
     let status = node.status();
-    match draw.below(16) {
+    match draw.below(24) {
         0 => Body::Hello,
         1 => Body::HelloReply(Acquaintance::Founding),
         2 => Body::HelloReply(Acquaintance::Stranger),
         3 => Body::HelloReply(
             members([Standing::Voter; 3]).map_or(Acquaintance::Founding, Acquaintance::OnRecord),
         ),
-        4 => Body::PreVote { last: id(draw, node) },
+        4 => Body::PreVote { last: id(draw, node), recorded: true },
         5 => Body::PreVoteReply { granted: draw.rarely(2) },
-        6 => Body::Vote { last: id(draw, node), transfer: draw.rarely(2) },
+        6 => Body::Vote { last: id(draw, node), transfer: draw.rarely(2), recorded: true },
         7 => Body::VoteReply { granted: draw.rarely(2) },
         8 => Body::Appended { matched: Index(draw.near(status.last.index.0)) },
         9 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
@@ -58,6 +61,15 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
         11 => Body::HeartbeatReply { round: Round(draw.near(1)) },
         12 => Body::TimeoutNow,
         13 => Body::Stale,
+        14 => Body::Removed { at: Index(draw.near(status.commit.0)) },
+        15 => Body::ReadIndex { batch: Round(draw.near(1)) },
+        16 => Body::ReadIndexReply { batch: Round(draw.near(1)), index: Index(draw.near(status.commit.0)) },
+        17 => Body::ChunkReply { last: node.log().base(), have: draw.near(8) },
+        18 => chunk(draw, node, None),
+        19..21 => {
+            let ahead = 1 + draw.below(6) as u64;
+            chunk(draw, node, Some(ahead))
+        }
         _ => Body::Append { slice: slice(draw, node), commit: Index(draw.near(status.last.index.0)) },
     }
 }
@@ -88,14 +100,41 @@ fn slice(draw: &mut Draw<'_>, node: &Node) -> LogSlice {
         .expect("nothing after nothing")
 }
 
+/// A part of a snapshot of a log that is so much longer than this one, or of any.
+fn chunk(draw: &mut Draw<'_>, node: &Node, ahead: Option<u64>) -> Body {
+    let status = node.status();
+    let id = match ahead {
+        Some(ahead) => EntryId {
+            term: status.term.max(Term(1)),
+            index: Index(status.last.index.0.saturating_add(ahead)),
+        },
+        None => id(draw, node),
+    };
+    let id = if id.index == Index(0) || id.term == Term(0) { EntryId::ORIGIN } else { id };
+    let standings = (0..1 + draw.below(4)).map(|_| STANDINGS[draw.below(6)]).collect::<Vec<_>>();
+    let membership = members(standings).or_else(|| members([Standing::Voter; 2])).expect("two voters");
+    let size = draw.below(12) as u64;
+    let offset = draw.below(12).min(size as usize);
+    let data = Bytes::from(vec![7; draw.below(12).min(size as usize - offset)]);
+    let base = Base { id, hash: u64::from(draw.rarely(2)), membership };
+    Body::Chunk { snapshot: Snapshot { base, size, digest: 1 }, offset: offset as u64, data }
+}
+
+const STANDINGS: [Standing; 6] = [
+    Standing::Voter,
+    Standing::Learner,
+    Standing::Entrant,
+    Standing::Joining,
+    Standing::Leaving,
+    Standing::Demoting,
+];
+
 fn payload(draw: &mut Draw<'_>) -> Payload {
-    let standings =
-        [Standing::Voter, Standing::Learner, Standing::Joining, Standing::Leaving, Standing::Demoting];
     match draw.below(8) {
         0 => Payload::Noop,
         1 => {
             let count = draw.below(6);
-            members((0..count).map(|_| standings[draw.below(5)])).map_or(Payload::Noop, Payload::Membership)
+            members((0..count).map(|_| STANDINGS[draw.below(6)])).map_or(Payload::Noop, Payload::Membership)
         }
         size => Payload::Command(vec![draw.byte(); size - 2].into()),
     }
@@ -109,6 +148,10 @@ pub(crate) fn favourable(to: NodeId, sent: &Message) -> Option<Message> {
         Body::Vote { .. } => Body::VoteReply { granted: true },
         Body::Append { slice, .. } => Body::Appended { matched: slice.last().index },
         Body::Heartbeat { round, .. } => Body::HeartbeatReply { round: *round },
+        Body::Chunk { snapshot, offset, data } => {
+            Body::ChunkReply { last: snapshot.last(), have: offset + data.len() as u64 }
+        }
+        Body::ReadIndex { batch } => Body::ReadIndexReply { batch: *batch, index: Index(0) },
         _ => return None,
     };
     let from = Stamp { disk: disk(to), boot: Boot(1) };

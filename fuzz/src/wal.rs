@@ -98,7 +98,16 @@ fn life(draw: &mut Draw<'_>, recovery: Recovery, files: &mut Files) {
         if torn {
             return;
         }
-        wal.synced(number);
+        for unneeded in wal.synced(number) {
+            if kinds & 64 != 0 {
+                files.remove(&unneeded);
+            }
+        }
+        if kinds & 128 != 0 {
+            // What is released is committed: it is never cut again.
+            first = last.index.0;
+            wal.release(last.index);
+        }
     }
 }
 
@@ -145,7 +154,7 @@ fn repair(files: &mut Files) {
             let (kind, payload) = (file[ids + 4], file[ids + 6]);
             let length = half(file, ids + 12);
             let body = data + RECORD..(data + RECORD).saturating_add(length).min(FILE);
-            if kind == 1 || kind == 3 {
+            if kind == 1 || kind == 3 || kind == 6 {
                 let hash = raft_core::hash::bytes(&file[body]);
                 file[ids + 64..ids + 72].copy_from_slice(&hash.to_le_bytes());
             }
@@ -156,6 +165,10 @@ fn repair(files: &mut Files) {
                     let before = *hashes.last().expect("the base's is always there");
                     hashes.push(raft_core::hash::chain(before, &numbers));
                     file[ids + 72..ids + 80].copy_from_slice(&hashes[hashes.len() - 1].to_le_bytes());
+                }
+                6 => {
+                    let running = hashes[hashes.len() - 1];
+                    file[ids + 72..ids + 80].copy_from_slice(&running.to_le_bytes());
                 }
                 3 => (base, hashes) = (index, vec![word(file, ids + 72)]),
                 4 => hashes.truncate(index.saturating_sub(base).saturating_add(1) as usize),
@@ -168,7 +181,7 @@ fn repair(files: &mut Files) {
             crc.update(&file[ids..ids + 96]);
             file[ids + 96..ids + 100].copy_from_slice(&crc.finalize().to_le_bytes());
             file.copy_within(ids..ids + RECORD, data);
-            let twice = kind == 3 || (kind == 1 && payload == 2);
+            let twice = kind == 3 || kind == 6 || (kind == 1 && payload == 2);
             ids += RECORD * if twice { 1 + length.div_ceil(RECORD) } else { 1 };
             data = data.saturating_add(RECORD + length.next_multiple_of(8));
         }
@@ -184,7 +197,10 @@ fn goes_on(recovery: Recovery, mut files: Files) {
     let mut ops = Vec::new();
     let number = wal.append(&Update { hard: Some(hard), ..Update::default() }, &mut ops).expect("it fits");
     carry_out(&mut files, &ops);
-    wal.synced(number);
+    // A root may have moved, so that more is unneeded; what is deleted is not missed.
+    for unneeded in wal.synced(number) {
+        files.remove(&unneeded);
+    }
     wal.mark(&mut ops).expect("the write is not vouched for");
     let again = open(&files).expect("what was accepted once is accepted again");
     recovered.hard = hard;

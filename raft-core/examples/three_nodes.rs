@@ -39,6 +39,9 @@ fn main() {
                     committed += u64::from(matches!(answer, Answer::Committed(_)));
                 }
                 Output::Halt(report) => panic!("node {} stopped: {report:?}", at + 1),
+                // Without snapshots (see `Limits::snapshot_entries`) none is taken, sent or stored.
+                Output::Capture(_) | Output::Restore(_) | Output::Fetch(_) | Output::Store(_) => {}
+                Output::Release { .. } | Output::Event(_) => {}
             }
         }
         if nodes[at].status().leader == Some(NodeId(at as u64 + 1)) && committed == 0 && inputs.is_empty() {

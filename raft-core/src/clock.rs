@@ -1,6 +1,7 @@
 //! Tick counters: nothing that the protocol's safety depends on is here.
 
 use crate::config::Config;
+use crate::planted::Bug;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -24,7 +25,8 @@ impl Clock {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         random.set_stream(config.id.0);
         let wait = u64::from(config.election_ticks) + u64::from(config.drift_ticks);
-        let quiet_until = if restarted { wait } else { 0 };
+        let quiet = restarted && !config.planted(Bug::RestartForgetsLeader);
+        let quiet_until = if quiet { wait } else { 0 };
         let mut clock = Clock { now: 0, elapsed: 0, timeout: 0, quiet_until, random };
         clock.draw(config);
         clock

@@ -13,7 +13,7 @@ pub struct Config {
     /// This data directory.
     pub disk: DiskId,
     /// What the cluster is founded with, the same on every founder; of no effect once there is a base on disk. `None`
-    /// for a node that must never found.
+    /// for a node that must never found: on an empty disk it waits until a leader sends it the log or a snapshot.
     pub founders: Option<Membership>,
     /// The only source of randomness. Must differ between nodes and should between starts.
     pub seed: u64,
@@ -21,8 +21,8 @@ pub struct Config {
     pub election_ticks: u32,
     /// A leader's heartbeat interval; less than the election timeout.
     pub heartbeat_ticks: u32,
-    /// How many ticks a clock may be off over one election timeout: a restarted voter waits that much longer before
-    /// it votes (rule 14).
+    /// How many ticks any two clocks may differ over one election timeout: a restarted voter waits that much longer before
+    /// it votes, and a lease is that much shorter (rule 14).
     pub drift_ticks: u32,
     /// Ask whether an election could be won before starting it (dissertation 9.6).
     pub pre_vote: bool,
@@ -55,6 +55,18 @@ pub struct Limits {
     pub tickets: usize,
     /// Messages that wait for a write; more requests are dropped as if the network had lost them.
     pub held: usize,
+    /// Entries applied since the newest snapshot after which a new one is asked for.
+    pub snapshot_entries: u64,
+    /// Payload bytes applied since the newest snapshot after which a new one is asked for.
+    pub snapshot_bytes: usize,
+    /// Entries behind the newest snapshot that stay in the log, so that a follower that was away briefly needs none.
+    pub retain_entries: u64,
+    /// Payload bytes behind the newest snapshot that stay in the log.
+    pub retain_bytes: usize,
+    /// Bytes of a snapshot in one message.
+    pub chunk_bytes: usize,
+    /// Chunks on their way to one follower, and chunks that a follower hands to its disk at once.
+    pub inflight_chunks: usize,
 }
 
 impl Default for Limits {
@@ -68,6 +80,12 @@ impl Default for Limits {
             command_bytes: 4 << 20,
             tickets: 1 << 16,
             held: 1 << 12,
+            snapshot_entries: 1 << 20,
+            snapshot_bytes: 64 << 20,
+            retain_entries: 1 << 14,
+            retain_bytes: 16 << 20,
+            chunk_bytes: 256 << 10,
+            inflight_chunks: 4,
         }
     }
 }
@@ -81,8 +99,10 @@ pub enum ConfigError {
     ZeroLimit,
     /// The node is not one of the founders.
     NotAFounder,
-    /// An empty data directory and nobody to found with.
-    NothingToStartFrom,
+    /// The log's first entries are gone, and there is no snapshot that covers them.
+    SnapshotMissing,
+    /// The snapshot is not one of this log.
+    SnapshotUnfit,
 }
 
 impl core::fmt::Display for ConfigError {
@@ -93,7 +113,13 @@ impl core::fmt::Display for ConfigError {
             }
             ConfigError::ZeroLimit => "every limit must be at least 1",
             ConfigError::NotAFounder => "this node is not in the list of founders",
-            ConfigError::NothingToStartFrom => "the data directory is empty and no founders are given",
+            ConfigError::SnapshotMissing => {
+                "the log begins behind its first entry, and no snapshot covers what is before: restore the snapshot, or \
+                 replace this member"
+            }
+            ConfigError::SnapshotUnfit => {
+                "the snapshot is not one of this log: it covers an entry that the log doesn't hold"
+            }
         })
     }
 }
@@ -131,16 +157,19 @@ impl Config {
             limits.command_bytes,
             limits.tickets,
             limits.held,
+            limits.snapshot_bytes,
+            limits.chunk_bytes,
+            limits.inflight_chunks,
         ];
         if self.heartbeat_ticks == 0 || self.election_ticks <= self.heartbeat_ticks {
             return Err(ConfigError::Timing);
         }
-        if smallest.contains(&0) {
+        if smallest.contains(&0) || limits.snapshot_entries == 0 {
             return Err(ConfigError::ZeroLimit);
         }
         match &self.founders {
             _ if !founding => Ok(()),
-            None => Err(ConfigError::NothingToStartFrom),
+            None => Ok(()),
             Some(founders) if !founders.is_voter(self.id) => Err(ConfigError::NotAFounder),
             Some(_) => Ok(()),
         }

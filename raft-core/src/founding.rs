@@ -21,12 +21,14 @@ use alloc::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Founding {
     heard: BTreeMap<NodeId, DiskId>,
+    /// The cluster is formed and has this server on record: a leader will bring it the log.
+    pub(crate) taken_in: bool,
 }
 
 /// Asks every other founder, also those that have answered: the cluster may have been formed since, and then the word of
 /// one is enough, even if another founder is gone for good. Founds at once if there is nobody to ask.
 pub(crate) fn ask(state: &mut State) {
-    if state.founded() {
+    if state.founded() || state.taken_in() {
         return;
     }
     let Some(founders) = state.config.founders.clone() else { return };
@@ -42,6 +44,7 @@ pub(crate) fn ask(state: &mut State) {
 /// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
 pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
     let acquaintance = match state.log.membership() {
+        None if state.taken_in() => return state.ignored += 1,
         None => {
             if state.founding.heard.get(&from).is_some_and(|disk| *disk != message.from.disk) {
                 state.founding.heard.remove(&from);
@@ -50,7 +53,7 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
         }
         Some(membership) if membership.on_record(from, message.from.disk) => {
             if record_is_committed(state) {
-                Acquaintance::OnRecord(state.log.founding().unwrap_or(membership).clone())
+                state.log.founding().cloned().map_or(Acquaintance::TakenIn, Acquaintance::OnRecord)
             } else {
                 Acquaintance::Founding
             }
@@ -72,7 +75,7 @@ fn record_is_committed(state: &State) -> bool {
 pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, acquaintance: &Acquaintance) {
     let Some(founders) = state.config.founders.clone() else { return };
     match acquaintance {
-        _ if state.founded() || !founders.is_voter(from) => state.ignored += 1,
+        _ if state.founded() || state.taken_in() || !founders.is_voter(from) => state.ignored += 1,
         Acquaintance::Founding => {
             state.founding.heard.insert(from, message.from.disk);
             found_if_complete(state, &founders);
@@ -84,6 +87,7 @@ pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, ac
                 state.ignored += 1;
             }
         }
+        Acquaintance::TakenIn => state.founding.taken_in = true,
         Acquaintance::Stranger => {
             let report = Report::NotOnRecord { disk: state.config.disk, on_record: None, told_by: from };
             state.halt(report);
@@ -103,6 +107,6 @@ fn found(state: &mut State, membership: Membership) {
     let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
     state.log = Log::new(Some(&base));
     state.founding = Founding::default();
-    state.outbox.stage_base(base);
+    state.outbox.stage_base(base, EntryId::ORIGIN.index);
     state.clock.draw(&state.config);
 }

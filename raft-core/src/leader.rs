@@ -1,17 +1,26 @@
 //! The leader: it alone appends, replicates its log to every member, commits by its own term, and confirms reads
 //! (paper sections 5.3, 5.4 and 8).
 
+mod handover;
+mod reading;
+mod reconfigure;
+mod replication;
+
 use crate::candidate::Won;
-use crate::entry::{Entry, LogSlice, Payload};
-use crate::ids::{EntryId, Index, NodeId, Round, Ticket};
-use crate::message::{Body, Message};
+use crate::entry::{Entry, Payload};
+use crate::ids::{DiskId, EntryId, Index, NodeId, Round, Ticket};
+use crate::message::Body;
 use crate::output::{Answer, Limit};
 use crate::planted::Bug;
 use crate::progress::Progress;
 use crate::reads::Reads;
 use crate::state::State;
+use crate::status::{Lag, PeerStatus};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use handover::Transfer;
+use reconfigure::Round as CatchUp;
 
 /// When one server was last heard, in ticks: kept apart from its progress, since the protocol's safety doesn't depend
 /// on it.
@@ -20,29 +29,50 @@ struct Pulse {
     heard_at: u64,
     /// It answered something since the last probe.
     heard: bool,
+    /// The driver can't reach it: nothing but heartbeats is sent until the next one.
+    absent: bool,
     /// Something is on its way, and this many heartbeats passed without any of it arriving.
     stalled: u32,
+    catch_up: CatchUp,
 }
 
-/// Leadership on its way to another server (dissertation 3.10).
+/// A member, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Transfer {
-    to: NodeId,
-    until: u64,
-    asked: bool,
+struct Peer {
+    id: NodeId,
+    /// The disk that it speaks from: the one on record, or the first that was heard while none is.
+    disk: Option<DiskId>,
+    /// The newest round when it became a member with the disk that it has, or without one.
+    seated: Round,
+    /// The disk that was heard of it before that.
+    before: Option<DiskId>,
+    progress: Progress,
+    pulse: Pulse,
 }
 
 /// What leading adds to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leader {
-    progress: Vec<(NodeId, Progress)>,
-    pulses: Vec<Pulse>,
+    /// The members of the configuration in force, itself included.
+    peers: Vec<Peer>,
     /// The first entry of the own term: the no-op.
     first: Index,
     /// The newest round sent.
     round: Round,
+    /// When each round was sent that no quorum has acknowledged yet, in ticks.
+    sent: VecDeque<(Round, u64)>,
+    /// Until when no other leader can be elected, as far as the clocks are good.
+    lease_until: u64,
     reads: Reads,
     transfer: Option<Transfer>,
+    /// A timeout-now has left in this term: whoever got it may be elected at any time, so there is no lease (rule 14).
+    abdicated: bool,
+    /// Members that the configuration in force is without, to be told once it is committed.
+    leaving: Vec<(NodeId, Option<DiskId>)>,
+    /// This leader entered the joint configuration itself (used by a planted bug).
+    entered: bool,
+    /// Something changed that may call for a change of the configuration.
+    attends: bool,
     /// Payload bytes in the log after the commit index.
     uncommitted: usize,
     /// The own log is promised to the own count up to here.
@@ -59,20 +89,24 @@ impl Leader {
         let last = state.log.last().index;
         state.leader = Some(state.config.id);
         state.clock.leader_heard(&state.config);
-        let members = state.log.membership().map(|membership| membership.members()).unwrap_or_default();
-        let now = state.clock.now;
-        let leader = Leader {
-            progress: members.iter().map(|member| (member.id, Progress::new(last))).collect(),
-            pulses: members.iter().map(|_| Pulse { heard_at: now, heard: true, stalled: 0 }).collect(),
+        let mut leader = Leader {
+            peers: Vec::new(),
             first: last.next(),
             round: Round(0),
+            sent: VecDeque::new(),
+            lease_until: 0,
             reads: Reads::default(),
             transfer: None,
+            abdicated: false,
+            leaving: Vec::new(),
+            entered: false,
+            attends: true,
             uncommitted: state.log.from(state.commit.next()).map(Entry::size).sum(),
             promised: Index(0),
             beat: 0,
             beat_due: false,
         };
+        leader.seat_members(state);
         let id = EntryId { term: state.hard.term, index: leader.first };
         state.append(Entry::new(id, Payload::Noop));
         leader
@@ -102,181 +136,83 @@ impl Leader {
         state.tickets.open(id, ticket);
     }
 
-    /// Takes a linearizable read.
-    pub(crate) fn read(&mut self, state: &mut State, ticket: Ticket) {
-        if state.config.planted(Bug::ReadWithoutRound) && state.commit >= self.first {
-            return state.answer(ticket, Answer::ReadAt(state.applied));
-        }
-        if self.open_tickets(state) >= state.config.limits.tickets {
-            return state.answer(ticket, Answer::Busy(Limit::Tickets));
-        }
-        self.reads.arrive(ticket, state.commit);
-    }
-
     fn open_tickets(&self, state: &State) -> usize {
-        state.tickets.len() + self.reads.len()
-    }
-
-    /// Begins to hand over to a voter, by default to the one whose log is longest. A hand-over under way goes on.
-    pub(crate) fn transfer(&mut self, state: &State, to: Option<NodeId>) {
-        let fit = |id: NodeId| {
-            id != state.config.id && state.log.membership().is_some_and(|membership| membership.is_voter(id))
-        };
-        let heard = self.pulses.iter().map(|pulse| pulse.heard_at);
-        let best =
-            self.progress.iter().zip(heard).filter(|((id, _), _)| fit(*id) && to.is_none_or(|to| to == *id));
-        let best = best.max_by_key(|((_, progress), heard_at)| (progress.matched, *heard_at));
-        if let (Some(((to, _), _)), None) = (best, &self.transfer) {
-            let until = state.clock.now + u64::from(state.config.election_ticks);
-            self.transfer = Some(Transfer { to: *to, until, asked: false });
-        }
-    }
-
-    /// A member holds everything up to `matched`.
-    pub(crate) fn appended(&mut self, state: &mut State, from: NodeId, matched: Index) {
-        let Some((progress, pulse)) = self.heard(state, from) else { return };
-        // Each append is on the base or after it, so no answer is about less.
-        if matched > state.log.last().index || matched < state.log.base().index {
-            state.ignored += 1;
-            return;
-        }
-        if progress.appended(matched) {
-            pulse.stalled = 0;
-            self.advance_commit(state);
-        }
-    }
-
-    /// A member's log doesn't meet ours at `asked`.
-    pub(crate) fn conflict(&mut self, state: &mut State, from: NodeId, asked: EntryId, hint: EntryId) {
-        let Some((progress, pulse)) = self.heard(state, from) else { return };
-        if hint.index >= asked.index {
-            state.ignored += 1;
-            return;
-        }
-        pulse.stalled = 0;
-        let meet = state.log.newest_within(hint.index, hint.term).index;
-        if state.config.planted(Bug::RejectBelowMatched) {
-            progress.matched = progress.matched.min(meet);
-            return progress.probe(meet.next());
-        }
-        progress.conflict(asked, meet);
-    }
-
-    /// A member acknowledges a round.
-    pub(crate) fn heartbeat_reply(&mut self, state: &mut State, from: NodeId, round: Round) {
-        let newest = self.round;
-        let Some((progress, _)) = self.heard(state, from) else { return };
-        if round > newest {
-            state.ignored += 1;
-            return;
-        }
-        progress.round = progress.round.max(round);
-        let acknowledged = |id, round| of(&self.progress, id).is_some_and(|progress| progress.round >= round);
-        self.reads.confirm(|round| state.is_quorum(|id| acknowledged(id, round)));
+        state.tickets.len() + state.asks.len() + self.reads.len()
     }
 
     /// A member was heard: what is known of it.
-    fn heard(&mut self, state: &mut State, from: NodeId) -> Option<(&mut Progress, &mut Pulse)> {
-        let Some(at) = self.progress.iter().position(|(id, _)| *id == from) else {
+    fn heard(&mut self, state: &mut State, from: NodeId) -> Option<&mut Peer> {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == from) else {
             state.ignored += 1;
             return None;
         };
-        let (progress, pulse) = (self.progress.get_mut(at)?, self.pulses.get_mut(at)?);
-        pulse.heard_at = state.clock.now;
-        pulse.heard = true;
-        Some((&mut progress.1, pulse))
-    }
-
-    /// A member restarted: what was on its way to it is gone (rule 16).
-    pub(crate) fn restarted(&mut self, state: &State, id: NodeId) {
-        if let Some((_, progress)) = self.progress.iter_mut().find(|(other, _)| *other == id) {
-            progress.probe(state.log.last().index.next());
-        }
+        peer.pulse.heard_at = state.clock.now;
+        peer.pulse.heard = true;
+        Some(peer)
     }
 
     /// Commits what a quorum holds, if it is of the own term: entries of older terms are committed only along with one
     /// of the own (paper section 5.4.2).
     fn advance_commit(&mut self, state: &mut State) {
         let before = state.commit;
-        let index =
-            state.quorum_index(|id| of(&self.progress, id).map_or(Index(0), |progress| progress.matched));
+        let index = state.quorum_index(|id| of(&self.peers, id).map_or(Index(0), |it| it.matched));
         let own_term = state.log.term_at(index) == Some(state.hard.term);
         if index <= before || !(own_term || state.config.planted(Bug::CommitOldTerm)) {
             return;
         }
         state.commit_to(index);
-        let committed = state.log.from(before.next()).take_while(|entry| entry.index() <= index);
-        self.uncommitted -= committed.map(Entry::size).sum::<usize>();
-        self.record_founders(state);
-    }
-
-    /// The first leader's first change puts the founders' disk ids on record in the log. It comes after a commit in the
-    /// own term, as every change of members must (Ongaro 2015).
-    fn record_founders(&mut self, state: &mut State) {
-        let on_base = state.log.membership_index() == Some(state.log.base().index);
-        if let (true, EntryId::ORIGIN, Some(membership)) = (on_base, state.log.base(), state.log.membership())
-        {
-            let id = EntryId { term: state.hard.term, index: state.log.last().index.next() };
-            state.append(Entry::new(id, Payload::Membership(membership.clone())));
+        if !state.config.planted(Bug::UncommittedGrows) {
+            let committed = state.log.from(before.next()).take_while(|entry| entry.index() <= index);
+            self.uncommitted -= committed.map(Entry::size).sum::<usize>();
         }
+        self.attends = true;
+        self.tell_the_leaving(state);
     }
 
     /// Time passes. Whether this server may go on leading.
     pub(crate) fn tick(&mut self, state: &mut State, elapsed: u32) -> bool {
         self.beat += u64::from(elapsed);
+        self.end_transfer(state);
         if self.beat < u64::from(state.config.heartbeat_ticks) {
             self.tell_commits(state);
             return true;
         }
         self.beat = 0;
         self.beat_due = true;
-        let (now, timeout) = (state.clock.now, u64::from(state.config.election_ticks));
-        if self.transfer.as_ref().is_some_and(|transfer| now >= transfer.until)
-            && !state.config.planted(Bug::TransferNeverEnds)
-        {
-            self.transfer = None;
-        }
-        if let Some(transfer) = &mut self.transfer {
-            transfer.asked = false;
-        }
+        self.attends = true;
+        self.ask_successor_again();
+        self.peers.iter_mut().for_each(|peer| peer.pulse.absent = false);
         self.probe_the_stalled(state);
-        let recent = |id: NodeId| {
-            let at = self.progress.iter().position(|(other, _)| *other == id);
-            let pulse = at.and_then(|at| self.pulses.get(at));
-            id == state.config.id || pulse.is_some_and(|pulse| now - pulse.heard_at < timeout)
-        };
-        !state.disk_stalls() && (!state.config.check_quorum || state.is_quorum(recent))
+        let stalls = state.disk_stalls() && !state.config.planted(Bug::LeadsWithStalledDisk);
+        let alone = state.config.check_quorum
+            && !state.config.planted(Bug::LeadsWithoutQuorum)
+            && !state.is_quorum(|id| self.is_live(state, id));
+        !stalls && !alone
+    }
+
+    /// Whether a member was heard within an election timeout. The leader hears itself.
+    fn is_live(&self, state: &State, id: NodeId) -> bool {
+        let timeout = u64::from(state.config.election_ticks);
+        let peer = self.peers.iter().find(|peer| peer.id == id);
+        id == state.config.id || peer.is_some_and(|peer| state.clock.now - peer.pulse.heard_at < timeout)
     }
 
     /// A heartbeat without a round tells a quiet follower of a new commit, once a tick, not once a commit.
     fn tell_commits(&mut self, state: &mut State) {
-        for (id, progress) in &mut self.progress {
+        for peer in &mut self.peers {
+            let progress = &mut peer.progress;
             let commit = state.commit.min(progress.matched);
-            if *id != state.config.id && progress.told < commit {
+            if peer.id != state.config.id && progress.told < commit {
                 progress.told = commit;
                 let message = state.request(Body::Heartbeat { commit, round: self.round });
-                state.outbox.send(*id, message);
-            }
-        }
-    }
-
-    /// What was on its way for two heartbeats without an answer is taken for lost, if the member answers at all.
-    fn probe_the_stalled(&mut self, state: &State) {
-        for ((_, progress), pulse) in self.progress.iter_mut().zip(&mut self.pulses) {
-            pulse.stalled = if progress.waits() { pulse.stalled + 1 } else { 0 };
-            if pulse.stalled >= 2 && pulse.heard && !state.config.planted(Bug::LostWindow) {
-                let question = match progress.flow {
-                    crate::progress::Flow::Probe { next, .. } => next,
-                    crate::progress::Flow::Replicate { .. } => progress.matched.next(),
-                };
-                progress.probe(question);
-                *pulse = Pulse { stalled: 0, heard: false, ..*pulse };
+                state.outbox.send(peer.id, message);
             }
         }
     }
 
     /// The turn ends: whatever may leave is cut into messages, one append a member for all proposals of the turn.
     pub(crate) fn flush(&mut self, state: &mut State) {
+        self.attend(state);
         self.promise_own(state);
         let first = if state.config.planted(Bug::ReadBeforeOwnCommit) { Index(0) } else { self.first };
         if self.reads.want_round() && state.commit >= first {
@@ -285,12 +221,7 @@ impl Leader {
         if self.beat_due {
             self.beat(state, first);
         }
-        for (id, progress) in &mut self.progress {
-            while *id != state.config.id && progress.may_send(state.log.last().index, &state.config.limits) {
-                let message = append_message(state, progress);
-                state.outbox.send(*id, message);
-            }
-        }
+        self.send(state);
         self.hand_over(state);
     }
 
@@ -311,39 +242,23 @@ impl Leader {
     fn beat(&mut self, state: &mut State, first: Index) {
         self.beat_due = false;
         self.round = Round(self.round.0 + 1);
+        // What was sent a timeout ago gives no lease any more.
+        let (now, timeout) = (state.clock.now, u64::from(state.config.election_ticks));
+        while self.sent.pop_front_if(|(_, at)| *at + timeout <= now).is_some() {}
+        self.sent.push_back((self.round, now));
         if state.commit >= first {
             self.reads.join(self.round, first);
         }
-        for (id, progress) in &mut self.progress {
-            let message = if *id == state.config.id {
+        for peer in &mut self.peers {
+            let message = if peer.id == state.config.id {
                 state.reply(state.stamp(), Body::HeartbeatReply { round: self.round })
             } else {
-                progress.told = state.commit.min(progress.matched);
+                peer.progress.told = state.commit.min(peer.progress.matched);
                 let uncapped = state.config.planted(Bug::HeartbeatUncapped);
-                let commit = if uncapped { state.commit } else { progress.told };
+                let commit = if uncapped { state.commit } else { peer.progress.told };
                 state.request(Body::Heartbeat { commit, round: self.round })
             };
-            state.outbox.send(*id, message);
-        }
-    }
-
-    fn hand_over(&mut self, state: &mut State) {
-        let Some(transfer) = &mut self.transfer else { return };
-        let holds_all = self
-            .progress
-            .iter()
-            .any(|(id, progress)| *id == transfer.to && progress.matched == state.log.last().index);
-        if holds_all && !transfer.asked {
-            transfer.asked = true;
-            let message = state.request(Body::TimeoutNow);
-            state.outbox.send(transfer.to, message);
-        }
-    }
-
-    /// Answers the reads whose index is applied.
-    pub(crate) fn answer_reads(&mut self, state: &mut State) {
-        while let Some((ticket, index)) = self.reads.ready(state.applied) {
-            state.answer(ticket, Answer::ReadAt(index));
+            state.outbox.send(peer.id, message);
         }
     }
 
@@ -359,44 +274,52 @@ impl Leader {
         }
     }
 
+    /// What is known of every other member, and why it lags, if it does.
+    pub(crate) fn peer_status(&self, state: &State) -> Vec<PeerStatus> {
+        let membership = state.log.membership();
+        let others = self.peers.iter().filter(|peer| peer.id != state.config.id);
+        let status = |peer: &Peer| {
+            let standing = membership.and_then(|membership| membership.get(peer.id))?.standing;
+            Some(PeerStatus {
+                id: peer.id,
+                standing,
+                flow: peer.progress.name(),
+                matched: peer.progress.matched,
+                next: peer.progress.next(),
+                bytes: peer.progress.bytes(),
+                silent: state.clock.now - peer.pulse.heard_at,
+                lag: self.lag(state, peer),
+            })
+        };
+        others.filter_map(status).collect()
+    }
+
+    fn lag(&self, state: &State, peer: &Peer) -> Lag {
+        use crate::progress::Flow;
+        let last = state.log.last().index;
+        match &peer.progress.flow {
+            _ if peer.progress.matched == last => Lag::None,
+            _ if !self.is_live(state, peer.id) => Lag::Silent,
+            Flow::Probe { .. } => Lag::Probing,
+            Flow::Snapshot(sending) => Lag::Snapshot { have: sending.have, size: sending.snapshot.size },
+            Flow::Replicate { next, .. } if *next <= last => Lag::WindowFull,
+            Flow::Replicate { .. } => Lag::OnTheWay,
+        }
+    }
+
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let transfer = self.transfer.as_ref().map(|transfer| (transfer.to, transfer.asked));
+        let pulse = |pulse: &Pulse| (pulse.heard, pulse.absent, pulse.stalled, pulse.catch_up.is_done());
+        let peers = self.peers.iter().map(move |it| (it.id, it.disk, &it.progress, pulse(&it.pulse)));
         (
-            &self.progress,
-            self.first,
-            self.round,
-            &self.reads,
-            transfer,
-            self.uncommitted,
-            self.promised,
-            self.beat_due,
+            (peers.collect::<Vec<_>>(), self.first, self.round, &self.reads),
+            (self.transfer.as_ref().map(Transfer::protocol), self.abdicated, &self.leaving, self.attends),
+            (self.uncommitted, self.promised, self.beat_due),
         )
     }
 }
 
-/// What is known of a member.
-fn of(progress: &[(NodeId, Progress)], id: NodeId) -> Option<&Progress> {
-    progress.iter().find(|(other, _)| *other == id).map(|(_, progress)| progress)
-}
-
-/// The next append for a member: as many entries as the limits allow, at least one if there is one.
-fn append_message(state: &State, progress: &mut Progress) -> Message {
-    let limits = &state.config.limits;
-    let next = progress.next();
-    let mut entries = Vec::new();
-    let mut size = 0;
-    for entry in state.log.from(next).take(limits.batch_entries) {
-        if !entries.is_empty() && size + entry.size() > limits.batch_bytes {
-            break;
-        }
-        size += entry.size();
-        entries.push(entry.clone());
-    }
-    let prev =
-        next.previous().and_then(|index| state.log.id_at(index)).expect("the log reaches down to its base");
-    let slice = LogSlice::new(prev, entries).expect("the log is contiguous");
-    progress.sent(slice.last().index, size);
-    progress.told = state.commit.min(slice.last().index).max(progress.told);
-    state.request(Body::Append { slice, commit: state.commit })
+/// What is known of a member's log.
+fn of(peers: &[Peer], id: NodeId) -> Option<&Progress> {
+    peers.iter().find(|peer| peer.id == id).map(|peer| &peer.progress)
 }

@@ -13,8 +13,17 @@
 //!    it is durable. The leader's own disk works in parallel: its acknowledgement of itself waits like any other.
 //! 4. **Commit** (section 5.4). What a quorum holds is committed, if it is of the leader's own term; what is committed
 //!    and durable here comes out as [`Output::Apply`], and its ticket is answered.
-//! 5. **Reads** (`reads`; dissertation 6.4). A read is answered once a quorum has confirmed, after the read arrived,
-//!    that nobody else leads.
+//! 5. **Reads** (`reads`, `asks`; dissertation 6.4). A read is answered once a quorum has confirmed, after the read
+//!    arrived, that nobody else leads; with good clocks a lease answers it at once. A follower asks its leader which
+//!    index its reads need, and serves them itself.
+//! 6. **Membership** (`leader/reconfigure`, `change`, `membership`; dissertation 4). A configuration is an entry, in force
+//!    from its append on. Whatever changes the voters goes through a joint one, which any leader leaves. A new member's
+//!    first answer puts its disk on record, and once it has caught up its leader makes it a voter.
+//! 7. **Hand-over** (`leader/handover`; dissertation 3.10). A leader that is to go, or that has removed itself, brings its
+//!    successor up to date and tells it to campaign at once.
+//! 8. **Snapshots** (`capture`, `sending`, `receiving`; paper section 7). When the log has grown, the application is asked
+//!    for a snapshot, and what it covers may go. Who needs what is gone is sent the snapshot, chunk by chunk; once it is
+//!    durable, and the log's new beginning, too, the application is restored from it.
 //!
 //! # What a driver must do
 //!
@@ -71,17 +80,22 @@
 //!
 //! # Left out on purpose
 //!
-//! Clocks, threads, files, sockets, logging, and every trait that would stand for them.
+//! Clocks, threads, files, sockets, logging, and every trait that would stand for them; client sessions, and the bytes of
+//! snapshots but in passing.
 #![no_std]
 
 extern crate alloc;
 
+mod asks;
 mod candidate;
+mod capture;
+pub mod change;
 mod clock;
 pub mod codec;
 pub mod config;
 pub mod entry;
 pub mod envelope;
+pub mod event;
 mod follower;
 mod founding;
 pub mod hash;
@@ -97,6 +111,9 @@ pub mod output;
 pub mod planted;
 mod progress;
 mod reads;
+mod receiving;
+mod sending;
+pub mod snapshot;
 mod state;
 pub mod status;
 mod tickets;
@@ -104,10 +121,12 @@ mod voter;
 pub mod wal;
 pub mod write;
 
+pub use change::{Change, Refusal};
 pub use codec::CodecError;
 pub use config::{Config, ConfigError, Limits};
 pub use entry::{Entry, LogSlice, Payload};
 pub use envelope::{Envelope, EnvelopeError};
+pub use event::Event;
 pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Term, Ticket};
 pub use input::Input;
 pub use log::Log;
@@ -115,5 +134,6 @@ pub use membership::{Member, Membership, Standing};
 pub use message::{Acquaintance, Body, Message};
 pub use node::{Drain, Node, Turn};
 pub use output::{Answer, Limit, Output, Report};
-pub use status::{RoleName, Status};
+pub use snapshot::{Fetch, Snapshot, Store, Stored};
+pub use status::{FlowName, Lag, PeerStatus, RoleName, Status};
 pub use write::{Base, HardState, Persisted, Recovered, Update, Write};

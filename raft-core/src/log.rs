@@ -15,7 +15,8 @@ struct Slot {
 }
 
 /// The log. Invariants: indexes are contiguous from the base, terms never go down, each running hash continues the one
-/// before it, and `memberships` holds exactly the configurations of the base and of the entries, in order.
+/// before it, and `memberships` holds exactly the configuration in force at the base, with the index where it stands as far as that
+/// is known, and those of the entries, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     base: EntryId,
@@ -33,6 +34,48 @@ impl Log {
             slots: VecDeque::new(),
             memberships: base.map(|base| (base.id.index, base.membership.clone())).into_iter().collect(),
         }
+    }
+
+    /// What a data directory held.
+    pub fn recovered(base: Option<&Base>, entries: impl IntoIterator<Item = Entry>) -> Log {
+        let mut log = Log::new(base);
+        for entry in entries {
+            log.append(entry);
+        }
+        log
+    }
+
+    /// Whether it holds the last entry that this base covers, and with it all before.
+    pub fn holds(&self, base: &Base) -> bool {
+        self.id_at(base.id.index) == Some(base.id) && self.hash_at(base.id.index) == Some(base.hash)
+    }
+
+    /// The base that the log would have if it began behind this index.
+    pub fn base_at(&self, index: Index) -> Option<Base> {
+        let (id, hash) = self.id_at(index).zip(self.hash_at(index))?;
+        Some(Base { id, hash, membership: self.membership_at(index)?.clone() })
+    }
+
+    /// The configuration in force at an index of the log; `None` before the founding.
+    pub fn membership_at(&self, index: Index) -> Option<&Membership> {
+        let newest = self.memberships.partition_point(|(at, _)| *at <= index);
+        self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)
+    }
+
+    /// The configuration in force at an index, and all later ones.
+    pub(crate) fn memberships_from(&self, index: Index) -> impl Iterator<Item = &Membership> {
+        let newest = self.memberships.partition_point(|(at, _)| *at <= index);
+        self.memberships.iter().skip(newest.saturating_sub(1)).map(|(_, membership)| membership)
+    }
+
+    /// Forgets the entries up to an index; a snapshot covers them.
+    pub fn compact(&mut self, through: Index) {
+        let base = self.base_at(through).expect("what is forgotten is in the log");
+        let gone = usize::try_from(through.0 - self.base.index.0).unwrap_or(usize::MAX);
+        self.slots.drain(..gone);
+        let in_force = self.memberships.partition_point(|(at, _)| *at <= through);
+        self.memberships.drain(..in_force.saturating_sub(1));
+        (self.base, self.base_hash) = (base.id, base.hash);
     }
 
     /// The entry that the base covers: the last one that is not held here.
@@ -82,9 +125,10 @@ impl Log {
         self.memberships.last().map(|(_, membership)| membership)
     }
 
-    /// The configuration of the base: what the cluster was founded with, while the base is the founding.
+    /// What the cluster was founded with, as long as the log begins there.
     pub fn founding(&self) -> Option<&Membership> {
-        self.memberships.first().map(|(_, membership)| membership)
+        let first = self.memberships.first().filter(|(at, _)| *at == EntryId::ORIGIN.index);
+        first.filter(|_| self.base == EntryId::ORIGIN).map(|(_, membership)| membership)
     }
 
     /// Where the configuration in force stands.
@@ -120,9 +164,14 @@ impl Log {
     /// Removes the entries after `keep`, and with them their configurations.
     pub fn truncate(&mut self, keep: Index) {
         assert!(keep >= self.base.index, "the base is committed");
+        self.truncate_entries(keep);
+        self.memberships.retain(|(index, _)| *index <= keep);
+    }
+
+    /// Removes the entries after `keep`, and keeps their configurations (used by a planted bug).
+    pub(crate) fn truncate_entries(&mut self, keep: Index) {
         let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
         self.slots.truncate(kept);
-        self.memberships.retain(|(index, _)| *index <= keep);
     }
 
     fn slot(&self, index: Index) -> Option<&Slot> {

@@ -1,6 +1,7 @@
 //! Configurations: who belongs, who votes, and the arithmetic of quorums (dissertation 4.3).
 
 use crate::ids::{DiskId, Index, NodeId};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -12,12 +13,21 @@ pub enum Standing {
     Voter,
     /// Receives the log and counts in no quorum.
     Learner,
+    /// A learner that the leader makes a voter on its own as soon as it has caught up (dissertation 4.2.1).
+    Entrant,
     /// Votes in the new half only.
     Joining,
     /// Votes in the old half only, and is removed afterwards.
     Leaving,
-    /// Votes in the old half only, and is a learner afterwards.
+    /// Votes in the old half only, and is a learner afterwards; an entrant if its disk is being replaced.
     Demoting,
+}
+
+impl Standing {
+    /// Whether it votes, in either half.
+    pub fn votes(self) -> bool {
+        !matches!(self, Standing::Learner | Standing::Entrant)
+    }
 }
 
 /// A member of the cluster.
@@ -27,37 +37,54 @@ pub struct Member {
     pub id: NodeId,
     /// The data directory that this member's votes and acknowledgements must come from; `None` until it is on record.
     pub disk: Option<DiskId>,
+    /// The data directory that was given up for this member, while no new one is on record: it must not come back.
+    pub replaced: Option<DiskId>,
     /// What it may do.
     pub standing: Standing,
-    /// Addresses and the like: the core carries it and never looks inside. At most 65,535 bytes.
+    /// Addresses and the like: the core carries it and never looks inside.
     pub context: Bytes,
 }
 
-/// A configuration: its members in order of their ids.
+impl Member {
+    /// A member without a disk on record.
+    pub fn new(id: NodeId, standing: Standing, context: Bytes) -> Member {
+        Member { id, disk: None, replaced: None, standing, context }
+    }
+}
+
+/// A configuration: its members in order of their ids. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Membership {
-    members: Vec<Member>,
+    members: Arc<[Member]>,
 }
 
 impl Membership {
-    /// A configuration of these members; `None` if two have the same id, a context is too long, or nobody votes.
+    /// A configuration of these members; `None` if two have the same id, a member has a disk on record and a replaced one,
+    /// nobody votes, or its encoding is longer than [`Membership::MOST_BYTES`].
     pub fn new(mut members: Vec<Member>) -> Option<Membership> {
         members.sort_by_key(|member| member.id);
         let distinct = members.iter().zip(members.iter().skip(1)).all(|(a, b)| a.id != b.id);
-        let short = members.len() <= usize::from(u16::MAX)
-            && members.iter().all(|member| member.context.len() <= usize::from(u16::MAX));
-        let membership = Membership { members };
+        let one_disk = members.iter().all(|member| member.disk.is_none() || member.replaced.is_none());
+        let membership = Membership { members: members.into() };
         (distinct
-            && short
+            && one_disk
+            && membership.size() <= Membership::MOST_BYTES
             && membership.new_half().next().is_some()
             && membership.old_half().next().is_some())
         .then_some(membership)
     }
 
+    /// The longest encoding of a configuration, in bytes: it travels whole with an append and with each part of a snapshot.
+    pub const MOST_BYTES: usize = 1 << 16;
+
+    /// The length of the encoding in bytes.
+    pub(crate) fn size(&self) -> usize {
+        2 + self.members.iter().map(|member| 20 + member.context.len()).sum::<usize>()
+    }
+
     /// Voters with these ids, their disks not on record yet: what a cluster is founded with.
     pub fn founders(ids: impl IntoIterator<Item = NodeId>) -> Option<Membership> {
-        let member = |id| Member { id, disk: None, standing: Standing::Voter, context: Bytes::new() };
-        Membership::new(ids.into_iter().map(member).collect())
+        Membership::new(ids.into_iter().map(|id| Member::new(id, Standing::Voter, Bytes::new())).collect())
     }
 
     /// All members, by id.
@@ -72,7 +99,7 @@ impl Membership {
 
     /// Whether this member votes, in either half.
     pub fn is_voter(&self, id: NodeId) -> bool {
-        self.get(id).is_some_and(|member| member.standing != Standing::Learner)
+        self.get(id).is_some_and(|member| member.standing.votes())
     }
 
     /// Whether two sets of voters are in force.
@@ -89,16 +116,28 @@ impl Membership {
 
     /// The same members with disks from `disk_of` where it has one.
     pub fn with_disks(&self, disk_of: impl Fn(NodeId) -> Option<DiskId>) -> Membership {
-        let mut members = self.members.clone();
+        let mut members = self.members.to_vec();
         for member in &mut members {
-            member.disk = disk_of(member.id).or(member.disk);
+            if let Some(disk) = disk_of(member.id) {
+                (member.disk, member.replaced) = (Some(disk), None);
+            }
         }
-        Membership { members }
+        Membership { members: members.into() }
+    }
+
+    /// The same members with other standings (used by a planted bug).
+    pub(crate) fn with_standings(&self, standing: impl Fn(Standing) -> Standing) -> Membership {
+        let members = self.members.iter();
+        Membership {
+            members: members
+                .map(|member| Member { standing: standing(member.standing), ..member.clone() })
+                .collect(),
+        }
     }
 
     /// All voters, of either half.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.standing(|standing| standing != Standing::Learner)
+        self.standing(Standing::votes)
     }
 
     /// The voters of the new configuration: all voters while not joint.
@@ -135,12 +174,12 @@ impl Membership {
     }
 
     /// The bytes that stand for this configuration in the log and on the wire:
-    /// count u16, then per member: id u64, standing u8, has-disk u8, disk u64, context length u16, context.
+    /// count u16, then per member: id u64, standing u8, disk kind u8 (0 none, 1 on record, 2 replaced), disk u64, context
+    /// length u16, context.
     pub fn encode(&self) -> Bytes {
-        let size: usize = self.members.iter().map(|member| 20 + member.context.len()).sum();
-        let mut out = BytesMut::with_capacity(2 + size);
+        let mut out = BytesMut::with_capacity(self.size());
         out.put_u16_le(self.members.len() as u16);
-        for member in &self.members {
+        for member in self.members.iter() {
             out.put_u64_le(member.id.0);
             out.put_u8(match member.standing {
                 Standing::Voter => 0,
@@ -148,9 +187,15 @@ impl Membership {
                 Standing::Joining => 2,
                 Standing::Leaving => 3,
                 Standing::Demoting => 4,
+                Standing::Entrant => 5,
             });
-            out.put_u8(u8::from(member.disk.is_some()));
-            out.put_u64_le(member.disk.unwrap_or_default().0);
+            let (kind, disk) = match (member.disk, member.replaced) {
+                (None, None) => (0, DiskId(0)),
+                (Some(disk), _) => (1, disk),
+                (None, Some(disk)) => (2, disk),
+            };
+            out.put_u8(kind);
+            out.put_u64_le(disk.0);
             out.put_u16_le(member.context.len() as u16);
             out.put_slice(&member.context);
         }
@@ -174,18 +219,21 @@ impl Membership {
                 2 => Standing::Joining,
                 3 => Standing::Leaving,
                 4 => Standing::Demoting,
+                5 => Standing::Entrant,
                 _ => return None,
             };
-            let disk = match (fixed[9], number(10)) {
-                (0, 0) => None,
-                (1, disk) => Some(DiskId(disk)),
+            let (disk, replaced) = match (fixed[9], number(10)) {
+                (0, 0) => (None, None),
+                (1, disk) => (Some(DiskId(disk)), None),
+                (2, disk) => (None, Some(DiskId(disk))),
                 _ => return None,
             };
             let id = NodeId(number(0));
             if members.last().is_some_and(|member: &Member| member.id >= id) {
                 return None;
             }
-            members.push(Member { id, disk, standing, context: Bytes::copy_from_slice(context) });
+            let context = Bytes::copy_from_slice(context);
+            members.push(Member { id, disk, replaced, standing, context });
         }
         if rest.is_empty() { Membership::new(members) } else { None }
     }
@@ -208,12 +256,7 @@ mod tests {
     }
 
     fn with(standings: &[(u64, Standing)]) -> Membership {
-        let member = |&(id, standing): &(u64, Standing)| Member {
-            id: NodeId(id),
-            disk: None,
-            standing,
-            context: Bytes::new(),
-        };
+        let member = |&(id, standing): &(u64, Standing)| Member::new(NodeId(id), standing, Bytes::new());
         Membership::new(standings.iter().map(member).collect()).unwrap()
     }
 
@@ -256,8 +299,11 @@ mod tests {
 
     #[test]
     fn bytes_and_back() {
-        let mut membership = voters(3).with_disks(|id| (id.0 != 2).then_some(DiskId(id.0 * 7)));
-        membership.members[0].context = Bytes::from_static(b"a:1");
+        let membership = voters(3).with_disks(|id| (id.0 != 2).then_some(DiskId(id.0 * 7)));
+        let mut members = membership.members().to_vec();
+        members[0].context = Bytes::from_static(b"a:1");
+        members[1].replaced = Some(DiskId(9));
+        let membership = Membership::new(members).unwrap();
         let bytes = membership.encode();
         assert_eq!(Membership::decode(&bytes), Some(membership));
         for cut in 0..bytes.len() {

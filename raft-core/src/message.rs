@@ -4,6 +4,8 @@
 use crate::entry::LogSlice;
 use crate::ids::{EntryId, Index, Round, Stamp, Term};
 use crate::membership::Membership;
+use crate::snapshot::Snapshot;
+use bytes::Bytes;
 
 /// A message between two servers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +31,8 @@ pub enum Body {
     PreVote {
         /// The candidate's last entry.
         last: EntryId,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a pre-vote.
     PreVoteReply {
@@ -41,6 +45,8 @@ pub enum Body {
         last: EntryId,
         /// The leader itself asked for this election: being in touch with it is no reason to refuse.
         transfer: bool,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a request for a vote.
     VoteReply {
@@ -79,6 +85,40 @@ pub enum Body {
         /// The round that was heard.
         round: Round,
     },
+    /// A part of a snapshot, or with no data at its end the question what has become of it (dissertation 5.3).
+    Chunk {
+        /// The whole of which this is a part.
+        snapshot: Snapshot,
+        /// Where in the snapshot the data begins, in bytes.
+        offset: u64,
+        /// The data.
+        data: Bytes,
+    },
+    /// What the follower has of a snapshot.
+    ChunkReply {
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+        /// Everything before this byte.
+        have: u64,
+    },
+    /// A follower asks which index its reads need (dissertation 6.4).
+    ReadIndex {
+        /// The follower's name for all reads that it asks for with this; only grows within a boot.
+        batch: Round,
+    },
+    /// The answer: leadership was confirmed after the question.
+    ReadIndexReply {
+        /// The follower's name for the question.
+        batch: Round,
+        /// What must be applied before the reads are served.
+        index: Index,
+    },
+    /// The receiver is not a member any more: the configuration at this index, which is committed, is without its disk. An
+    /// answer to whatever it said last, so that it reaches no other process of that id.
+    Removed {
+        /// Where the configuration stands.
+        at: Index,
+    },
     /// The leader hands over: campaign at once (dissertation 3.10).
     TimeoutNow,
     /// The request's term is over; this message's term is the newer one.
@@ -92,6 +132,9 @@ pub enum Acquaintance {
     Founding,
     /// The cluster is formed, and the asker's disk is on record in its committed log: this is what it was founded with.
     OnRecord(Membership),
+    /// The cluster is formed, and the asker's disk is on record; what it was founded with is behind a snapshot. The asker
+    /// waits until a leader brings it the log, like a joining server.
+    TakenIn,
     /// The cluster is formed, and the asker is not on record with this disk: it was wiped, or never belonged.
     Stranger,
 }
@@ -106,23 +149,34 @@ impl Body {
             | Body::Appended { .. }
             | Body::Conflict { .. }
             | Body::HeartbeatReply { .. }
+            | Body::ChunkReply { .. }
+            | Body::ReadIndexReply { .. }
+            | Body::Removed { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }
             | Body::Vote { .. }
             | Body::Append { .. }
             | Body::Heartbeat { .. }
+            | Body::Chunk { .. }
+            | Body::ReadIndex { .. }
             | Body::TimeoutNow => false,
         }
     }
 }
 
 impl Message {
-    /// Whether the parts fit together: a reply names its asker, a request doesn't, and no entry is of a later term than
-    /// the message. What isn't sound is dropped where bytes become values.
+    /// Whether the parts fit together: a reply names its asker, a request doesn't, no entry is of a later term than the
+    /// message, and a chunk lies within its snapshot. What isn't sound is dropped where bytes become values.
     pub fn is_sound(&self) -> bool {
         let entries = match &self.body {
             Body::Append { slice, .. } => slice.last().term <= self.term,
+            Body::Chunk { snapshot, offset, data } => {
+                let end = offset.checked_add(data.len() as u64);
+                snapshot.base.id.term <= self.term
+                    && (snapshot.base.id.term == Term(0)) == (snapshot.base.id.index == Index(0))
+                    && end.is_some_and(|end| end <= snapshot.size)
+            }
             _ => true,
         };
         entries && self.body.is_reply() == self.to.is_some()

@@ -1,19 +1,23 @@
 //! The node: inputs in, outputs out, and the protocol on one screen (`dispatch`).
 
+mod view;
+
 use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};
 use crate::follower;
 use crate::founding;
-use crate::ids::{NodeId, Stamp, Ticket};
+use crate::ids::{Index, NodeId, Stamp};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::log::Log;
 use crate::message::{Body, Message};
 use crate::output::{Answer, Output};
 use crate::planted::Bug;
+use crate::receiving;
 use crate::state::State;
-use crate::status::{RoleName, Status};
+use crate::voter::Asker;
 use crate::write::Recovered;
+use alloc::boxed::Box;
 use core::mem;
 
 /// How far ahead a message's term may be. Elections raise terms one by one, so a larger step is not Raft's, and terms
@@ -25,7 +29,7 @@ const FARTHEST_TERM: u64 = 1 << 32;
 enum Role {
     Follower,
     Candidate(Candidate),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// One server. Deterministic: the same settings, recovered state and inputs give the same outputs.
@@ -42,7 +46,13 @@ impl Node {
     /// # Errors
     /// If the settings contradict themselves or the recovered state.
     pub fn new(config: Config, recovered: Recovered) -> Result<Node, ConfigError> {
-        config.check(recovered.base.is_none())?;
+        config.check(recovered.base.is_none() && recovered.entries.is_empty())?;
+        let log = Log::recovered(recovered.base.as_ref(), recovered.entries.iter().cloned());
+        match &recovered.snapshot {
+            None if log.base().index > Index(0) => return Err(ConfigError::SnapshotMissing),
+            Some(snapshot) if !log.holds(&snapshot.base) => return Err(ConfigError::SnapshotUnfit),
+            _ => {}
+        }
         let mut state = State::new(config, recovered);
         founding::ask(&mut state);
         Ok(Node { state, role: Role::Follower })
@@ -62,40 +72,58 @@ impl Node {
 
     fn input(&mut self, input: Input) {
         if self.state.halted {
-            if let Input::Propose { ticket, .. } | Input::Read { ticket } = input {
-                self.refuse(ticket);
-            }
-            return;
+            return self.refuse(input);
         }
-        match input {
-            Input::Tick { elapsed } => self.tick(elapsed),
-            Input::Receive { from, message } => self.receive(from, message),
-            Input::Persisted(receipt) => self.state.outbox.persisted(&receipt),
-            Input::Propose { ticket, command } => match &mut self.role {
-                Role::Leader(leader) => leader.propose(&mut self.state, ticket, command),
-                Role::Follower | Role::Candidate(_) => self.refuse(ticket),
-            },
-            Input::Read { ticket } => match &mut self.role {
-                Role::Leader(leader) => leader.read(&mut self.state, ticket),
-                Role::Follower | Role::Candidate(_) => self.refuse(ticket),
-            },
-            Input::Transfer { to } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.transfer(&self.state, to);
-                }
+        match (&mut self.role, input) {
+            (_, Input::Tick { elapsed }) => self.tick(elapsed),
+            (_, Input::Receive { from, message }) => self.receive(from, message),
+            (_, Input::Persisted(receipt)) => self.state.outbox.persisted(&receipt),
+            (Role::Leader(leader), Input::Propose { ticket, command }) => {
+                leader.propose(&mut self.state, ticket, command);
             }
-            Input::Campaign => self.election_timeout(),
-            Input::Heartbeat => {
+            (Role::Leader(leader), Input::Read { ticket }) => leader.read(&mut self.state, ticket, false),
+            (Role::Leader(leader), Input::LeaseRead { ticket }) => leader.read(&mut self.state, ticket, true),
+            (Role::Leader(leader), Input::Reconfigure { ticket, changes, expect }) => {
+                leader.reconfigure(&mut self.state, ticket, &changes, expect);
+            }
+            (Role::Leader(leader), Input::Transfer { ticket, to }) => {
+                leader.transfer(&mut self.state, ticket, to);
+            }
+            (Role::Follower, Input::Read { ticket } | Input::LeaseRead { ticket }) => self.state.ask(ticket),
+            (Role::Leader(leader), Input::Missing { last }) => leader.missing(&mut self.state, last),
+            (Role::Leader(leader), Input::Unreachable { peer }) => leader.unreachable(&mut self.state, peer),
+            (Role::Leader(leader), Input::Heartbeat) => {
                 let beat = self.state.config.heartbeat_ticks;
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.tick(&mut self.state, beat);
-                }
+                leader.tick(&mut self.state, beat);
+            }
+            (_, Input::Capture) => self.state.capture.want(),
+            (_, Input::Captured(snapshot)) => self.state.captured(snapshot),
+            (role, Input::Stored(receipt)) => {
+                receiving::stored(&mut self.state, receipt, matches!(role, Role::Follower));
+            }
+            (_, Input::Campaign) => self.election_timeout(),
+            (_, Input::Heartbeat | Input::Missing { .. } | Input::Unreachable { .. }) => {}
+            (
+                Role::Follower | Role::Candidate(_),
+                input @ (Input::Propose { .. } | Input::Reconfigure { .. } | Input::Transfer { .. }),
+            )
+            | (Role::Candidate(_), input @ (Input::Read { .. } | Input::LeaseRead { .. })) => {
+                self.refuse(input)
             }
         }
         self.hear_self();
     }
 
-    fn refuse(&mut self, ticket: Ticket) {
+    /// Who doesn't lead, or has stopped, says so to whoever waits for an answer.
+    fn refuse(&mut self, input: Input) {
+        let (Input::Propose { ticket, .. }
+        | Input::Read { ticket }
+        | Input::LeaseRead { ticket }
+        | Input::Reconfigure { ticket, .. }
+        | Input::Transfer { ticket, .. }) = input
+        else {
+            return;
+        };
         let leader = self.state.leader;
         self.state.answer(ticket, Answer::NotLeader { leader });
     }
@@ -113,24 +141,40 @@ impl Node {
     /// The end of a turn.
     fn finish(&mut self) {
         if self.state.halted {
-            return;
+            return self.become_follower();
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.flush(&mut self.state);
         }
         self.hear_self();
+        if let Role::Leader(leader) = &mut self.role
+            && leader.is_done(&self.state)
+        {
+            leader.leave(&mut self.state);
+            self.become_follower();
+        }
+        self.state.ask_leader();
         self.state.cut();
         self.state.apply();
         if self.state.halted {
             self.become_follower();
         }
-        if let Role::Leader(leader) = &mut self.role {
-            leader.answer_reads(&mut self.state);
-        }
+        let needed = match &mut self.role {
+            Role::Leader(leader) => {
+                leader.answer_reads(&mut self.state);
+                leader.needed(&self.state)
+            }
+            Role::Follower | Role::Candidate(_) => None,
+        };
+        self.state.capture(needed.is_some());
+        self.state.compact(needed);
+        self.state.answer_asks();
+        self.tell_changes();
     }
 
     fn tick(&mut self, elapsed: u32) {
         self.state.clock.advance(elapsed);
+        self.state.ask_again(elapsed);
         match &mut self.role {
             Role::Leader(leader) => {
                 if leader.tick(&mut self.state, elapsed) {
@@ -140,12 +184,14 @@ impl Node {
                 }
             }
             Role::Follower | Role::Candidate(_) if !self.state.founded() => {
-                if self.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
+                if self.state.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
                     founding::ask(&mut self.state);
                 }
             }
             Role::Follower | Role::Candidate(_) => {
                 if self.state.clock.timed_out() {
+                    // Also for who may not stand: it knows of no leader any more.
+                    self.state.leader = None;
                     self.election_timeout();
                 }
             }
@@ -157,9 +203,9 @@ impl Node {
     fn election_timeout(&mut self) {
         let leads = matches!(self.role, Role::Leader(_));
         if leads
-            || !self.state.is_voter()
+            || !self.state.may_campaign()
             || self.state.hears_leader()
-            || !self.may_hold()
+            || !self.state.may_hold()
             || self.state.disk_stalls()
         {
             return;
@@ -204,25 +250,40 @@ impl Node {
             Body::HelloReply(acquaintance) => {
                 founding::hello_reply(&mut self.state, from, &message, acquaintance);
             }
+            // A fact of the past, whatever the term: an answer to it must not depose who said so.
+            Body::Removed { at } => self.state.told_removed(*at),
+            _ if self.is_strangers(from, &message) => {}
             _ if self.settle_term(from, &message) => self.dispatch(from, message),
             _ => {}
         }
     }
 
-    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it;
-    /// and what would have to be held is dropped when too much is held already (rule 18).
-    fn may_take(&self, message: &Message) -> bool {
-        let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let held = matches!(message.body, Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow)
-            || self.state.outbox.holds_all();
-        message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
-            && (founding || self.state.founded())
-            && (!held || self.may_hold())
+    /// Whether a server asks for votes that isn't a member, by a leader's word that would refuse it anyhow: it is told
+    /// so, and disturbs no longer (dissertation 4.2.3).
+    fn is_strangers(&mut self, from: NodeId, message: &Message) -> bool {
+        let asks = matches!(message.body, Body::PreVote { .. } | Body::Vote { transfer: false, .. });
+        match &self.role {
+            Role::Leader(leader) if asks && self.state.hears_leader() => {
+                leader.tell_stranger(&mut self.state, from, message.from)
+            }
+            _ => false,
+        }
     }
 
-    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory.
-    fn may_hold(&self) -> bool {
-        self.state.outbox.held() < self.state.config.limits.held
+    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by
+    /// a joining server what a leader sends; and what would have to be held is dropped when too much is held already
+    /// (rule 18).
+    fn may_take(&self, message: &Message) -> bool {
+        let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
+        let taken_in = self.state.taken_in()
+            && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
+        let held = matches!(
+            message.body,
+            Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }
+        ) || self.state.outbox.holds_all();
+        message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
+            && (founding || taken_in || self.state.founded())
+            && (!held || self.state.may_hold())
     }
 
     /// A server that restarted has lost what was on its way to it (rule 16).
@@ -234,7 +295,7 @@ impl Node {
         if seen.is_none() || self.state.on_record(from, stamp) {
             self.state.seen.insert(from, stamp);
             if let (Some(_), Role::Leader(leader)) = (seen, &mut self.role) {
-                leader.restarted(&self.state, from);
+                leader.restarted(&mut self.state, from);
             }
         }
     }
@@ -242,14 +303,16 @@ impl Node {
     /// The term rule (Figure 2, "all servers"; rule 10), once for all messages. Whether the message is of this term
     /// now; a request of an older one is answered with the newer term.
     fn settle_term(&mut self, from: NodeId, message: &Message) -> bool {
+        let adopts = self.state.config.planted(Bug::AdoptsPreVoteTerm);
         let asks_for_term = match &message.body {
+            Body::PreVote { .. } if adopts => None,
             Body::PreVote { .. } | Body::PreVoteReply { granted: true } => return true,
             Body::Vote { transfer, .. } => Some(*transfer),
             _ => None,
         };
         let own = self.state.hard.term;
         if message.term < own {
-            if !message.body.is_reply() {
+            if !message.body.is_reply() && !self.state.config.planted(Bug::StaleLeaderNotTold) {
                 let reply = self.state.reply(message.from, Body::Stale);
                 self.state.outbox.send(from, reply);
             }
@@ -267,14 +330,29 @@ impl Node {
         true
     }
 
+    /// Whether a leader takes answers and questions from this process: not from a disk that is no member's.
+    fn accepts(&mut self, from: NodeId, message: &Message) -> bool {
+        match &mut self.role {
+            Role::Leader(leader)
+                if message.body.is_reply() || matches!(message.body, Body::ReadIndex { .. }) =>
+            {
+                leader.accepts(&self.state, from, message.from, &message.body)
+            }
+            _ => true,
+        }
+    }
+
     /// The protocol: every message in every role.
     fn dispatch(&mut self, from: NodeId, message: Message) {
         let stamp = message.from;
+        let accepted = self.accepts(from, &message);
         let state = &mut self.state;
         match (&mut self.role, message.body) {
-            (_, Body::PreVote { last }) => state.answer_pre_vote(from, stamp, message.term, last),
-            (_, Body::Vote { last, transfer: _ }) => {
-                if state.answer_vote(from, stamp, last) {
+            (_, Body::PreVote { last, recorded }) => {
+                state.answer_pre_vote(Asker { id: from, stamp, last, recorded }, message.term);
+            }
+            (_, Body::Vote { last, transfer: _, recorded }) => {
+                if state.answer_vote(Asker { id: from, stamp, last, recorded }) {
                     self.become_follower();
                 }
             }
@@ -299,25 +377,38 @@ impl Node {
                     follower::heartbeat(&mut self.state, from, stamp, commit, round);
                 }
             }
-            (Role::Follower, Body::TimeoutNow) if state.leader == Some(from) && state.is_voter() => {
+            (Role::Follower | Role::Candidate(_), Body::Chunk { snapshot, offset, data }) => {
+                if self.follow(from) {
+                    receiving::chunk(&mut self.state, from, stamp, snapshot, offset, data);
+                }
+            }
+            (Role::Follower, Body::TimeoutNow) if state.leader == Some(from) && state.may_campaign() => {
                 self.campaign(true);
             }
-            (Role::Leader(leader), Body::Appended { matched }) if state.on_record(from, stamp) => {
-                leader.appended(state, from, matched);
+            (Role::Follower, Body::ReadIndexReply { batch, index }) => {
+                state.asks.answered(from, batch, index)
             }
-            (Role::Leader(leader), Body::Conflict { asked, hint }) if state.on_record(from, stamp) => {
-                leader.conflict(state, from, asked, hint);
+            (Role::Leader(leader), _) if !accepted => {
+                state.ignored += 1;
+                leader.tell_stranger(state, from, stamp);
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round }) if state.on_record(from, stamp) => {
-                leader.heartbeat_reply(state, from, round);
+            (Role::Leader(leader), Body::Appended { matched }) => leader.appended(state, from, matched),
+            (Role::Leader(leader), Body::Conflict { asked, hint }) => {
+                leader.conflict(state, from, asked, hint)
             }
+            (Role::Leader(leader), Body::HeartbeatReply { round }) => leader.heard_round(state, from, round),
+            (Role::Leader(leader), Body::ChunkReply { last, have }) => {
+                leader.chunk_reply(state, from, last, have);
+            }
+            (Role::Leader(leader), Body::ReadIndex { batch }) => leader.read_index(state, from, stamp, batch),
             // The newer term was all that it had to say, and the term rule has taken it.
             (_, Body::Stale) => {}
             // Two leaders in one term, replies to another role, and what the founding has settled already.
-            (Role::Leader(_), Body::Append { .. } | Body::Heartbeat { .. })
+            (Role::Leader(_), Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. })
             | (_, Body::TimeoutNow | Body::PreVoteReply { .. } | Body::VoteReply { .. })
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
-            | (_, Body::Hello | Body::HelloReply(_)) => state.ignored += 1,
+            | (_, Body::ChunkReply { .. } | Body::ReadIndex { .. } | Body::ReadIndexReply { .. })
+            | (_, Body::Hello | Body::HelloReply(_) | Body::Removed { .. }) => state.ignored += 1,
         }
     }
 
@@ -337,95 +428,9 @@ impl Node {
         match count {
             Count::Open => {}
             Count::WouldWin => self.campaign(false),
-            Count::Won(won) => self.role = Role::Leader(Leader::new(won, &mut self.state)),
+            Count::Won(won) => self.role = Role::Leader(Box::new(Leader::new(won, &mut self.state))),
             Count::Lost => self.become_follower(),
         }
-    }
-
-    /// Whether a message can never matter again, whatever happens: it is dropped, and an exhaustive search need not
-    /// deliver it at all.
-    pub fn is_inert(&self, from: NodeId, message: &Message) -> bool {
-        let state = &self.state;
-        let older_boot = state
-            .seen
-            .get(&from)
-            .is_some_and(|seen| seen.disk == message.from.disk && seen.boot > message.from.boot);
-        let other_asker = message.to.is_some_and(|to| to != state.stamp())
-            && !state.config.planted(Bug::ReplyToEarlierBoot);
-        let too_late = match &message.body {
-            Body::HelloReply(_) => state.founded(),
-            Body::PreVoteReply { granted: true } => message.term <= state.hard.term,
-            Body::VoteReply { .. } => {
-                let counting = matches!(&self.role, Role::Candidate(it) if it.phase == Phase::Real);
-                message.term < state.hard.term || (message.term == state.hard.term && !counting)
-            }
-            Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. } => {
-                let leads = matches!(self.role, Role::Leader(_));
-                message.term < state.hard.term || (message.term == state.hard.term && !leads)
-            }
-            Body::Stale => message.term <= state.hard.term,
-            Body::PreVoteReply { granted: false } => message.term < state.hard.term,
-            Body::Hello
-            | Body::PreVote { .. }
-            | Body::Vote { .. }
-            | Body::Append { .. }
-            | Body::Heartbeat { .. }
-            | Body::TimeoutNow => false,
-        };
-        state.halted || !message.is_sound() || older_boot || other_asker || too_late
-    }
-
-    /// This node at this moment.
-    pub fn status(&self) -> Status {
-        let state = &self.state;
-        Status {
-            id: state.config.id,
-            boot: state.hard.boot,
-            role: match &self.role {
-                Role::Follower => RoleName::Follower,
-                Role::Candidate(Candidate { phase: Phase::Pre, .. }) => RoleName::PreCandidate,
-                Role::Candidate(_) => RoleName::Candidate,
-                Role::Leader(_) => RoleName::Leader,
-            },
-            term: state.hard.term,
-            vote: state.hard.vote,
-            leader: state.leader,
-            commit: state.commit,
-            applied: state.applied,
-            durable: state.outbox.durable(),
-            last: state.log.last(),
-            founded: state.founded(),
-            halted: state.halted,
-            ignored: state.ignored,
-            held: state.outbox.held(),
-            tickets: state.tickets.len(),
-        }
-    }
-
-    /// What the protocol depends on: without tick counters, the random generator and statistics, so that an exhaustive
-    /// search closes.
-    pub fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let (candidate, leader) = match &self.role {
-            Role::Follower => (None, None),
-            Role::Candidate(candidate) => (Some(candidate), None),
-            Role::Leader(leader) => (None, Some(leader.protocol())),
-        };
-        (self.state.protocol(), candidate, leader)
-    }
-
-    /// The log.
-    pub fn log(&self) -> &Log {
-        &self.state.log
-    }
-
-    /// The data directory and the boot of this process.
-    pub fn stamp(&self) -> Stamp {
-        self.state.stamp()
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.state.config
     }
 }
 

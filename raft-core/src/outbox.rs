@@ -2,11 +2,14 @@
 //! durable (rules 3 to 5). A message to this node itself takes the same way.
 
 use crate::entry::Entry;
-use crate::ids::{Index, NodeId, Ticket};
+use crate::event::Event;
+use crate::ids::{Index, NodeId, Stamp, Term, Ticket};
 use crate::message::{Body, Message};
 use crate::output::{Answer, Output, Report};
+use crate::snapshot::{Fetch, Snapshot, Store, Stored};
 use crate::write::{Base, HardState, Owner, Persisted, Update, Write};
 use alloc::collections::VecDeque;
+use bytes::Bytes;
 use core::mem;
 
 /// A write that was put out.
@@ -32,6 +35,12 @@ pub(crate) enum Pending {
     Persist { number: u64, update: Update },
     Send { to: NodeId, message: Message },
     Apply(Entry),
+    Restore(Snapshot),
+    Capture(Base),
+    Fetch { to: NodeId, from: Stamp, term: Term, snapshot: Snapshot, offset: u64, length: usize },
+    Store { snapshot: Snapshot, offset: u64, data: Bytes },
+    Release { through: Index },
+    Event(Event),
     Answer { ticket: Ticket, answer: Answer },
     Halt(Report),
 }
@@ -103,9 +112,23 @@ impl Outbox {
         if self.staged.entries.is_empty() { None } else { self.staged.hard.take() }
     }
 
-    /// The next write carries this base.
-    pub(crate) fn stage_base(&mut self, base: Base) {
+    /// The next write carries this base, and the log before it goes as a whole. What is committed, up to `commit`, is
+    /// covered by the base; an acknowledgement of anything else, though held, must not leave.
+    pub(crate) fn stage_base(&mut self, base: Base, commit: Index) {
+        self.staged.entries.clear();
+        self.staged.keep = None;
         self.staged.base = Some(base);
+        self.written = commit;
+        self.forget_after(commit);
+    }
+
+    /// What is durable or on its way ends here.
+    fn forget_after(&mut self, keep: Index) {
+        for write in &mut self.in_flight {
+            write.last = write.last.min(keep);
+        }
+        self.durable = self.durable.min(keep);
+        self.held.retain(|held| !matches!(held.message.body, Body::Appended { matched } if matched > keep));
     }
 
     /// The next write carries this entry.
@@ -120,11 +143,7 @@ impl Outbox {
             self.staged.keep = Some(self.staged.keep.map_or(keep, |earlier| earlier.min(keep)));
             self.written = keep;
         }
-        for write in &mut self.in_flight {
-            write.last = write.last.min(keep);
-        }
-        self.durable = self.durable.min(keep);
-        self.held.retain(|held| !matches!(held.message.body, Body::Appended { matched } if matched > keep));
+        self.forget_after(keep);
     }
 
     /// Sends what promises nothing about this disk (rule 3). Before the boot counter is durable nothing leaves
@@ -174,6 +193,14 @@ impl Outbox {
         self.out.push_back(Pending::Persist { number, update });
     }
 
+    /// Whether a receipt for a part of a snapshot is this boot's.
+    pub(crate) fn check_stored(&self, receipt: &Stored) {
+        assert_eq!(
+            receipt.owner, self.owner,
+            "a receipt is handed to the boot of the node that asked for it"
+        );
+    }
+
     /// A receipt came in: releases what waited for it and for everything before it.
     pub(crate) fn persisted(&mut self, receipt: &Persisted) {
         assert_eq!(
@@ -212,6 +239,16 @@ impl Outbox {
             }
             Pending::Send { to, message } => Output::Send { to, message },
             Pending::Apply(entry) => Output::Apply(entry),
+            Pending::Restore(snapshot) => Output::Restore(snapshot),
+            Pending::Capture(base) => Output::Capture(base),
+            Pending::Fetch { to, from, term, snapshot, offset, length } => {
+                Output::Fetch(Fetch { to, from, term, snapshot, offset, length })
+            }
+            Pending::Store { snapshot, offset, data } => {
+                Output::Store(Store { owner: self.owner, snapshot, offset, data })
+            }
+            Pending::Release { through } => Output::Release { through },
+            Pending::Event(event) => Output::Event(event),
             Pending::Answer { ticket, answer } => Output::Answer { ticket, answer },
             Pending::Halt(report) => Output::Halt(report),
         })

@@ -1,10 +1,13 @@
 //! All that a node asks for. Outputs of different kinds may be carried out in any order; the writes among themselves
-//! stay in sequence, and so do the applies.
+//! stay in sequence, and `Apply`, `Restore` and `Capture` are one ordered stream.
 
+use crate::change::Refusal;
 use crate::entry::Entry;
+use crate::event::Event;
 use crate::ids::{DiskId, EntryId, Index, NodeId, Ticket};
 use crate::message::Message;
-use crate::write::Write;
+use crate::snapshot::{Fetch, Snapshot, Store};
+use crate::write::{Base, Write};
 
 /// One request of the node to its driver.
 #[must_use = "an output that is not carried out stalls the node"]
@@ -22,6 +25,24 @@ pub enum Output {
     },
     /// A committed entry that is durable here: apply it. Each index once in a boot, in order.
     Apply(Entry),
+    /// Replace the application's state by this snapshot, which was stored before. It is durable, and so is the log that
+    /// begins behind it.
+    Restore(Snapshot),
+    /// Take a snapshot of the application's state as it is at this place of the stream, and hand in
+    /// [`Input::Captured`](crate::Input::Captured) once it is on stable storage. Meanwhile the stream goes on.
+    Capture(Base),
+    /// Read a part of a snapshot and send what [`Fetch::fill`] makes of it. May be late, or not happen at all: then hand
+    /// in [`Input::Missing`](crate::Input::Missing) if the snapshot is gone.
+    Fetch(Fetch),
+    /// Store a part of a snapshot and hand in the receipt that [`Store::stored`] makes.
+    Store(Store),
+    /// The entries up to here are not needed any more: a durable snapshot covers them. The log on disk may forget them.
+    Release {
+        /// The last one.
+        through: Index,
+    },
+    /// A change of state: nothing to do but to tell.
+    Event(Event),
     /// The one answer to a ticket.
     Answer {
         /// Whose.
@@ -47,6 +68,14 @@ pub enum Answer {
     },
     /// Refused: a limit was reached. Nothing was appended.
     Busy(Limit),
+    /// Refused: the configuration can't be changed so, or not now, or leadership can't be handed over. Nothing was
+    /// appended.
+    Refused(Refusal),
+    /// Leadership is on its way to this voter.
+    HandingOver {
+        /// To whom.
+        to: NodeId,
+    },
     /// The command never took effect and never will: another committed entry stands at its index, or one of a later term
     /// before it.
     Lost,
@@ -88,6 +117,11 @@ pub enum Report {
     SameIdOtherEntry {
         /// Where.
         id: EntryId,
+    },
+    /// This server is not a member any more.
+    Removed {
+        /// Where the configuration without it stands; it is committed.
+        at: Index,
     },
     /// The cluster is formed, and this data directory is not the one on record for this member: it was wiped, or it
     /// never belonged. The remedy is `member replace`.

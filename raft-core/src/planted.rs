@@ -52,6 +52,56 @@ pub enum Bug {
     HeartbeatUncapped,
     /// A wiped founder founds again without asking whether the cluster is formed.
     FoundsAgain,
+    /// Learners count in quorums (rule 6).
+    LearnerCounts,
+    /// While joint, a quorum of the new half is enough (rule 6, dissertation 4.3).
+    OneHalfDecides,
+    /// The configuration is changed before a commit in the leader's own term (rule 11, Ongaro 2015).
+    ChangeBeforeOwnCommit,
+    /// The configuration is changed while the previous change is not committed (rule 11).
+    ChangeOnChange,
+    /// A joint configuration is left before it is committed.
+    LeavesJointEarly,
+    /// A leader leaves a joint configuration only if it entered it itself (rule 11).
+    JointNotTakenUp,
+    /// A configuration stays in force when its entry is truncated (rule 11).
+    MembershipNotRolledBack,
+    /// A leader that removed itself never steps down.
+    RemovedLeaderStays,
+    /// Who doesn't vote by its own log campaigns on timeout-now (rule 10).
+    LearnerCampaigns,
+    /// Votes and acknowledgements count from any disk (rule 16).
+    AnyDiskCounts,
+    /// A conflicting suffix is kept behind an installed snapshot (rule 12).
+    SuffixKept,
+    /// A snapshot at or below the commit is installed (rule 12).
+    SnapshotGoesBack,
+    /// A snapshot is acknowledged before the log's new beginning is durable (rules 4 and 17).
+    InstallAckBeforeDurable,
+    /// The log forgets what no snapshot covers (rule 17).
+    CompactsPastSnapshot,
+    /// The snapshot's transfer is never asked about again when its chunks are lost.
+    ChunksLost,
+    /// The lease runs from the acknowledgement, not from the sending time of what it acknowledges (rule 14).
+    LeaseFromReply,
+    /// The lease goes on although a timeout-now has left (rule 14).
+    LeaseOutlivesTransfer,
+    /// Voters that hear a leader vote all the same (rule 14).
+    VoterForgetsLeader,
+    /// A restarted voter votes at once (rule 14).
+    RestartForgetsLeader,
+    /// A leader answers a follower's read without a round (rule 13).
+    FollowerReadWithoutRound,
+    /// A leader without a quorum goes on leading (rule 15).
+    LeadsWithoutQuorum,
+    /// A leader whose disk stalls goes on leading (rule 15).
+    LeadsWithStalledDisk,
+    /// A leader of an older term is not told of the newer one, so that a candidate of a newer term is stuck (rule 10).
+    StaleLeaderNotTold,
+    /// The term of a pre-vote is adopted (rule 10).
+    AdoptsPreVoteTerm,
+    /// What is committed is never taken off the count of uncommitted bytes (rule 18).
+    UncommittedGrows,
 }
 
 #[cfg(feature = "planted")]

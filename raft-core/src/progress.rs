@@ -2,6 +2,9 @@
 
 use crate::config::Limits;
 use crate::ids::{EntryId, Index, Round};
+use crate::sending::Sending;
+use crate::snapshot::Snapshot;
+use crate::status::FlowName;
 use alloc::collections::VecDeque;
 
 /// How entries are sent.
@@ -23,6 +26,8 @@ pub(crate) enum Flow {
         /// The sum of the bytes.
         bytes: usize,
     },
+    /// The leader's log begins behind what the server holds: a snapshot is streamed.
+    Snapshot(Sending),
 }
 
 /// One server's progress. Invariant: `matched` is below what is sent next.
@@ -54,10 +59,51 @@ impl Progress {
         self.flow = Flow::Probe { next: next.max(self.matched.next()), asked: false };
     }
 
-    /// The first entry to send.
-    pub(crate) fn next(&self) -> Index {
+    /// The entries to send next are gone: a snapshot covers them.
+    pub(crate) fn send_snapshot(&mut self, snapshot: Snapshot) {
+        self.flow = Flow::Snapshot(Sending::new(snapshot));
+    }
+
+    /// The snapshot that is being sent.
+    pub(crate) fn sending(&mut self) -> Option<&mut Sending> {
+        match &mut self.flow {
+            Flow::Snapshot(sending) => Some(sending),
+            Flow::Probe { .. } | Flow::Replicate { .. } => None,
+        }
+    }
+
+    /// How entries are sent, in a word.
+    pub(crate) fn name(&self) -> FlowName {
         match self.flow {
-            Flow::Probe { next, .. } | Flow::Replicate { next, .. } => next,
+            Flow::Probe { .. } => FlowName::Probe,
+            Flow::Replicate { .. } => FlowName::Replicate,
+            Flow::Snapshot(_) => FlowName::Snapshot,
+        }
+    }
+
+    /// The first entry to send: while a snapshot is sent, the one behind it.
+    pub(crate) fn next(&self) -> Index {
+        match &self.flow {
+            Flow::Probe { next, .. } | Flow::Replicate { next, .. } => *next,
+            Flow::Snapshot(sending) => sending.last().index.next(),
+        }
+    }
+
+    /// Payload bytes on their way.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.flow {
+            Flow::Probe { .. } => 0,
+            Flow::Replicate { bytes, .. } => *bytes,
+            Flow::Snapshot(sending) => usize::try_from(sending.on_the_way()).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// What was on its way is lost: it is asked again where the logs meet, or what there is of the snapshot.
+    pub(crate) fn lost(&mut self) {
+        match &mut self.flow {
+            Flow::Probe { asked, .. } => *asked = false,
+            Flow::Replicate { .. } => self.probe(self.matched.next()),
+            Flow::Snapshot(sending) => sending.lost(),
         }
     }
 
@@ -66,6 +112,7 @@ impl Progress {
         match &self.flow {
             Flow::Probe { asked, .. } => *asked,
             Flow::Replicate { window, .. } => !window.is_empty(),
+            Flow::Snapshot(sending) => sending.waits(),
         }
     }
 
@@ -76,6 +123,7 @@ impl Progress {
             Flow::Replicate { next, window, bytes } => {
                 *next <= last && window.len() < limits.inflight_appends && *bytes < limits.inflight_bytes
             }
+            Flow::Snapshot(_) => false,
         }
     }
 
@@ -88,16 +136,23 @@ impl Progress {
                 *bytes += size;
                 *next = last.next();
             }
+            Flow::Snapshot(_) => {}
         }
     }
 
-    /// The server holds everything up to `matched`. Whether that is news.
-    pub(crate) fn appended(&mut self, matched: Index) -> bool {
+    /// The server holds everything up to `matched`; the leader's log begins behind `base`. Whether that is news.
+    pub(crate) fn appended(&mut self, matched: Index, base: Index) -> bool {
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
         let after = self.matched.next();
         match &mut self.flow {
-            Flow::Probe { .. } => {
+            // The entries that follow are gone, and the snapshot is still needed; or a newer one, if it has this one.
+            Flow::Snapshot(sending) if self.matched < base => {
+                if self.matched >= sending.last().index {
+                    self.probe(after);
+                }
+            }
+            Flow::Probe { .. } | Flow::Snapshot(_) => {
                 self.flow = Flow::Replicate { next: after, window: VecDeque::new(), bytes: 0 };
             }
             Flow::Replicate { next, window, bytes } => {
@@ -116,6 +171,7 @@ impl Progress {
         let late = match self.flow {
             Flow::Probe { next, asked: waiting } => !waiting || next.previous() != Some(asked.index),
             Flow::Replicate { .. } => asked.index <= self.matched,
+            Flow::Snapshot(_) => true,
         };
         if !late {
             self.probe(meet.next());
@@ -136,7 +192,7 @@ mod tests {
         progress.sent(Index(9), 0);
         progress.conflict(EntryId::new(1, 9), Index(3));
         assert_eq!(progress.next(), Index(4));
-        assert!(progress.appended(Index(6)));
+        assert!(progress.appended(Index(6), Index(0)));
         progress.conflict(EntryId::new(1, 5), Index(2));
         assert_eq!((progress.matched, progress.next()), (Index(6), Index(7)));
         progress.conflict(EntryId::new(1, 8), Index(2));
@@ -147,12 +203,12 @@ mod tests {
     fn the_window_is_bounded_and_returns_to_zero() {
         let limits = Limits { inflight_appends: 2, inflight_bytes: 100, ..Limits::default() };
         let mut progress = Progress::new(Index(0));
-        progress.appended(Index(0));
+        progress.appended(Index(0), Index(0));
         progress.sent(Index(1), 60);
         assert!(progress.may_send(Index(9), &limits));
         progress.sent(Index(2), 60);
         assert!(!progress.may_send(Index(9), &limits));
-        progress.appended(Index(2));
+        progress.appended(Index(2), Index(0));
         assert!(!progress.waits() && progress.may_send(Index(9), &limits));
         assert!(matches!(progress.flow, Flow::Replicate { bytes: 0, .. }));
     }
@@ -212,7 +268,7 @@ mod tests {
                         }
                     }
                     Event::Answer(at) if !answers.is_empty() => match answers[at % answers.len()] {
-                        Ok(matched) => drop(progress.appended(matched)),
+                        Ok(matched) => drop(progress.appended(matched, Index(0))),
                         Err((asked, meet)) => progress.conflict(EntryId { term: Term(1), index: asked }, meet),
                     },
                     Event::LoseAll => {

@@ -1,20 +1,39 @@
 //! What every server has, whatever its role (Figure 2, "all servers"), and what it does in every role: keep its hard
 //! state, grant votes, take entries into the log, apply what is committed.
 
+use crate::asks::Asks;
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::founding::Founding;
 use crate::ids::{EntryId, Index, NodeId, Stamp, Term};
 use crate::log::Log;
+use crate::membership::{Membership, Standing};
 use crate::message::{Body, Message};
 use crate::outbox::{Outbox, Pending};
 use crate::output::{Answer, Report};
 use crate::planted::Bug;
+use crate::receiving::Receiving;
+use crate::snapshot::Snapshot;
+use crate::status::RoleName;
 use crate::tickets::Tickets;
 use crate::write::{HardState, Owner, Recovered};
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+
+/// What was last told of a node's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) role: RoleName,
+    pub(crate) term: Term,
+    pub(crate) leader: Option<NodeId>,
+    /// Where the configuration in force stands, and its entry if it is in the log.
+    pub(crate) membership: Option<(Index, Option<EntryId>)>,
+    /// Whether it is committed.
+    pub(crate) committed: bool,
+}
 
 /// A server's state. Invariants: `applied <= commit`, and `applied` is durable here; `commit` never goes back within a
 /// boot; `hard` is what was staged last, durable or not.
@@ -26,13 +45,29 @@ pub(crate) struct State {
     pub(crate) commit: Index,
     pub(crate) applied: Index,
     pub(crate) leader: Option<NodeId>,
+    /// The last index that appends and snapshots of this term's leader have covered here: only up to there is the log
+    /// known to be its log.
+    pub(crate) met: Index,
     pub(crate) founding: Founding,
     /// The newest boot seen of each server.
     pub(crate) seen: BTreeMap<NodeId, Stamp>,
     pub(crate) tickets: Tickets,
+    /// Reads for the leader to confirm.
+    pub(crate) asks: Asks,
+    /// The newest durable snapshot.
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) capture: Capture,
+    pub(crate) receiving: Option<Receiving>,
+    /// Parts of snapshots at the disk.
+    pub(crate) storing: usize,
+    /// Whether the newest applied configuration has this server, with this disk.
+    member: bool,
     pub(crate) outbox: Outbox,
     pub(crate) clock: Clock,
     pub(crate) halted: bool,
+    /// Ticks since the leader was last asked for reads.
+    pub(crate) asked_ago: u32,
+    pub(crate) shown: Option<Shown>,
     /// Messages that came to nothing: statistics.
     pub(crate) ignored: u64,
 }
@@ -40,27 +75,35 @@ pub(crate) struct State {
 impl State {
     /// The state of a new boot on what the data directory held. Its first write raises the boot counter (rule 16).
     pub(crate) fn new(config: Config, recovered: Recovered) -> State {
-        let restarted = recovered.hard.term > Term(0);
+        // Not by the term: a heartbeat may have been acknowledged before its term was durable.
+        let restarted = recovered.hard.boot > crate::ids::Boot(0);
         let boot = crate::ids::Boot(recovered.hard.boot.0 + 1);
         let hard = HardState { boot, ..recovered.hard };
-        let mut log = Log::new(recovered.base.as_ref());
-        for entry in recovered.entries {
-            log.append(entry);
-        }
-        let base = log.base().index;
+        let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
+        let applied = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
+        let member = log.membership_at(applied).is_some_and(|it| it.on_record(config.id, config.disk));
         let mut outbox = Outbox::new(Owner { node: config.id, boot }, log.last().index);
         outbox.stage_hard(hard);
         State {
             hard,
-            commit: base,
-            applied: base,
+            commit: applied,
+            applied,
             leader: None,
+            met: Index(0),
             founding: Founding::default(),
             seen: BTreeMap::new(),
             tickets: Tickets::default(),
+            asks: Asks::default(),
+            snapshot: recovered.snapshot,
+            capture: Capture::default(),
+            receiving: None,
+            storing: 0,
+            member,
             outbox,
             clock: Clock::new(&config, restarted),
             halted: false,
+            asked_ago: 0,
+            shown: None,
             ignored: 0,
             log,
             config,
@@ -77,9 +120,23 @@ impl State {
         self.log.membership().is_some()
     }
 
+    /// Whether this server doesn't found, or not any more: a leader brings it the log, or has begun to.
+    pub(crate) fn taken_in(&self) -> bool {
+        self.config.founders.is_none() || self.founding.taken_in || self.log.last() != EntryId::ORIGIN
+    }
+
     /// Whether this server votes, by its own log (rule 10).
     pub(crate) fn is_voter(&self) -> bool {
         self.log.membership().is_some_and(|membership| membership.is_voter(self.config.id))
+    }
+
+    /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
+    /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
+    /// still be elected (dissertation 4.2.2).
+    pub(crate) fn may_campaign(&self) -> bool {
+        let mut memberships = self.log.memberships_from(self.commit);
+        memberships.any(|membership| membership.is_voter(self.config.id))
+            || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
     /// Whether those who said yes are a quorum of the configuration in force.
@@ -89,7 +146,7 @@ impl State {
                 let voters = membership.new_half().count();
                 return membership.new_half().filter(|id| yes(*id)).count() >= voters.div_ceil(2);
             }
-            membership.is_quorum(yes)
+            self.counted(membership).is_quorum(yes)
         })
     }
 
@@ -101,23 +158,44 @@ impl State {
             matched.sort_unstable();
             return matched.get(matched.len() / 2).copied().unwrap_or_default();
         }
-        membership.quorum_index(matched)
+        self.counted(membership).quorum_index(matched)
+    }
+
+    /// The configuration by which votes and acknowledgements are counted: itself, but for planted bugs.
+    fn counted<'a>(&self, membership: &'a Membership) -> Cow<'a, Membership> {
+        if self.config.planted(Bug::LearnerCounts) {
+            return Cow::Owned(membership.with_standings(|standing| match standing {
+                Standing::Learner | Standing::Entrant => Standing::Voter,
+                other => other,
+            }));
+        }
+        if self.config.planted(Bug::OneHalfDecides) {
+            return Cow::Owned(membership.leave().unwrap_or_else(|| membership.clone()));
+        }
+        Cow::Borrowed(membership)
     }
 
     /// Whether a vote or an acknowledgement from this disk counts for that member (rule 16).
     pub(crate) fn on_record(&self, id: NodeId, stamp: Stamp) -> bool {
-        self.log.membership().is_some_and(|membership| membership.on_record(id, stamp.disk))
+        let any = self.config.planted(Bug::AnyDiskCounts);
+        let counts = |it: &Membership| it.on_record(id, stamp.disk) || (any && it.get(id).is_some());
+        self.log.membership().is_some_and(counts)
     }
 
     /// Whether this voter refuses to vote since it hears a leader (rule 14).
     pub(crate) fn hears_leader(&self) -> bool {
-        self.config.check_quorum && self.clock.hears_leader()
+        self.config.check_quorum && self.clock.hears_leader() && !self.config.planted(Bug::VoterForgetsLeader)
     }
 
     /// Whether a write has waited for an election timeout (rule 15): whoever can't write can't lead.
     pub(crate) fn disk_stalls(&self) -> bool {
         let timeout = u64::from(self.config.election_ticks);
         self.outbox.oldest_write().is_some_and(|since| self.clock.now - since >= timeout)
+    }
+
+    /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory (rule 18).
+    pub(crate) fn may_hold(&self) -> bool {
+        self.outbox.held() < self.config.limits.held
     }
 
     /// A request of this process in its term.
@@ -135,6 +213,7 @@ impl State {
         assert!(term > self.hard.term, "terms only grow");
         self.hard = HardState { term, vote: None, ..self.hard };
         self.leader = None;
+        self.met = Index(0);
         self.outbox.stage_hard(self.hard);
     }
 
@@ -163,7 +242,11 @@ impl State {
     /// Removes what is after `keep`.
     pub(crate) fn truncate(&mut self, keep: Index) {
         assert!(keep >= self.commit, "what is committed is never removed");
-        self.log.truncate(keep);
+        if self.config.planted(Bug::MembershipNotRolledBack) {
+            self.log.truncate_entries(keep);
+        } else {
+            self.log.truncate(keep);
+        }
         self.outbox.stage_truncation(keep);
     }
 
@@ -177,27 +260,67 @@ impl State {
     pub(crate) fn apply(&mut self) {
         let durable =
             if self.config.planted(Bug::ApplyBeforeDurable) { self.commit } else { self.outbox.durable() };
-        while self.applied < self.commit.min(durable) && !self.halted {
+        self.restore(durable);
+        while self.applied < self.commit.min(durable) && !self.halted && self.applied >= self.log.base().index
+        {
             self.applied = self.applied.next();
             let entry = self.log.entry(self.applied).expect("what is committed is in the log").clone();
             let id = entry.id();
-            self.check_record(&entry);
-            self.outbox.put(Pending::Apply(entry));
-            let log = &self.log;
-            while let Some((ticket, answer)) = self.tickets.settle(id, |index| log.id_at(index)) {
-                self.outbox.put(Pending::Answer { ticket, answer });
+            self.capture.applied(entry.size());
+            self.outbox.put(Pending::Apply(entry.clone()));
+            self.settle(id);
+            if let Payload::Membership(membership) = entry.payload() {
+                self.note_membership(id.index, membership);
             }
         }
     }
 
-    /// Stops if a committed configuration gives this member's place to another data directory.
-    fn check_record(&mut self, entry: &Entry) {
-        let Payload::Membership(membership) = entry.payload() else { return };
-        let on_record = membership.get(self.config.id).and_then(|member| member.disk);
-        if on_record.is_some_and(|disk| disk != self.config.disk) {
-            let told_by = self.leader.unwrap_or(self.config.id);
-            self.halt(Report::NotOnRecord { disk: self.config.disk, on_record, told_by });
+    /// Answers the tickets whose fate is decided by what is applied up to `applied`.
+    pub(crate) fn settle(&mut self, applied: EntryId) {
+        let log = &self.log;
+        while let Some((ticket, answer)) = self.tickets.settle(applied, |index| log.id_at(index)) {
+            self.outbox.put(Pending::Answer { ticket, answer });
         }
+    }
+
+    /// Stops if a configuration that is applied is the first without this server, or gives its place to another data
+    /// directory. One that had not been a member before reads what happened before its time, and so does one that is a
+    /// member again by a later configuration.
+    pub(crate) fn note_membership(&mut self, at: Index, membership: &Membership) {
+        let (id, disk) = (self.config.id, self.config.disk);
+        let member = membership.on_record(id, disk);
+        let in_force = self.log.membership().and_then(|membership| membership.get(id));
+        let again = in_force.is_some_and(|it| it.disk.map_or(it.replaced != Some(disk), |had| had == disk));
+        if self.member && !member && !again {
+            self.removed(at, membership);
+        }
+        self.member = member;
+    }
+
+    /// A leader says that the configuration at `at`, which is committed, is without this server. One that is no member by
+    /// its own log, or by a later configuration is one again, goes on; but its leader serves it no reads.
+    pub(crate) fn told_removed(&mut self, at: Index) {
+        let (Some(membership), Some(own)) = (self.log.membership(), self.log.membership_index()) else {
+            return;
+        };
+        if at > own && membership.on_record(self.config.id, self.config.disk) {
+            return self.halt(Report::Removed { at });
+        }
+        for ticket in self.asks.give_up_all() {
+            self.answer(ticket, Answer::NotLeader { leader: self.leader });
+        }
+    }
+
+    /// This server, with this disk, is a member no more.
+    pub(crate) fn removed(&mut self, at: Index, membership: &Membership) {
+        let (id, disk) = (self.config.id, self.config.disk);
+        self.halt(match membership.get(id) {
+            None => Report::Removed { at },
+            Some(member) => {
+                let told_by = self.leader.unwrap_or(id);
+                Report::NotOnRecord { disk, on_record: member.disk, told_by }
+            }
+        });
     }
 
     /// Answers a ticket.
@@ -211,6 +334,9 @@ impl State {
         self.outbox.halt(report);
         while let Some(ticket) = self.tickets.pop() {
             self.answer(ticket, Answer::Unknown);
+        }
+        for ticket in self.asks.give_up_all() {
+            self.answer(ticket, Answer::NotLeader { leader: None });
         }
     }
 
@@ -229,8 +355,17 @@ impl State {
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
         (
-            (&self.hard, &self.log, self.commit, self.applied, self.leader),
+            (&self.hard, &self.log, self.commit, self.applied, self.leader, self.met),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
+            (
+                &self.asks,
+                &self.snapshot,
+                &self.capture,
+                &self.receiving,
+                self.storing,
+                self.member,
+                self.hears_leader(),
+            ),
         )
     }
 }

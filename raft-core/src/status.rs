@@ -1,6 +1,7 @@
 //! What a node tells about itself.
 
 use crate::ids::{Boot, EntryId, Index, NodeId, Term};
+use crate::membership::{Membership, Standing};
 
 /// The role of a server (Figure 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,16 @@ pub struct Status {
     pub durable: Index,
     /// The last entry of the log.
     pub last: EntryId,
+    /// The last entry before the log: a snapshot covers it.
+    pub base: EntryId,
+    /// The last entry that the newest snapshot covers.
+    pub snapshot: Option<EntryId>,
+    /// The configuration in force, committed or not; without members before the founding.
+    pub membership: Membership,
+    /// Where it stands in the log; the base's index if it came with a snapshot, or with a log that begins behind it.
+    pub membership_at: Index,
+    /// To whom leadership is being handed over.
+    pub transferring: Option<NodeId>,
     /// Whether the founding is over for this node.
     pub founded: bool,
     /// Whether it has stopped for good.
@@ -48,4 +59,58 @@ pub struct Status {
     pub tickets: usize,
     /// Messages dropped because nothing could come of them, or because they were not sound.
     pub ignored: u64,
+}
+
+/// How a member is sent the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlowName {
+    /// Where the logs meet isn't known: one append at a time.
+    Probe,
+    /// Entries are streamed.
+    Replicate,
+    /// A snapshot is streamed.
+    Snapshot,
+}
+
+/// Why a member doesn't hold all that the leader holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lag {
+    /// It holds all.
+    None,
+    /// It was not heard for an election timeout.
+    Silent,
+    /// Where its log meets the leader's is being asked.
+    Probing,
+    /// A snapshot is on its way.
+    Snapshot {
+        /// What it has of it, in bytes.
+        have: u64,
+        /// All of it, in bytes.
+        size: u64,
+    },
+    /// As much is on its way as the limits allow.
+    WindowFull,
+    /// The last entries are on their way.
+    OnTheWay,
+}
+
+/// What a leader knows of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerStatus {
+    /// Who.
+    pub id: NodeId,
+    /// What it may do.
+    pub standing: Standing,
+    /// How it is sent the log.
+    pub flow: FlowName,
+    /// Everything up to here is durable there.
+    pub matched: Index,
+    /// The next entry to send.
+    pub next: Index,
+    /// Payload bytes on their way.
+    pub bytes: usize,
+    /// How many ticks ago it was last heard.
+    pub silent: u64,
+    /// Why it doesn't hold all.
+    pub lag: Lag,
 }

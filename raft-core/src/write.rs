@@ -3,7 +3,9 @@
 
 use crate::entry::Entry;
 use crate::ids::{Boot, EntryId, Index, NodeId, Term};
+use crate::log::Log;
 use crate::membership::Membership;
+use crate::snapshot::Snapshot;
 use alloc::vec::Vec;
 
 /// What every server keeps over a restart beside its log (Figure 2's persistent state, and the boot counter).
@@ -38,6 +40,19 @@ pub struct Recovered {
     pub base: Option<Base>,
     /// The log after the base, contiguous.
     pub entries: Vec<Entry>,
+    /// The snapshot that the application was restored from; the log must hold the last entry that it covers. See
+    /// [`Recovered::newest`].
+    pub snapshot: Option<Snapshot>,
+}
+
+impl Recovered {
+    /// The newest of these snapshots that is one of this log: the application is to be restored from it. One that the
+    /// log doesn't hold came from a leader, and was not installed before the end: it is nothing yet (rule 17).
+    pub fn newest<'a>(&self, found: impl IntoIterator<Item = &'a Snapshot>) -> Option<&'a Snapshot> {
+        let log = Log::recovered(self.base.as_ref(), self.entries.iter().cloned());
+        let fits = |snapshot: &&Snapshot| log.holds(&snapshot.base);
+        found.into_iter().filter(fits).max_by_key(|snapshot| snapshot.base.id.index)
+    }
 }
 
 /// Which start of which node a write belongs to.

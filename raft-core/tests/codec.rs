@@ -4,13 +4,20 @@
 mod messages;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::{message, samples};
+use messages::{message, more_samples, samples};
 use proptest::prelude::*;
 use raft_core::codec::{self, CodecError, HEAD_BYTES};
 use raft_core::{Body, EntryId, Message, Payload, Stamp, Term};
 
 const FRAMES: &[u8] = include_bytes!("fixtures/frames-v1.bin");
 const CONTENTS: &str = include_str!("fixtures/frames-v1.txt");
+/// The kinds that came with snapshots and changes of members: still version 1, which nobody had been given yet.
+const MORE_FRAMES: &[u8] = include_bytes!("fixtures/frames-v1-more.bin");
+const MORE_CONTENTS: &str = include_str!("fixtures/frames-v1-more.txt");
+
+fn all_samples() -> impl Iterator<Item = (&'static str, Message)> {
+    samples().into_iter().chain(more_samples())
+}
 
 fn frame(message: &Message) -> Bytes {
     let mut chunks = Vec::new();
@@ -71,7 +78,7 @@ proptest! {
 
 #[test]
 fn every_truncation_and_every_changed_byte_is_an_error() {
-    for (name, message) in samples() {
+    for (name, message) in all_samples() {
         let whole = frame(&message);
         for cut in 0..whole.len() {
             assert!(codec::decode(whole.slice(..cut)).is_err(), "{name} cut at {cut}");
@@ -93,7 +100,7 @@ fn every_truncation_and_every_changed_byte_is_an_error() {
 #[test]
 fn every_truncation_and_every_forged_byte_is_an_error_or_a_sound_message() {
     let mut read = 0;
-    for (name, message) in samples() {
+    for (name, message) in all_samples() {
         let whole = frame(&message);
         let payloads = u32::from_le_bytes(whole[16..20].try_into().unwrap()) as usize;
         for end in HEAD_BYTES..whole.len() - payloads {
@@ -128,7 +135,7 @@ fn errors_say_what_and_where() {
     assert_eq!(codec::decode(with(0, b'x')), Err(CodecError::NotAFrame { found: *b"xAFT" }));
     assert_eq!(codec::decode(with(8, 2)), Err(CodecError::UnknownVersion { found: 2 }));
     assert_eq!(codec::decode(with(9, 99)), Err(CodecError::UnknownKind { found: 99 }));
-    assert_eq!(codec::decode(with(10, 1)), Err(CodecError::UnknownFlags { found: 1 }));
+    assert_eq!(codec::decode(with(10, 2)), Err(CodecError::UnknownFlags { found: 2 }));
     assert!(matches!(codec::decode(with(30, 77)), Err(CodecError::Checksum { .. })));
     let length = whole.len();
     assert_eq!(
@@ -167,6 +174,51 @@ fn a_damaged_payload_names_its_entry() {
     damaged[at] ^= 1;
     let error = codec::decode(damaged.into()).unwrap_err();
     assert!(matches!(error, CodecError::PayloadHash { id, .. } if id == last.id()), "{error}");
+}
+
+/// A chunk's data is the frame's payload: shared both ways, and guarded by a hash of its own.
+#[test]
+fn a_chunk_carries_its_data_as_it_is() {
+    let (_, message) = more_samples().into_iter().find(|(name, _)| name.contains("a large one")).unwrap();
+    let Body::Chunk { snapshot, offset, data } = &message.body else { panic!("it is a chunk") };
+    let mut chunks = Vec::new();
+    codec::encode(&message, &mut chunks);
+    assert_eq!(chunks.last().unwrap().as_ptr(), data.as_ptr(), "encoding copies no data");
+    let whole: Bytes = chunks.concat().into();
+    let Body::Chunk { data: read, .. } = codec::decode(whole.clone()).unwrap().body else {
+        panic!("it is a chunk")
+    };
+    assert!(whole.as_ptr_range().contains(&read.as_ptr()), "decoding copies no data");
+    let mut damaged = whole.to_vec();
+    let at = damaged.len() - 1;
+    damaged[at] ^= 1;
+    let damage = CodecError::ChunkHash { last: snapshot.last(), offset: *offset };
+    assert_eq!(codec::decode(damaged.into()), Err(damage));
+}
+
+#[test]
+fn a_chunk_that_cannot_be_is_refused() {
+    let (_, message) = more_samples().into_iter().find(|(name, _)| *name == "Chunk").unwrap();
+    let Body::Chunk { snapshot, .. } = &message.body else { panic!("it is a chunk") };
+    let last = snapshot.last();
+    let put = |at: usize, value: u64| {
+        let mut forged = frame(&message).to_vec();
+        forged[HEAD_BYTES + at..HEAD_BYTES + at + 8].copy_from_slice(&value.to_le_bytes());
+        codec::decode(repaired(&forged))
+    };
+    let [term_at, index_at, size_at, offset_at] = [24, 32, 48, 64];
+    assert_eq!(
+        put(term_at, 7).map(|read| read.term),
+        Ok(Term(7)),
+        "its last entry may be of the message's term"
+    );
+    let refused = |last: EntryId| Err(CodecError::BadChunk { last });
+    assert_eq!(put(term_at, 8), refused(EntryId::new(8, last.index.0)), "of a later term than the message");
+    assert_eq!(put(term_at, 0), refused(EntryId::new(0, last.index.0)), "no entry is of term 0");
+    assert_eq!(put(index_at, 0), refused(EntryId::new(last.term.0, 0)), "no entry stands at index 0");
+    assert_eq!(put(size_at, 116), refused(last), "longer than its snapshot");
+    assert!(put(size_at, 117).is_ok(), "it may end with its snapshot");
+    assert_eq!(put(offset_at, u64::MAX), refused(last), "the end of a number is no end");
 }
 
 #[test]
@@ -249,21 +301,26 @@ fn an_unsound_message_is_not_sent() {
 /// The frames of version 1 are read to the same values by every later version. A later version adds a file of its own.
 #[test]
 fn the_frames_of_version_1_are_read_for_ever() {
-    let mut contents = String::new();
+    check_frames(samples(), FRAMES, CONTENTS);
+    check_frames(more_samples(), MORE_FRAMES, MORE_CONTENTS);
+}
+
+fn check_frames(samples: Vec<(&str, Message)>, frames: &'static [u8], contents: &str) {
+    let mut table = String::new();
     let mut at = 0;
-    for (name, message) in samples() {
-        let length = codec::frame_len(&FRAMES[at..], 1 << 20).unwrap().unwrap();
-        contents += &format!("{at:5} {length:5} {name}\n");
+    for (name, message) in samples {
+        let length = codec::frame_len(&frames[at..], 1 << 20).unwrap().unwrap();
+        table += &format!("{at:5} {length:5} {name}\n");
         assert_eq!(
-            codec::decode(Bytes::from_static(&FRAMES[at..at + length])),
+            codec::decode(Bytes::from_static(&frames[at..at + length])),
             Ok(message.clone()),
             "{name}"
         );
-        assert_eq!(&FRAMES[at..at + length], frame(&message), "version 1 is still written: {name}");
+        assert_eq!(&frames[at..at + length], frame(&message), "version 1 is still written: {name}");
         at += length;
     }
-    assert_eq!(at, FRAMES.len());
-    let table: String =
-        CONTENTS.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    assert_eq!(table, contents);
+    assert_eq!(at, frames.len());
+    let stated: String =
+        contents.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert_eq!(stated, table);
 }

@@ -10,6 +10,8 @@
 mod cluster;
 #[path = "golden/commands.rs"]
 mod commands;
+#[path = "golden/show.rs"]
+mod show;
 
 use commands::Runner;
 use std::path::PathBuf;
@@ -70,4 +72,7 @@ macro_rules! scripts {
 
 scripts!(
     election replication conflict commit crash restart founding reads transfer tickets one_node check_quorum
+    joining learners joint change_refused change_rollback leaving removed replacing
+    compaction snapshot_install snapshot_transfer snapshot_losses snapshot_membership
+    lease follower_reads unreachable transfer_and_change together
 );

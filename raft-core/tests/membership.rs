@@ -5,14 +5,20 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use raft_core::{Index, Member, Membership, NodeId, Standing};
 
-const STANDINGS: [Standing; 5] =
-    [Standing::Voter, Standing::Learner, Standing::Joining, Standing::Leaving, Standing::Demoting];
+const STANDINGS: [Standing; 6] = [
+    Standing::Voter,
+    Standing::Learner,
+    Standing::Entrant,
+    Standing::Joining,
+    Standing::Leaving,
+    Standing::Demoting,
+];
 
 /// Up to nine members with any standings, and an index for each.
 fn configuration() -> impl Strategy<Value = (Membership, Vec<u64>)> {
     let standings = vec(prop::sample::select(&STANDINGS[..]), 1..10);
     let membership = standings.prop_filter_map("somebody votes in each half", |standings| {
-        let member = |(id, standing)| Member { id: NodeId(id), disk: None, standing, context: "".into() };
+        let member = |(id, standing)| Member::new(NodeId(id), standing, "".into());
         Membership::new((0..).zip(standings).map(member).collect())
     });
     (membership, vec(0..6_u64, 9))
@@ -51,7 +57,7 @@ proptest! {
     /// Learners change no decision.
     #[test]
     fn learners_never_count((membership, said) in configuration()) {
-        let learner = |id| membership.get(id).is_some_and(|member| member.standing == Standing::Learner);
+        let learner = |id| membership.get(id).is_some_and(|member| !member.standing.votes());
         let yes = |id: NodeId| said[id.0 as usize] < 3;
         prop_assert_eq!(membership.is_quorum(yes), membership.is_quorum(|id| yes(id) || learner(id)));
     }

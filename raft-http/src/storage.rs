@@ -7,7 +7,7 @@ mod spare;
 use crate::data_dir::{DataDir, DataDirError, LogBegun};
 use crate::exit::{Code, Exit};
 use raft_core::wal::{self, Identity, Layout, Op, Refusal, Sequence, TooLarge, Wal};
-use raft_core::{Persisted, Recovered, Update, Write};
+use raft_core::{Index, Persisted, Recovered, Update, Write};
 use segments::Segments;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -180,6 +180,16 @@ impl Storage {
         Ok(writes.into_iter().map(Write::persisted).collect())
     }
 
+    /// The application has a snapshot through this index on stable storage, so the log need not keep the entries up to
+    /// there any more. Segments are deleted by a later [`Storage::persist`]: a new segment has to say first that the
+    /// log does without them. Each start opens one with its first write, so the snapshot that a start finds is best
+    /// named before that.
+    pub fn release(&mut self, through: Index) {
+        if let Storage::Files(files) = self {
+            files.wal.release(through);
+        }
+    }
+
     /// To be called when nothing has been written for a while: puts on record that the newest writes were synced, so
     /// that damage to them can be told from a crash.
     ///
@@ -220,8 +230,9 @@ impl Files {
         self.segments.carry_out(ops)?;
         self.segments.sync()?;
         self.begun.set()?;
-        self.segments.delete(std::mem::take(&mut self.discard))?;
-        self.wal.synced(through);
+        let mut unneeded = std::mem::take(&mut self.discard);
+        unneeded.extend(self.wal.synced(through));
+        self.segments.delete(unneeded)?;
         self.failed = false;
         Ok(())
     }

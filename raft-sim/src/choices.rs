@@ -78,6 +78,22 @@ purposes! {
     Rots,
     /// Changes of clock rates.
     Drifts,
+    /// Clocks that jump.
+    Leaps,
+    /// Clocks that stop.
+    Standstills,
+    /// Changes of the configuration.
+    Changes,
+    /// The replacement of members, one after another.
+    Renewals,
+    /// Captures out of turn.
+    Captures,
+    /// Reports that a member can't be reached.
+    Reports,
+    /// Bit rot in snapshots.
+    Spoils,
+    /// How long work on snapshot files takes, and what a crash leaves of it.
+    Files,
     /// What clients ask for.
     Client,
     /// The way between clients and nodes.
@@ -96,7 +112,7 @@ pub struct Site {
 
 impl Site {
     /// How many nodes a site can tell apart.
-    pub const NODES: usize = 8;
+    pub const NODES: usize = 10;
     /// How many sites there are.
     pub const COUNT: usize = Purpose::ALL.len() * Site::NODES;
 

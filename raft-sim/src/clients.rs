@@ -2,6 +2,8 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, Class, Fact, OpId, Outcome, Time, Violation};
+use crate::operator::OPERATOR;
+use crate::options::Leases;
 use crate::world::{Event, World};
 use raft_core::{Answer, Entry, Input, Ticket};
 
@@ -40,7 +42,12 @@ impl World {
         let ticket = Ticket(op.0);
         match operation.action.command(self.now, operation.padding) {
             Some(command) => self.input(at, Input::Propose { ticket, command }),
-            None => self.input(at, Input::Read { ticket }),
+            None => {
+                self.counts.follower_reads += u64::from(self.leader != Some(at));
+                self.counts.lease_reads += u64::from(operation.lease);
+                let read = if operation.lease { Input::LeaseRead { ticket } } else { Input::Read { ticket } };
+                self.input(at, read)
+            }
         }
     }
 
@@ -73,6 +80,10 @@ impl World {
 
     /// A node answers a ticket.
     pub(crate) fn answered(&mut self, at: usize, ticket: Ticket, answer: Answer) {
+        if ticket.0 >= OPERATOR {
+            self.counts.changed += u64::from(matches!(answer, Answer::Committed(_)));
+            return;
+        }
         let op = OpId(ticket.0);
         match answer {
             Answer::Committed(id) => self.respond(op, Outcome::Put { index: id.index }, None),
@@ -84,7 +95,9 @@ impl World {
             Answer::NotLeader { leader } => {
                 self.respond(op, Outcome::NotApplied, leader.map(|id| id.0 as usize));
             }
-            Answer::Busy(_) | Answer::Lost => self.respond(op, Outcome::NotApplied, None),
+            Answer::Busy(_) | Answer::Lost | Answer::Refused(_) | Answer::HandingOver { .. } => {
+                self.respond(op, Outcome::NotApplied, None)
+            }
             Answer::Unknown => self.respond(op, Outcome::Unknown, None),
         }
     }
@@ -102,15 +115,19 @@ impl World {
     }
 
     /// Serves the reads whose index is applied.
-    fn serve(&mut self, at: usize) {
+    pub(crate) fn serve(&mut self, at: usize) {
         loop {
             let Some(process) = &mut self.servers[at].process else { return };
             let index = process.machine.applied();
             let Some(ready) = process.reads.iter().position(|(_, needs)| *needs <= index) else { return };
             let (op, _) = process.reads.swap_remove(ready);
-            let Action::Get { key } = self.workload.operation(op).action else { continue };
+            let operation = self.workload.operation(op);
+            let Action::Get { key } = operation.action else { continue };
             let value = process.machine.get(key);
-            self.respond(op, Outcome::Got { value, index }, None);
+            // Beyond the bound on the clocks a lease promises nothing.
+            let relied_on = !operation.lease || self.options.leases == Leases::Safe;
+            let outcome = if relied_on { Outcome::Got { value, index } } else { Outcome::Unknown };
+            self.respond(op, outcome, None);
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Time;
-use crate::options::Options;
+use crate::options::{Leases, Options};
 
 /// How many percent a clock is off when all is well.
 const CALM: u64 = 5;
+
+/// Where leases are relied on, that may be too much.
+fn calm(options: &Options) -> u64 {
+    if options.leases == Leases::Safe { CALM.min(options.drift) } else { CALM }
+}
 
 /// The clock of one node.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +34,12 @@ impl Clock {
 
     /// A clock as good ones are.
     pub fn calm(node: usize, options: &Options, choices: &mut impl Choices) -> Clock {
-        Clock::off_by(CALM, node, options, choices)
+        Clock::off_by(calm(options), node, options, choices)
     }
 
     /// The election timeout on the slowest of the calm clocks.
     pub fn slowest_timeout(options: &Options) -> Time {
-        options.election_timeout() * (100 + CALM) / 100
+        options.election_timeout() * (100 + calm(options)) / 100
     }
 
     /// How long a tick takes.

@@ -88,6 +88,56 @@ marks! {
     SearchesGivenUp,
     /// The first leader after the healing came later than 10 election timeouts.
     LateLeader,
+    /// A change of the configuration was committed and its ticket answered.
+    Reconfigurations,
+    /// A leader appended a joint configuration.
+    JointEntered,
+    /// A joint configuration was left by another leader than the one that entered it.
+    JointLeftByOther,
+    /// A configuration was rolled back with the end of a log.
+    MembershipRolledBack,
+    /// An entrant or a learner was on its way to be a voter.
+    LearnerPromoted,
+    /// A leader appended a configuration in which it doesn't vote.
+    LeaderRemovedItself,
+    /// A voter became a learner.
+    Demotions,
+    /// A new disk was put on record for a member whose disk had been given up.
+    Replacements,
+    /// A change of the configuration was refused.
+    ChangesRefused,
+    /// An application was captured in a snapshot.
+    Snapshots,
+    /// A snapshot from a leader replaced a log.
+    SnapshotsInstalled,
+    /// .. whose configuration is joint.
+    SnapshotInstalledWhileJoint,
+    /// A snapshot at or below the commit of its receiver was acknowledged all the same.
+    SnapshotRefusedAsOld,
+    /// A snapshot whose last entry was in the log of its receiver left that log as it was.
+    SuffixKept,
+    /// A snapshot took the place of a log that went on behind its last entry with others.
+    SuffixDropped,
+    /// A follower that had restarted meanwhile still had a part of a snapshot.
+    TransferResumed,
+    /// A log in memory began later.
+    CompactedLogs,
+    /// A read was answered by a lease, without a round.
+    LeaseReads,
+    /// .. more than half an election timeout after the round that the lease began with.
+    LeaseReadNearEnd,
+    /// A node that doesn't lead answered a read.
+    FollowerReads,
+    /// Leadership was handed over while a change was not complete.
+    TransferWhileChanging,
+    /// A leader was elected by a joint configuration.
+    ElectedWhileJoint,
+    /// A process began on a snapshot.
+    StartedFromSnapshot,
+    /// A command's fate couldn't be told because a snapshot covers its index.
+    UnknownAnswers,
+    /// A removed node was told so.
+    RemovedTold,
 }
 
 /// How often each mark was reached.

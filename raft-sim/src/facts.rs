@@ -1,15 +1,17 @@
 //! What happens in a simulated run, as the checkers are told it: every fact once, in the order in which it happened.
 //!
 //! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
-//! [`Fact::Proposed`], [`Fact::ReadAsked`]), then [`Fact::Stepped`] once the turn is drained, then the outputs of that
-//! turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`], [`Fact::Applied`], [`Fact::Answered`],
-//! [`Fact::Halted`]), which may be later and is in any order between kinds. Outputs that a crash swallows are never
-//! reported.
+//! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`]), then [`Fact::Stepped`] once
+//! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
+//! [`Fact::Applied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
+//! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
+//! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
+//! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
-    Answer, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Stamp, Status, Ticket,
-    Update, Write,
+    Answer, Base, Change, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Snapshot,
+    Stamp, Status, Ticket, Update, Write, hash,
 };
 
 /// Simulated time in microseconds since the run began.
@@ -20,6 +22,12 @@ pub type Key = u64;
 
 /// What a client writes. Every put of a run has its own, so that a value names the put that wrote it.
 pub type Value = u64;
+
+/// What one register adds to the digest of a machine, which is the wrapping sum over all registers that were ever put.
+/// The machine and the checkers' model of it add it up on their own.
+pub fn register_digest(key: Key, value: Value) -> u64 {
+    hash::chain(0, &[key, value])
+}
 
 /// A client's operation, numbered over the whole run. A retry is an operation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +107,10 @@ pub enum Fact<'a> {
         node: NodeId,
         /// The disk and the boot that it speaks as from now on.
         stamp: Stamp,
-        /// What recovery found.
+        /// What recovery found; its snapshot is the one that the application was restored from.
         recovered: &'a Recovered,
+        /// It is no founder (`Config::founders` is `None`): on an empty disk it waits to be taken in.
+        joins: bool,
     },
     /// A process is gone; of its writes that were not synced some stay and some go.
     Crashed {
@@ -109,6 +119,12 @@ pub enum Fact<'a> {
     },
     /// A fault emptied a disk. Its process is not running.
     Wiped {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A seat gets a fresh disk with an id of its own, and its processes start as joining from now on: after a removal,
+    /// or to be the replacement of itself. What the node was before, it is no more. Its process is not running.
+    Seated {
         /// Whose.
         node: NodeId,
     },
@@ -133,6 +149,26 @@ pub enum Fact<'a> {
     /// A read is handed to a node's core.
     ReadAsked {
         /// To whom.
+        node: NodeId,
+        /// Unique on this node in this boot.
+        ticket: Ticket,
+        /// Whether a lease may answer it.
+        lease: bool,
+    },
+    /// A change of the configuration is handed to a node's core.
+    Reconfigured {
+        /// To whom.
+        node: NodeId,
+        /// Unique on this node in this boot.
+        ticket: Ticket,
+        /// What is to change.
+        changes: &'a [Change],
+        /// Where the configuration in force is expected to stand.
+        expect: Option<Index>,
+    },
+    /// A hand-over of leadership is asked of a node's core.
+    TransferAsked {
+        /// To whom it is said.
         node: NodeId,
         /// Unique on this node in this boot.
         ticket: Ticket,
@@ -178,6 +214,64 @@ pub enum Fact<'a> {
         node: NodeId,
         /// Which.
         entry: &'a Entry,
+    },
+    /// The application freezes its state for a snapshot, at this place of the stream of applies.
+    Capturing {
+        /// Where.
+        node: NodeId,
+        /// What the snapshot will stand for.
+        base: &'a Base,
+        /// The digest of the application's state.
+        machine: u64,
+    },
+    /// A snapshot of a node's own is on stable storage.
+    Captured {
+        /// Whose.
+        node: NodeId,
+        /// Which.
+        snapshot: &'a Snapshot,
+    },
+    /// A part of a snapshot is asked of a node's disk, to be sent. [`Fact::Sent`] may come later, or never.
+    Fetching {
+        /// Whose.
+        node: NodeId,
+        /// For whom.
+        to: NodeId,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A chunk of a snapshot is handed to a node's disk.
+    Storing {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A snapshot that was received is complete, intact, and on stable storage under its final name.
+    Stored {
+        /// Where.
+        node: NodeId,
+        /// Which.
+        snapshot: &'a Snapshot,
+    },
+    /// The receipt for the oldest chunk that was handed to a node's disk is handed to its core.
+    StoreAnswered {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The application has taken over a snapshot's state, at this place of the stream of applies.
+    Restored {
+        /// Where.
+        node: NodeId,
+        /// Which.
+        snapshot: &'a Snapshot,
+        /// The digest of the application's state now.
+        machine: u64,
+    },
+    /// A node says that the log on its disk may forget everything up to here.
+    Released {
+        /// Who.
+        node: NodeId,
+        /// The last entry that is not needed.
+        through: Index,
     },
     /// A ticket is answered.
     Answered {

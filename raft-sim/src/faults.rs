@@ -3,9 +3,10 @@
 use crate::choices::{Choices, Purpose, Site};
 use crate::clock::Clock;
 use crate::facts::{Fact, Violation};
-use crate::options::Family;
+use crate::options::{Family, Leases};
 use crate::world::{Event, World};
 use raft_core::{Input, NodeId};
+use std::mem;
 
 /// How many of a million due faults happen: a tape that ends has none.
 const HAPPENS: u64 = 900_000;
@@ -54,28 +55,54 @@ impl World {
                 Ok(())
             }
             Family::Transfer => {
-                self.counts.transfers += 1;
-                let to = self.choices.pick(site, self.options.nodes as u64 + 1);
-                let to = (to > 0).then_some(NodeId(to));
-                self.input(self.leader.unwrap_or(at), Input::Transfer { to })
+                let to = self.choices.pick(site, self.options.seats as u64 + 1);
+                self.transfer(self.leader.unwrap_or(at), (to > 0).then_some(NodeId(to)))
             }
             Family::Nudge => {
                 let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };
                 self.input(at, input)
             }
-            Family::Drift => {
-                self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices);
-                Ok(())
+            Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
+            Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
+            Family::Rot if self.may_rot(at) => self.rot(at),
+            Family::Spoil if self.may_rot(at) => self.spoil(at),
+            Family::Wipe | Family::Rot | Family::Spoil => Ok(()),
+            Family::Change => {
+                let left = 1 + self.choices.pick(site, 3);
+                self.change(left as u8)
             }
-            Family::Wipe if self.may_lose_a_disk() => self.wipe(at),
-            Family::Rot if self.may_lose_a_disk() => self.rot(at),
-            Family::Wipe | Family::Rot => Ok(()),
+            Family::Renew => self.renew(),
+            Family::Capture => self.input(at, Input::Capture),
+            Family::Report => {
+                self.counts.reports += 1;
+                let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
+                self.input(self.leader.unwrap_or(at), Input::Unreachable { peer })
+            }
         }
+    }
+
+    /// A clock changes its rate, jumps forward, or stands still for a while.
+    fn disturb_clock(&mut self, family: Family, at: usize) -> Result<(), Violation> {
+        let site = Site::from(family.purpose());
+        match family {
+            Family::Leap => {
+                self.counts.leaps += 1;
+                let elapsed = 1 + self.choices.pick(site, 3 * u64::from(self.options.election_ticks));
+                return self.input(at, Input::Tick { elapsed: elapsed as u32 });
+            }
+            Family::Standstill => {
+                self.counts.standstills += 1;
+                let longest = 4 * self.options.election_timeout();
+                self.servers[at].stopped_until = self.now + self.choices.pick(site, longest);
+            }
+            _ => self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices),
+        }
+        Ok(())
     }
 
     /// Some node; every second time the leader.
     fn victim(&mut self, site: Site) -> usize {
-        let at = 1 + self.choices.pick(site, self.options.nodes as u64) as usize;
+        let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
         if self.choices.pick(site, 2) == 1 { self.leader.unwrap_or(at) } else { at }
     }
 
@@ -105,6 +132,8 @@ impl World {
         let longest = self.choices.one_of(site, &[timeout / 2, 2 * timeout, 6 * timeout]);
         let after = self.choices.range(site, 0, longest);
         let tells = self.choices.pick(Site::new(Purpose::Clock, at), 3) != 2;
+        // A lease is as good as a clock that also runs while its process doesn't.
+        let tells = tells || self.options.leases == Leases::Safe;
         self.queue.push(self.now + after, Event::Resume { at, life: server.life, tells });
     }
 
@@ -116,12 +145,6 @@ impl World {
             process.inbox.push(Input::Tick { elapsed: missed });
         }
         self.wake(at)
-    }
-
-    /// At most a minority may lose its disks for good, so that nothing that is committed is lost for all.
-    fn may_lose_a_disk(&self) -> bool {
-        let lost = self.servers.iter().filter(|server| server.lost).count();
-        lost < (self.options.nodes - 1) / 2
     }
 
     /// Some bits flip, unnoticed until the next start.
@@ -142,10 +165,20 @@ impl World {
         self.crash_if_up(at)
     }
 
+    /// A bit of a snapshot flips, unnoticed until it is read.
+    fn spoil(&mut self, at: usize) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        let Some(last) = server.snapshots.rot(&mut self.choices) else { return Ok(()) };
+        self.counts.spoilt += 1;
+        (server.lost, server.spoilt) = (true, true);
+        self.trace.say(self.now, format_args!("{at} has a rotten snapshot to {last}"));
+        if self.choices.pick(Purpose::Spoils.into(), 2) == 0 { self.crash_if_up(at) } else { Ok(()) }
+    }
+
     fn partition(&mut self, at: usize) {
         let site = Site::from(Purpose::Partitions);
-        let nodes = 1..=self.options.nodes;
-        let other = 1 + self.choices.pick(site, self.options.nodes as u64) as usize;
+        let nodes = 1..=self.options.seats;
+        let other = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
         let kind = self.choices.pick(site, 8);
         if self.choices.pick(site, 2) == 0 {
             self.network.mend();
@@ -154,7 +187,7 @@ impl World {
             0 => self.network.mend(),
             1 | 2 => {
                 // Two halves; of the second kind one node is the bridge between them.
-                let side = self.choices.pick(site, 1 << self.options.nodes) << 1;
+                let side = self.choices.pick(site, 1 << self.options.seats) << 1;
                 for (a, b) in nodes.clone().flat_map(|a| nodes.clone().map(move |b| (a, b))) {
                     let apart = (side >> a ^ side >> b) & 1 == 1;
                     let bridge = kind == 2 && (a == at || b == at);
@@ -182,6 +215,24 @@ impl World {
             let after = self.choices.range(site, 0, longest);
             self.queue.push(self.now + after, Event::Mend);
         }
+        self.follow_up(site);
+    }
+
+    /// A fault may bring others soon: while some hear the leader and some don't, one restarts, or stands for election.
+    fn follow_up(&mut self, site: Site) {
+        let timeout = self.options.election_timeout();
+        let takes_part = |family: Family| self.options.faults[family as usize].is_some();
+        let (crashes, nudges) = (takes_part(Family::Crash), takes_part(Family::Nudge));
+        for _ in 0..self.choices.pick(site, 4) {
+            let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
+            let due = self.now + self.choices.range(site, 0, timeout);
+            let life = self.servers[at].life;
+            match self.choices.pick(site, 2) {
+                0 if nudges => self.queue.push(due, Event::Nudge { at, life }),
+                1 if crashes => self.queue.push(due, Event::Crash { at, life }),
+                _ => {}
+            }
+        }
     }
 
     /// A link goes on and off.
@@ -204,7 +255,7 @@ impl World {
         let calm = self.options.tick * u64::from(self.options.heartbeat_ticks) / 4;
         let timeout = self.options.election_timeout();
         self.network.heal(calm);
-        self.workload.heal(2 * timeout);
+        self.workload.heal(2 * timeout, self.options.leases);
         self.options.dies = 0;
         self.options.batch = self.options.batch.min(calm);
         let network = &mut self.options.network;
@@ -213,34 +264,41 @@ impl World {
         (disk.fail, disk.slow) = (0, 0);
         (disk.sync, disk.jitter) = (disk.sync.min(calm / 2), disk.jitter.min(calm / 2));
         disk.receipt = disk.receipt.min(calm);
-        let down = self.stay_down()?;
+        let snapshots = &mut self.options.snapshots;
+        (snapshots.fail, snapshots.lost, snapshots.damaged) = (0, 0, 0);
+        (snapshots.store, snapshots.fetch) = (snapshots.store.min(calm / 2), snapshots.fetch.min(calm / 2));
+        snapshots.capture = snapshots.capture.min(calm);
+        self.operator.down = self.stay_down()?;
         for at in 1..self.servers.len() {
             let server = &mut self.servers[at];
-            server.stalled_until = 0;
+            (server.stalled_until, server.stopped_until) = (0, 0);
             server.clock = Clock::calm(at, &self.options, &mut self.choices);
-            if !down.contains(&at) {
+            if !self.belongs(at) {
+                // Who was removed stays away.
+                self.stop(at)?;
+                self.servers[at].life += 1;
+            } else if !self.operator.down.contains(&at) {
                 self.start(at)?;
                 self.resume(at, true)?;
             }
         }
-        self.judges.observe(self.now, &Fact::Healed)
+        self.publish_members();
+        self.judges.observe(self.now, &Fact::Healed)?;
+        self.tend()
     }
 
     /// Who stays down: nobody, or as many as a cluster that has formed can do without.
     fn stay_down(&mut self) -> Result<Vec<usize>, Violation> {
-        let lost = self.servers.iter().filter(|server| server.lost).count();
-        let spare = ((self.options.nodes - 1) / 2).saturating_sub(lost);
-        let mut down = Vec::new();
         if self.options.minority_down && self.has_committed() {
-            for _ in 0..spare {
+            for _ in 0..self.options.seats {
                 let at = self.victim(Purpose::Crashes.into());
-                if !self.servers[at].lost && !down.contains(&at) {
-                    down.push(at);
+                if !self.operator.down.contains(&at) && self.belongs(at) && self.may_lose(at) {
+                    self.operator.down.push(at);
                     self.stop(at)?;
                     self.servers[at].life += 1;
                 }
             }
         }
-        Ok(down)
+        Ok(mem::take(&mut self.operator.down))
     }
 }

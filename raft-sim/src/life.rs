@@ -1,15 +1,18 @@
 //! How processes begin and end.
 
 use crate::choices::{Choices, Purpose, Site};
+use crate::copies::thawed;
 use crate::facts::{Class, Fact, Violation};
+use crate::machine::Machine;
 use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::Process;
+use crate::snapshots::{Name, Snapshots};
 use crate::world::{Event, World};
 use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
 use raft_core::{
-    Base, Boot, ClusterId, Config, Entry, HardState, Index, Membership, Node, NodeId, Recovered, Stamp,
-    Update,
+    Base, Boot, ClusterId, Config, ConfigError, Entry, HardState, Index, Membership, Node, NodeId, Recovered,
+    Stamp, Update,
 };
 
 /// All nodes of a run belong to one cluster.
@@ -19,11 +22,12 @@ impl World {
     /// A process starts on what its disk gives.
     pub(crate) fn start(&mut self, at: usize) -> Result<(), Violation> {
         let server = &mut self.servers[at];
-        if server.process.is_some() || server.refused {
+        if server.process.is_some() || server.refused || !server.seated {
             return Ok(());
         }
         let identity = Identity { cluster: CLUSTER, node: server.id, disk: server.disk_id };
         let segments = server.disk.read();
+        server.snapshots.settle();
         let recovery = match recover(identity, self.options.disk.layout, segments) {
             Ok(recovery) => recovery,
             Err(refusal) => match self.refused(at, identity, &refusal)? {
@@ -35,19 +39,35 @@ impl World {
     }
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
-        let Recovery { recovered, wal, discard, .. } = recovery;
+        let Recovery { mut recovered, wal, discard, .. } = recovery;
         let server = &mut self.servers[at];
+        recovered.snapshot = recovered.newest(server.snapshots.intact()).cloned();
+        let machine = match &recovered.snapshot {
+            Some(snapshot) => thawed(server.snapshots.read(Name::Whole(snapshot.last())), snapshot),
+            None => Some(Machine::default()),
+        };
+        let machine = machine.expect("a snapshot that verifies holds a machine");
+        let older = server.spoilt && server.snapshots.newest().is_some_and(|it| it.index > machine.applied());
+        self.counts.older_starts += u64::from(older && machine.applied() > Index(0));
         let stamp = Stamp { disk: server.disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
         self.trace.mark(self.now, at, stamp.boot.0 << 8);
         let last = recovered.entries.last().map(Entry::id).unwrap_or_default();
-        self.trace.say(self.now, format_args!("{at} starts boot {} with a log to {last}", stamp.boot));
+        let snapshot = machine.applied();
+        self.trace.say(
+            self.now,
+            format_args!("{at} starts boot {} with a snapshot to {snapshot} and a log to {last}", stamp.boot),
+        );
         let config = self.config(at);
+        let node = match Node::new(config, recovered.clone()) {
+            Ok(node) => node,
+            Err(why) => return self.unfit(at, why),
+        };
         let server = &mut self.servers[at];
-        let fact = Fact::Started { node: server.id, stamp, recovered: &recovered };
+        let joins = server.joins;
+        let fact = Fact::Started { node: server.id, stamp, recovered: &recovered, joins };
         self.judges.observe(self.now, &fact)?;
-        let node = Node::new(config, recovered).expect("the simulator draws sound settings");
         assert_eq!(node.stamp(), stamp, "a start raises the boot counter by one");
-        server.process = Some(Process::new(node, wal, discard));
+        server.process = Some(Process::new(node, wal, machine, discard));
         let life = server.life;
         self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life });
         let again = self.options.faults[Family::Crash as usize].is_some() && !self.healed;
@@ -58,10 +78,27 @@ impl World {
         self.turn(at)
     }
 
+    /// No snapshot covers what the log does without. That is right exactly if one rots.
+    fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
+        let server = &mut self.servers[at];
+        if why != ConfigError::SnapshotMissing || !server.spoilt {
+            return Err(self.violation(
+                "refusal",
+                Class::Durability,
+                format!("node {at} can't start: {why}"),
+            ));
+        }
+        server.refused = true;
+        self.counts.refusals += 1;
+        self.trace.say(self.now, format_args!("{at} refuses to start: {why}"));
+        Ok(())
+    }
+
     fn config(&mut self, at: usize) -> Config {
         let founders = Membership::founders((1..=self.options.nodes as u64).map(NodeId));
         let seed = self.choices.pick(Site::new(Purpose::Seed, at), 1 << 48);
         let server = &self.servers[at];
+        let founders = founders.filter(|_| !server.joins);
         Config {
             election_ticks: self.options.election_ticks,
             heartbeat_ticks: self.options.heartbeat_ticks,
@@ -138,7 +175,7 @@ impl World {
         let sequence = recovery.wal.append(&update, &mut self.ops).expect("it was written once before");
         server.disk.put(&mut self.ops, sequence, sequence);
         server.disk.sync(server.disk.done());
-        recovery.wal.synced(sequence);
+        server.disk.delete(&recovery.wal.synced(sequence));
         server.shadow = vec![(sequence, update)];
         Recovery { recovered, ..recovery }
     }
@@ -157,6 +194,7 @@ impl World {
     pub(crate) fn crash_with_power(&mut self, at: usize) -> Result<(), Violation> {
         self.stop(at)?;
         let leftovers = self.servers[at].disk.power_cut(at, &mut self.choices);
+        self.servers[at].snapshots.power_cut(at, &mut self.choices);
         self.counts.torn += leftovers.torn;
         self.counts.lost += leftovers.lost;
         self.trace.say(self.now, format_args!("{at} loses its power: {leftovers:?}"));
@@ -166,6 +204,7 @@ impl World {
 
     /// Ends a process, if one runs.
     pub(crate) fn stop(&mut self, at: usize) -> Result<(), Violation> {
+        self.remember(at);
         let server = &mut self.servers[at];
         if server.process.take().is_none() {
             return Ok(());
@@ -189,20 +228,49 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].fresh || self.options.nodes == 1 {
+            // It had no identity yet; or nobody could tell a founder without others that its cluster is formed.
+            return self.seat(at);
+        }
         self.stop(at)?;
         self.counts.wipes += 1;
-        let disk_id = self.draw_disk_id(at);
+        self.renew_disk(at);
+        let formed = self.is_formed();
         let server = &mut self.servers[at];
-        server.disk.wipe();
-        server.disk_id = disk_id;
-        server.lost = true;
-        server.rot.clear();
-        server.shadow.clear();
+        // Once the cluster is formed, no record can name a disk that was wiped before it was there.
+        server.lost = !formed;
         let id = server.id;
         self.trace.say(self.now, format_args!("{at} loses its disk"));
         self.judges.observe(self.now, &Fact::Wiped { node: id })?;
         self.restart(at);
         Ok(())
+    }
+
+    /// A seat gets a server with a fresh disk that waits to be taken in.
+    pub(crate) fn seat(&mut self, at: usize) -> Result<(), Violation> {
+        self.stop(at)?;
+        self.counts.seats += 1;
+        self.renew_disk(at);
+        let server = &mut self.servers[at];
+        server.life += 1;
+        (server.seated, server.joins, server.fresh) = (true, true, true);
+        let id = server.id;
+        self.trace.say(self.now, format_args!("{at} is a new server with disk {}", self.servers[at].disk_id));
+        self.judges.observe(self.now, &Fact::Seated { node: id })?;
+        self.restart(at);
+        Ok(())
+    }
+
+    fn renew_disk(&mut self, at: usize) {
+        let disk_id = self.draw_disk_id(at);
+        let server = &mut self.servers[at];
+        server.disk.wipe();
+        server.snapshots = Snapshots::default();
+        server.disk_id = disk_id;
+        (server.lost, server.refused, server.spoilt, server.fresh) = (false, false, false, false);
+        server.rot.clear();
+        server.shadow.clear();
+        server.left.clear();
     }
 }
 
@@ -219,5 +287,5 @@ fn replayed<'a>(updates: impl Iterator<Item = &'a Update>) -> Recovered {
         entries.retain(|entry| entry.index() <= keep);
         entries.extend(update.entries.iter().cloned());
     }
-    Recovered { hard, base, entries }
+    Recovered { hard, base, entries, snapshot: None }
 }

@@ -7,8 +7,8 @@ use crate::options;
 use bytes::{Bytes, BytesMut};
 use raft_core::{Body, Message, codec};
 
-/// Nodes are numbered from 1; there are at most seven.
-const NODES: usize = 8;
+/// Nodes are numbered from 1; there are at most nine.
+const NODES: usize = 10;
 /// How many old messages are kept.
 const ARCHIVE: usize = 384;
 
@@ -46,7 +46,7 @@ crate::counts::counts! {
 pub struct Network {
     options: options::Network,
     /// `cut[from]` has a bit for every node that can't be reached from there.
-    cut: [u8; NODES],
+    cut: [u16; NODES],
     under_way: [[u32; NODES]; NODES],
     /// When the newest message on a link arrives.
     newest: [[Time; NODES]; NODES],
@@ -198,6 +198,7 @@ fn is_rare(body: &Body) -> bool {
             | Body::VoteReply { .. }
             | Body::TimeoutNow
             | Body::Conflict { .. }
+            | Body::Removed { .. }
             | Body::HelloReply(_)
     )
 }

@@ -32,11 +32,25 @@ pub enum Family {
     Wipe,
     /// A bit of a synced record flips.
     Rot,
+    /// A bit of a snapshot flips.
+    Spoil,
+    /// A clock jumps forward.
+    Leap,
+    /// A clock stops for a while.
+    Standstill,
+    /// The configuration is to change, somehow.
+    Change,
+    /// An operator replaces one member after another, and those who lost their disks first.
+    Renew,
+    /// A snapshot is asked for.
+    Capture,
+    /// A member is said to be out of reach.
+    Report,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 11] = [
+    pub const ALL: [Family; 18] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -48,6 +62,13 @@ impl Family {
         Family::Drift,
         Family::Wipe,
         Family::Rot,
+        Family::Spoil,
+        Family::Leap,
+        Family::Standstill,
+        Family::Change,
+        Family::Renew,
+        Family::Capture,
+        Family::Report,
     ];
 
     /// Where its choices are made.
@@ -64,6 +85,13 @@ impl Family {
             Family::Drift => Purpose::Drifts,
             Family::Wipe => Purpose::Wipes,
             Family::Rot => Purpose::Rots,
+            Family::Spoil => Purpose::Spoils,
+            Family::Leap => Purpose::Leaps,
+            Family::Standstill => Purpose::Standstills,
+            Family::Change => Purpose::Changes,
+            Family::Renew => Purpose::Renewals,
+            Family::Capture => Purpose::Captures,
+            Family::Report => Purpose::Reports,
         }
     }
 
@@ -73,9 +101,25 @@ impl Family {
             Family::Crash => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Partition | Family::Transfer => (15, 5),
-            Family::Pause | Family::Stall | Family::Drift => (20, 6),
-            Family::Replay | Family::Nudge => (8, 2),
-            Family::Wipe | Family::Rot => (60, 25),
+            Family::Pause | Family::Stall | Family::Drift | Family::Leap | Family::Standstill => (20, 6),
+            Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
+            Family::Change | Family::Renew => (6, 2),
+            Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
+        }
+    }
+
+    /// Whether it makes clocks worse than any bound on their drift.
+    fn breaks_clocks(self) -> bool {
+        matches!(self, Family::Leap | Family::Standstill)
+    }
+
+    /// The intervals between its faults in different runs: most runs change their members.
+    fn draw(self, draw: &mut Draw<'_, impl Choices>, timeout: Time) -> Option<Time> {
+        let (low, high) = self.intervals();
+        let (low, high) = (Some(low * timeout), Some(high * timeout));
+        match self {
+            Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
+            _ => draw.one_of(&[None, None, low, high]),
         }
     }
 }
@@ -130,6 +174,34 @@ pub struct Disk {
     pub marks: bool,
 }
 
+/// What happens to snapshots.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshots {
+    /// The longest time of one step of a capture.
+    pub capture: Time,
+    /// The longest time until a chunk is stored.
+    pub store: Time,
+    /// The longest time until a chunk is read.
+    pub fetch: Time,
+    /// How many of a million captures and stores fail.
+    pub fail: u64,
+    /// How many of a million chunks are never read.
+    pub lost: u64,
+    /// .. are read with an error.
+    pub damaged: u64,
+}
+
+/// Whether clients ask for reads under a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leases {
+    /// They don't.
+    Unused,
+    /// They do, and the clocks are as good as leases need them.
+    Safe,
+    /// They do, but the clocks are worse than that: nobody relies on what they are told.
+    Unsafe,
+}
+
 /// What clients do.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
@@ -139,6 +211,10 @@ pub struct Workload {
     pub open: usize,
     /// How many of a million operations are reads.
     pub reads: u64,
+    /// How many of a million reads are asked of any node, whether it leads or not.
+    pub anywhere: u64,
+    /// How many of a million reads are content with a lease.
+    pub leased: u64,
     /// How many keys.
     pub keys: u64,
     /// How many of a million operations go to the first key.
@@ -156,8 +232,10 @@ pub struct Workload {
 /// Everything that a run's seed decides before it begins.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Node ids are 1 to this.
+    /// The founders' ids are 1 to this.
     pub nodes: usize,
+    /// Ids are 1 to this; who is no founder may be added some time.
+    pub seats: usize,
     /// Inputs to nodes before the faults end.
     pub inputs: u64,
     /// The length of a tick on a clock that is right.
@@ -174,6 +252,8 @@ pub struct Options {
     pub check_quorum: bool,
     /// See [`Limits`].
     pub limits: Limits,
+    /// Whether reads are asked for under a lease.
+    pub leases: Leases,
     /// How many percent a clock may be off.
     pub drift: u64,
     /// How long a process may collect inputs for one turn.
@@ -188,6 +268,8 @@ pub struct Options {
     pub network: Network,
     /// What happens to writes.
     pub disk: Disk,
+    /// What happens to snapshots.
+    pub snapshots: Snapshots,
     /// What clients do.
     pub workload: Workload,
     /// The mean time between the faults of each family that takes part.
@@ -229,11 +311,11 @@ impl Options {
         let drift = draw.one_of(&[0, 5, 30, 200]);
         let mut faults = [None; Family::ALL.len()];
         for family in Family::ALL {
-            let (low, high) = family.intervals();
-            faults[family as usize] = draw.one_of(&[None, None, Some(low * timeout), Some(high * timeout)]);
+            faults[family as usize] = family.draw(&mut draw, timeout);
         }
-        Options {
+        let mut options = Options {
             nodes,
+            seats: (nodes + draw.one_of(&[0, 1, 2, 3, 3])).min(9),
             inputs,
             tick,
             election_ticks,
@@ -242,6 +324,7 @@ impl Options {
             pre_vote: !draw.flag(),
             check_quorum: !draw.flag(),
             limits: limits(&mut draw),
+            leases: draw.one_of(&[Leases::Unused, Leases::Safe, Leases::Safe, Leases::Unsafe]),
             drift,
             batch: draw.one_of(&[0, 0, tick / 5, tick]),
             dies: draw.one_of(&[0, 0, 100, 1_000]),
@@ -249,9 +332,40 @@ impl Options {
             minority_down: draw.flag(),
             network: network(&mut draw, tick, timeout),
             disk: disk(&mut draw, tick, timeout),
+            snapshots: snapshots(&mut draw, tick, timeout),
             workload: workload(&mut draw, tick, timeout),
             faults,
+        };
+        options.reconcile();
+        options
+    }
+
+    /// What one option asks of another.
+    fn reconcile(&mut self) {
+        if self.leases == Leases::Unused {
+            self.workload.leased = 0;
         }
+        if self.leases == Leases::Safe {
+            self.check_quorum = true;
+            self.drift_ticks = self.drift_ticks.min(self.election_ticks / 4);
+            self.drift = self.drift.min(self.safe_drift());
+            for family in Family::ALL.into_iter().filter(|family| family.breaks_clocks()) {
+                self.faults[family as usize] = None;
+            }
+        }
+        // A byte a message would take longer than all the rest of a run.
+        if self.workload.keys > 4 {
+            self.limits.chunk_bytes = self.limits.chunk_bytes.max(16);
+        }
+    }
+
+    /// How many percent each clock may be off without harm to a lease. It ends so many ticks of a slow clock after its
+    /// round was sent, and a voter keeps quiet for almost an election timeout of a fast one (rule 14).
+    pub fn safe_drift(&self) -> u64 {
+        let quiet = u64::from(self.election_ticks) - 1;
+        let lease = quiet.saturating_sub(u64::from(self.drift_ticks));
+        let (slow, fast) = (|off| self.tick * (100 + off) / 100, |off| self.tick * 100 / (100 + off));
+        (0..=200).take_while(|off| slow(*off) * lease <= fast(*off) * quiet).last().unwrap_or(0)
     }
 
     /// The minimal election timeout on a clock that is right.
@@ -271,6 +385,12 @@ fn limits(draw: &mut Draw<'_, impl Choices>) -> Limits {
         command_bytes: draw.one_of(&[roomy.command_bytes, roomy.command_bytes, 64]),
         tickets: draw.one_of(&[roomy.tickets, roomy.tickets, roomy.tickets, 1, 3]),
         held: draw.one_of(&[roomy.held, roomy.held, 4, 1]),
+        snapshot_entries: draw.one_of(&[roomy.snapshot_entries, 1, 8, 30, 30, 100, 100, 300]),
+        snapshot_bytes: draw.one_of(&[roomy.snapshot_bytes, roomy.snapshot_bytes, 10_000, 1_000]),
+        retain_entries: draw.one_of(&[roomy.retain_entries, 0, 0, 3, 20]),
+        retain_bytes: draw.one_of(&[roomy.retain_bytes, roomy.retain_bytes, 0, 500]),
+        chunk_bytes: draw.one_of(&[roomy.chunk_bytes, roomy.chunk_bytes, 64, 16, 1]),
+        inflight_chunks: draw.one_of(&[roomy.inflight_chunks, 1, 2, 64]),
     }
 }
 
@@ -305,11 +425,24 @@ fn disk(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Disk {
     }
 }
 
+fn snapshots(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Snapshots {
+    Snapshots {
+        capture: draw.one_of(&[tick, tick / 5, 5 * tick, timeout]),
+        store: draw.one_of(&[tick / 5, tick / 20, tick]),
+        fetch: draw.one_of(&[tick / 5, tick / 20, 2 * tick]),
+        fail: draw.level(20_000, 200_000),
+        lost: draw.level(5_000, 100_000),
+        damaged: draw.level(1_000, 30_000),
+    }
+}
+
 fn workload(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Workload {
     Workload {
         closed: draw.range(1, 5) as usize,
         open: draw.one_of(&[0, 1, 2]),
         reads: draw.one_of(&[MILLION / 4, 0, MILLION / 2, MILLION * 9 / 10]),
+        anywhere: draw.one_of(&[0, MILLION / 10, MILLION / 2]),
+        leased: draw.one_of(&[MILLION / 2, MILLION / 10, MILLION * 9 / 10]),
         keys: draw.one_of(&[1, 4, 16]),
         hot: draw.one_of(&[0, MILLION / 2]),
         padding: draw.one_of(&[0, 100, 600]),
@@ -323,8 +456,9 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} nodes, {} inputs; tick {} us, election {} ticks, heartbeat {}, drift {}; pre-vote {}, check-quorum {}",
+            "{} founders of {} seats, {} inputs; tick {} us, election {} ticks, heartbeat {}, drift {}; pre-vote {}, check-quorum {}",
             self.nodes,
+            self.seats,
             self.inputs,
             self.tick,
             self.election_ticks,
@@ -335,8 +469,9 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "clocks off by {} %, turns every {} us, dying in {} ppm of them, outputs {}, at the end {}",
+            "clocks off by {} %, leases {:?}, turns every {} us, dying in {} ppm of them, outputs {}, at the end {}",
             self.drift,
+            self.leases,
             self.batch,
             self.dies,
             if self.shuffled { "shuffled" } else { "in order" },
@@ -344,6 +479,7 @@ impl fmt::Display for Options {
         )?;
         writeln!(f, "{:?}", self.network)?;
         writeln!(f, "{:?}", self.disk)?;
+        writeln!(f, "{:?}", self.snapshots)?;
         writeln!(f, "{:?}", self.workload)?;
         writeln!(f, "{:?}", self.limits)?;
         write!(f, "faults, by their mean time in us:")?;

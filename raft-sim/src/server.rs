@@ -4,8 +4,9 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::facts::{OpId, Time};
 use crate::machine::Machine;
+use crate::snapshots::Snapshots;
 use raft_core::wal::{Sequence, Wal};
-use raft_core::{DiskId, Index, Input, Node, NodeId, RoleName, Term, Update, Write};
+use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Term, Update, Write};
 use std::collections::VecDeque;
 
 /// A write that the disk has and the node has no receipt for.
@@ -73,13 +74,13 @@ pub struct Process {
 
 impl Process {
     /// A process on what its disk gave.
-    pub fn new(node: Node, wal: Wal, discard: Vec<u64>) -> Process {
+    pub fn new(node: Node, wal: Wal, machine: Machine, discard: Vec<u64>) -> Process {
         let status = node.status();
         Process {
             node,
             wal,
             discard,
-            machine: Machine::default(),
+            machine,
             inbox: Vec::new(),
             waking: false,
             paused: None,
@@ -105,8 +106,16 @@ pub struct Server {
     pub id: NodeId,
     /// Its disk.
     pub disk: Disk,
+    /// Its snapshots, on the same disk.
+    pub snapshots: Snapshots,
     /// The id of the disk.
     pub disk_id: DiskId,
+    /// Whether there is a server at all.
+    pub seated: bool,
+    /// It is no founder: on an empty disk it waits to be taken in.
+    pub joins: bool,
+    /// Its disk never stood in any configuration.
+    pub fresh: bool,
     /// How often its process started or ended: what belongs to an earlier life is void.
     pub life: u32,
     /// The process.
@@ -115,8 +124,14 @@ pub struct Server {
     pub clock: Clock,
     /// Until then its disk completes nothing.
     pub stalled_until: Time,
-    /// Its disk was wiped once, or rots: it counts as lost.
+    /// Its disk was wiped under its old identity, or rots: it counts as lost.
     pub lost: bool,
+    /// Its clock stands still until then.
+    pub stopped_until: Time,
+    /// The configurations in its log that were not known to be committed when its last process ended.
+    pub left: Vec<(Index, Membership)>,
+    /// A bit of one of its snapshots was flipped.
+    pub spoilt: bool,
     /// Its log was refused: it never runs again.
     pub refused: bool,
     /// Where a bit was flipped: the segments.

@@ -138,7 +138,7 @@ mod tests {
             ("tape", "not a tape"),
             ("raft-sim tape 1\nDelay 1 4", "line 2: no ':'"),
             ("raft-sim tape 1\nDelay 1: 4\nLuck 1: 4", "line 3: unknown purpose 'Luck'"),
-            ("raft-sim tape 1\nDelay 9: 4", "line 2: a site's node"),
+            ("raft-sim tape 1\nDelay 10: 4", "line 2: a site's node"),
             ("raft-sim tape 1\nDelay 1: 4*x", "line 2: '4*x' is no choice"),
         ] {
             let said = Tape::parse(text).unwrap_err();

@@ -2,8 +2,9 @@
 //! along.
 
 use crate::facts::Time;
+use crate::words::Words;
 use raft_core::hash::chain;
-use raft_core::{Acquaintance, Answer, Body, Entry, EntryId, Input, Message, NodeId, Output};
+use raft_core::{Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 
@@ -78,9 +79,27 @@ impl Trace {
                 self.absorb(&[at, node.0, 4, ticket.0, raft_core::hash::bytes(command)]);
             }
             Input::Read { ticket } => self.absorb(&[at, node.0, 5, ticket.0]),
-            Input::Transfer { to } => self.absorb(&[at, node.0, 6, to.unwrap_or_default().0]),
+            Input::Transfer { ticket, to } => {
+                self.absorb(&[at, node.0, 6, ticket.0, to.unwrap_or_default().0]);
+            }
             Input::Campaign => self.absorb(&[at, node.0, 7]),
             Input::Heartbeat => self.absorb(&[at, node.0, 8]),
+            Input::LeaseRead { ticket } => self.absorb(&[at, node.0, 20, ticket.0]),
+            Input::Reconfigure { ticket, changes, expect } => {
+                let expect = expect.map_or(u64::MAX, |index| index.0);
+                self.absorb(&[at, node.0, 21, ticket.0, expect]);
+                for change in changes {
+                    self.absorb(&[change.id().0, kind_of(change)]);
+                }
+            }
+            Input::Capture => self.absorb(&[at, node.0, 22]),
+            Input::Captured(snapshot) => {
+                let taken = snapshot.as_ref().map_or([0; 2], |it| [place(it.last()), it.digest]);
+                self.absorb(&[at, node.0, 23, taken[0], taken[1]]);
+            }
+            Input::Stored(_) => self.absorb(&[at, node.0, 24]),
+            Input::Missing { last } => self.absorb(&[at, node.0, 25, place(*last)]),
+            Input::Unreachable { peer } => self.absorb(&[at, node.0, 26, peer.0]),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} < {}", Words(input)));
@@ -113,10 +132,41 @@ impl Trace {
             Output::Apply(entry) => self.absorb(&[at, node.0, 12, entry.index().0, entry.hash()]),
             Output::Answer { ticket, answer } => self.absorb(&[at, node.0, 13, ticket.0, said(answer)]),
             Output::Halt(_) => self.absorb(&[at, node.0, 14]),
+            Output::Restore(snapshot) => {
+                self.absorb(&[at, node.0, 30, place(snapshot.last()), snapshot.digest]);
+            }
+            Output::Capture(base) => self.absorb(&[at, node.0, 31, place(base.id), base.hash]),
+            Output::Fetch(fetch) => {
+                let last = place(fetch.snapshot().last());
+                self.absorb(&[at, node.0, 32, fetch.to().0, last, fetch.offset(), fetch.length() as u64]);
+            }
+            Output::Store(store) => {
+                let (last, size) = (place(store.snapshot().last()), store.data().len() as u64);
+                self.absorb(&[at, node.0, 33, last, store.offset(), size]);
+            }
+            Output::Release { through } => self.absorb(&[at, node.0, 34, through.0]),
+            Output::Event(event) => self.event(at, node, event),
         }
         if self.reader != Reader::Nobody {
             self.say(at, format_args!("{node} > {}", Words(output)));
         }
+    }
+
+    fn event(&mut self, at: Time, node: NodeId, event: &Event) {
+        let [kind, a, b] = match event {
+            Event::Role { role, term, leader } => [*role as u64, term.0, leader.unwrap_or_default().0],
+            Event::Membership { at, membership } => [10, at.0, raft_core::hash::bytes(&membership.encode())],
+            Event::MembershipCommitted { at } => [11, at.0, 0],
+            Event::TransferBegun { to } => [12, to.0, 0],
+            Event::TransferEnded { to } => [13, to.0, 0],
+            Event::Flow { peer, flow } => [14, peer.0, *flow as u64],
+            Event::CaughtUp { peer } => [15, peer.0, 0],
+            Event::Receiving { from, last } => [16, from.0, place(*last)],
+            Event::Restored { last } => [17, place(*last), 0],
+            Event::Captured { last } => [18, place(*last), 0],
+            Event::Compacted { base } => [19, place(*base), 0],
+        };
+        self.absorb(&[at, node.0, 35, kind, a, b]);
     }
 
     fn absorb(&mut self, numbers: &[u64]) {
@@ -150,6 +200,17 @@ fn place(id: EntryId) -> u64 {
     id.term.0 << 40 ^ id.index.0
 }
 
+fn kind_of(change: &Change) -> u64 {
+    match change {
+        Change::Add { votes, .. } => u64::from(*votes),
+        Change::Promote { .. } => 2,
+        Change::Demote { .. } => 3,
+        Change::Remove { .. } => 4,
+        Change::Replace { .. } => 5,
+        Change::Update { .. } => 6,
+    }
+}
+
 fn numbers(entry: &Entry) -> (u64, u64) {
     (place(entry.id()), entry.hash())
 }
@@ -160,9 +221,10 @@ fn content(body: &Body) -> [u64; 4] {
         Body::HelloReply(Acquaintance::Founding) => [1, 0, 0, 0],
         Body::HelloReply(Acquaintance::OnRecord(_)) => [1, 1, 0, 0],
         Body::HelloReply(Acquaintance::Stranger) => [1, 2, 0, 0],
-        Body::PreVote { last } => [2, place(*last), 0, 0],
+        Body::HelloReply(Acquaintance::TakenIn) => [1, 3, 0, 0],
+        Body::PreVote { last, .. } => [2, place(*last), 0, 0],
         Body::PreVoteReply { granted } => [3, u64::from(*granted), 0, 0],
-        Body::Vote { last, transfer } => [4, place(*last), u64::from(*transfer), 0],
+        Body::Vote { last, transfer, .. } => [4, place(*last), u64::from(*transfer), 0],
         Body::VoteReply { granted } => [5, u64::from(*granted), 0, 0],
         Body::Append { slice, commit } => [6, place(slice.prev()), place(slice.last()), commit.0],
         Body::Appended { matched } => [7, matched.0, 0, 0],
@@ -171,6 +233,13 @@ fn content(body: &Body) -> [u64; 4] {
         Body::HeartbeatReply { round } => [10, round.0, 0, 0],
         Body::TimeoutNow => [11, 0, 0, 0],
         Body::Stale => [12, 0, 0, 0],
+        Body::Chunk { snapshot, offset, data } => {
+            [13, place(snapshot.last()), *offset, raft_core::hash::bytes(data)]
+        }
+        Body::ChunkReply { last, have } => [14, place(*last), *have, 0],
+        Body::ReadIndex { batch } => [15, batch.0, 0, 0],
+        Body::ReadIndexReply { batch, index } => [16, batch.0, index.0, 0],
+        Body::Removed { at } => [17, at.0, 0, 0],
     }
 }
 
@@ -182,63 +251,7 @@ fn said(answer: &Answer) -> u64 {
         Answer::Busy(limit) => 4 << 60 | *limit as u64,
         Answer::Lost => 5 << 60,
         Answer::Unknown => 6 << 60,
-    }
-}
-
-/// Inputs and outputs in words, in the notation of the golden scenarios: `index@term`.
-struct Words<'a, T>(&'a T);
-
-impl std::fmt::Display for Words<'_, Input> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Input::Receive { from, message } => write!(f, "from {from}: {}", Words(message)),
-            Input::Persisted(receipt) => write!(f, "{receipt:?}"),
-            Input::Propose { ticket, .. } => write!(f, "propose, ticket {ticket}"),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Words<'_, Output> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Output::Persist(write) => {
-                let update = write.update();
-                write!(f, "write {}:", write.number())?;
-                if let Some(hard) = update.hard {
-                    write!(f, " term {} vote {:?} boot {}", hard.term, hard.vote.map(|id| id.0), hard.boot)?;
-                }
-                if update.base.is_some() {
-                    write!(f, " base")?;
-                }
-                if let Some(keep) = update.keep {
-                    write!(f, " keep {keep}")?;
-                }
-                if let (Some(first), Some(last)) = (update.entries.first(), update.entries.last()) {
-                    write!(f, " entries {} to {}", first.id(), last.id())?;
-                }
-                Ok(())
-            }
-            Output::Send { to, message } => write!(f, "to {to}: {}", Words(message)),
-            Output::Apply(entry) => write!(f, "apply {}", entry.id()),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Words<'_, Message> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Message { from, to, term, body } = self.0;
-        write!(f, "[term {term}, boot {}", from.boot)?;
-        if let Some(to) = to {
-            write!(f, ", to boot {}", to.boot)?;
-        }
-        match body {
-            Body::Append { slice, commit } => {
-                let (prev, last, count) = (slice.prev(), slice.last(), slice.entries().len());
-                write!(f, "] Append after {prev}, {count} entries to {last}, commit {commit}")
-            }
-            other => write!(f, "] {other:?}"),
-        }
+        Answer::Refused(_) => 7 << 60,
+        Answer::HandingOver { to } => 8 << 60 | to.0,
     }
 }

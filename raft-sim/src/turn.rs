@@ -7,8 +7,31 @@ use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::{InFlight, Sync};
 use crate::world::{Event, World};
-use raft_core::{Input, Message, Output, RoleName, Write};
+use raft_core::{Input, Message, NodeId, Output, RoleName, Write};
 use std::mem;
+
+/// What the checkers are told of an input.
+fn handed_in(node: NodeId, input: &Input) -> Option<Fact<'_>> {
+    Some(match input {
+        Input::Receive { from, message } => Fact::Received { node, from: *from, message },
+        Input::Propose { ticket, command } => Fact::Proposed { node, ticket: *ticket, command },
+        Input::Read { ticket } => Fact::ReadAsked { node, ticket: *ticket, lease: false },
+        Input::LeaseRead { ticket } => Fact::ReadAsked { node, ticket: *ticket, lease: true },
+        Input::Reconfigure { ticket, changes, expect } => {
+            Fact::Reconfigured { node, ticket: *ticket, changes, expect: *expect }
+        }
+        Input::Transfer { ticket, .. } => Fact::TransferAsked { node, ticket: *ticket },
+        Input::Stored(_) => Fact::StoreAnswered { node },
+        Input::Tick { .. }
+        | Input::Persisted(_)
+        | Input::Capture
+        | Input::Captured(_)
+        | Input::Missing { .. }
+        | Input::Unreachable { .. }
+        | Input::Campaign
+        | Input::Heartbeat => return None,
+    })
+}
 
 /// The orders of the four kinds of outputs: the place of each kind in each order.
 const ORDERS: [[u8; 4]; 8] = [
@@ -26,8 +49,9 @@ fn kind(output: &Output) -> usize {
     match output {
         Output::Persist(_) => 0,
         Output::Send { .. } => 1,
-        Output::Apply(_) => 2,
-        Output::Answer { .. } | Output::Halt(_) => 3,
+        Output::Apply(_) | Output::Restore(_) | Output::Capture(_) => 2,
+        Output::Fetch(_) | Output::Store(_) => 1,
+        Output::Answer { .. } | Output::Halt(_) | Output::Release { .. } | Output::Event(_) => 3,
     }
 }
 
@@ -45,10 +69,16 @@ impl World {
             let done = self.choices.pick(Site::new(Purpose::Turn, at), outputs.len() as u64 + 1);
             outputs.truncate(done as usize);
         }
+        let life = self.servers[at].life;
         for output in outputs.drain(..) {
-            self.carry_out(at, output)?;
+            if self.servers[at].life == life {
+                self.carry_out(at, output)?;
+            }
         }
         self.outputs = outputs;
+        if self.servers[at].life != life {
+            return Ok(());
+        }
         if dies {
             return self.crash(at);
         }
@@ -60,27 +90,15 @@ impl World {
     }
 
     fn drain(&mut self, at: usize, outputs: &mut Vec<Output>) -> Result<RoleName, Violation> {
-        let World { servers, judges, trace, counts, now, .. } = self;
+        self.sift(at);
+        let World { servers, judges, trace, counts, now, operator, .. } = self;
         let (now, id) = (*now, servers[at].id);
         let Some(process) = &mut servers[at].process else { return Ok(RoleName::Follower) };
         counts.inputs += process.inbox.len() as u64;
         for input in &process.inbox {
             trace.input(now, id, input);
-            match input {
-                Input::Receive { from, message } => {
-                    judges.observe(now, &Fact::Received { node: id, from: *from, message })?;
-                }
-                Input::Propose { ticket, command } => {
-                    judges.observe(now, &Fact::Proposed { node: id, ticket: *ticket, command })?;
-                }
-                Input::Read { ticket } => {
-                    judges.observe(now, &Fact::ReadAsked { node: id, ticket: *ticket })?;
-                }
-                Input::Tick { .. }
-                | Input::Persisted(_)
-                | Input::Transfer { .. }
-                | Input::Campaign
-                | Input::Heartbeat => {}
+            if let Some(fact) = handed_in(id, input) {
+                judges.observe(now, &fact)?;
             }
         }
         let mut turn = process.node.turn();
@@ -91,8 +109,32 @@ impl World {
         let status = process.node.status();
         process.standing = (status.role, status.term);
         let role = status.role;
+        let settled = operator.notice(&status);
         judges.observe(now, &Fact::Stepped { node: id, status, log: process.node.log() })?;
+        if settled {
+            self.publish_members();
+        }
         Ok(role)
+    }
+
+    /// Takes out the changes that nothing could save the cluster from.
+    fn sift(&mut self, at: usize) {
+        let asks = |input: &Input| matches!(input, Input::Reconfigure { .. });
+        let Some(process) = &mut self.servers[at].process else { return };
+        if !process.inbox.iter().any(asks) {
+            return;
+        }
+        let mut inbox = mem::take(&mut process.inbox);
+        let all = inbox.len();
+        inbox.retain(|input| match input {
+            Input::Reconfigure { changes, .. } => self.may_change(changes),
+            _ => true,
+        });
+        self.counts.spared += (all - inbox.len()) as u64;
+        self.counts.changes += inbox.iter().filter(|input| asks(input)).count() as u64;
+        if let Some(process) = &mut self.servers[at].process {
+            process.inbox = inbox;
+        }
     }
 
     fn carry_out(&mut self, at: usize, output: Output) -> Result<(), Violation> {
@@ -100,10 +142,7 @@ impl World {
         self.trace.output(now, id, &output);
         match output {
             Output::Persist(write) => self.persist(at, write),
-            Output::Send { to, message } => {
-                self.judges.observe(now, &Fact::Sent { node: id, to, message: &message })?;
-                self.send(at, to.0 as usize, message)
-            }
+            Output::Send { to, message } => self.post(at, to, message),
             Output::Apply(entry) => {
                 self.judges.observe(now, &Fact::Applied { node: id, entry: &entry })?;
                 self.apply(at, &entry)
@@ -111,6 +150,17 @@ impl World {
             Output::Answer { ticket, answer } => {
                 self.judges.observe(now, &Fact::Answered { node: id, ticket, answer })?;
                 self.answered(at, ticket, answer);
+                Ok(())
+            }
+            Output::Restore(snapshot) => self.restore(at, &snapshot),
+            Output::Capture(base) => self.capture(at, base),
+            Output::Fetch(fetch) => self.fetch(at, fetch),
+            Output::Store(store) => self.store(at, store),
+            Output::Release { through } => self.release(at, through),
+            Output::Event(event) => {
+                if let raft_core::Event::Membership { membership, .. } = &event {
+                    self.in_force(membership);
+                }
                 Ok(())
             }
             Output::Halt(report) => {
@@ -123,7 +173,14 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, message: Message) -> Result<(), Violation> {
+    /// A message leaves a process.
+    pub(crate) fn post(&mut self, from: usize, to: NodeId, message: Message) -> Result<(), Violation> {
+        let fact = Fact::Sent { node: self.servers[from].id, to, message: &message };
+        self.judges.observe(self.now, &fact)?;
+        let to = to.0 as usize;
+        if to >= self.servers.len() {
+            return Err(self.violation("simulator", Class::Safety, format!("node {from} writes to {to}")));
+        }
         let World { network, choices, queue, now, .. } = self;
         let sent = network.send(*now, (from, to), message, choices, |at, letter| {
             queue.push(at, Event::Arrive(letter));
@@ -195,7 +252,7 @@ impl World {
             self.counts.failed_syncs += 1;
             return self.crash_with_power(at);
         }
-        let World { servers, judges, now, choices, ops, options, .. } = self;
+        let World { servers, judges, now, choices, ops, options, counts, .. } = self;
         let server = &mut servers[at];
         let Some(process) = &mut server.process else { return Ok(()) };
         let Some(place) = process.syncs.iter().position(|other| other.number == sync) else { return Ok(()) };
@@ -205,9 +262,11 @@ impl World {
             process.durable = sync.writes;
             judges.observe(*now, &Fact::Synced { node: server.id, through: sync.writes })?;
         }
-        process.wal.synced(sync.sequence);
-        process.vouches = process.vouches.max(sync.sequence);
+        let obsolete = process.wal.synced(sync.sequence);
+        counts.released += obsolete.len() as u64;
+        server.disk.delete(&obsolete);
         server.disk.delete(&mem::take(&mut process.discard));
+        process.vouches = process.vouches.max(sync.sequence);
         let waited = process.inbox.len();
         while let Some(first) = process.writes.pop_front_if(|first| first.sequence <= sync.sequence) {
             let receipt = first.write.persisted();

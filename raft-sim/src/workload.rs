@@ -3,7 +3,7 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, OpId, Outcome, Time};
-use crate::options;
+use crate::options::{self, Leases};
 
 /// An operation.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub struct Operation {
     pub action: Action,
     /// Asked of which node.
     pub node: usize,
+    /// A lease will do for this read.
+    pub lease: bool,
     /// Bytes behind the command.
     pub padding: usize,
     /// The client has its answer, or has given up.
@@ -28,6 +30,9 @@ struct Client {
     /// The last operation was not served: more patience is asked for.
     refused: bool,
     target: usize,
+    /// Whom it asks next if it doesn't follow a hint. A hint may lead in circles: every second one is not followed.
+    next: usize,
+    hinted: bool,
     wrote: bool,
     read: bool,
 }
@@ -36,7 +41,8 @@ struct Client {
 #[derive(Clone, Debug)]
 pub struct Workload {
     options: options::Workload,
-    nodes: usize,
+    /// Who is asked.
+    members: Vec<usize>,
     clients: Vec<Client>,
     operations: Vec<Operation>,
     open: usize,
@@ -52,12 +58,14 @@ impl Workload {
             waits: at < options.closed,
             refused: false,
             target: 1 + at % nodes,
+            next: 1 + at % nodes,
+            hinted: false,
             wrote: false,
             read: false,
         };
         Workload {
             options,
-            nodes,
+            members: (1..=nodes).collect(),
             clients: (0..options.closed + options.open).map(client).collect(),
             operations: Vec::new(),
             open: 0,
@@ -71,10 +79,24 @@ impl Workload {
         self.clients.len()
     }
 
+    /// From now on these are the members.
+    pub fn serve(&mut self, members: Vec<usize>) {
+        self.members = members;
+    }
+
+    /// Who is asked after a node that was of no help.
+    fn after(&self, node: usize) -> usize {
+        let next = self.members.iter().find(|member| **member > node).or(self.members.first());
+        *next.expect("a cluster has members")
+    }
+
     /// From now on each waiting client wants one write and one read served, and the others stop.
-    pub fn heal(&mut self, patience: Time) {
+    pub fn heal(&mut self, patience: Time, leases: Leases) {
         self.healed = true;
         self.options.loss = 0;
+        if leases != Leases::Safe {
+            self.options.leased = 0;
+        }
         self.options.patience = self.options.patience.min(patience);
         self.options.think = self.options.think.min(patience / 4);
     }
@@ -102,15 +124,25 @@ impl Workload {
         let reads = if self.healed { state.wrote } else { choices.chance(site, options.reads) };
         let hot = choices.chance(site, options.hot);
         let key = if hot { 0 } else { choices.pick(site, options.keys) };
+        let lease = reads && choices.chance(site, options.leased);
         // Who doesn't wait doesn't learn either, and asks also nodes that don't know yet that they lead no longer.
-        let node = match choices.pick(site, if state.waits { 1 } else { 2 }) {
-            0 => state.target,
-            _ => 1 + choices.pick(site, self.nodes as u64) as usize,
+        let anywhere = if reads { choices.chance(site, options.anywhere) } else { false };
+        let node = match choices.pick(site, if state.waits && !anywhere { 1 } else { 2 }) {
+            0 if !anywhere => state.target,
+            _ => self.members[choices.pick(site, self.members.len() as u64) as usize],
         };
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation { client, action, node, padding, done: false, fresh: self.healed });
+        self.operations.push(Operation {
+            client,
+            action,
+            node,
+            lease,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
         self.open += 1;
         Some(op)
     }
@@ -149,13 +181,20 @@ impl Workload {
         }
         operation.done = true;
         self.open -= 1;
+        let operation = *operation;
+        let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);
         match outcome {
             Outcome::Put { .. } => client.wrote |= operation.fresh,
             Outcome::Got { .. } => client.read |= operation.fresh,
             Outcome::NotApplied | Outcome::Unknown => {
-                client.target = leader.unwrap_or(1 + operation.node % self.nodes);
+                let hint = leader.filter(|_| !client.hinted);
+                client.hinted = hint.is_some();
+                if hint.is_none() {
+                    client.next = next;
+                }
+                client.target = hint.unwrap_or(next);
             }
         }
         true

@@ -2,15 +2,18 @@
 
 use crate::choices::{Choices, Purpose, Site, Source};
 use crate::clock::Clock;
+use crate::copies::Work;
 use crate::coverage::{Coverage, Mark};
 use crate::disk::Disk;
 use crate::facts::{Class, Fact, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
 use crate::network::{Letter, Network};
-use crate::options::{Family, Options};
+use crate::operator::Operator;
+use crate::options::{Family, Leases, Options};
 use crate::planted::Planted;
 use crate::queue::Queue;
 use crate::server::Server;
+use crate::snapshots::Snapshots;
 use crate::trace::{Reader, Trace};
 use crate::workload::Workload;
 use raft_core::wal::Op;
@@ -26,10 +29,14 @@ pub(crate) enum Event {
     Receipt { at: usize, life: u32, receipt: Persisted },
     Start { at: usize, life: u32 },
     Crash { at: usize, life: u32 },
+    Nudge { at: usize, life: u32 },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
     Flap { from: usize, to: usize, left: u8 },
+    Work { at: usize, life: u32, work: Box<Work> },
+    Change { left: u8 },
+    Tend,
     Client { client: usize },
     Request { op: OpId },
     Response { op: OpId, outcome: Outcome, leader: Option<usize> },
@@ -67,6 +74,42 @@ crate::counts::counts! {
         operations,
         /// Hand-overs of leadership that were asked for.
         transfers,
+        /// Changes of the configuration that were asked for.
+        changes,
+        /// .. and came to be.
+        changed,
+        /// .. and were not made because no quorum would have been left.
+        spared,
+        /// Seats that got a fresh disk.
+        seats,
+        /// Snapshots that were captured.
+        captures,
+        /// .. and came to nothing.
+        failed_captures,
+        /// Chunks that were read.
+        chunks,
+        /// Chunks whose snapshot was gone.
+        missing,
+        /// Received snapshots that were damaged.
+        damaged_snapshots,
+        /// Snapshots that replaced a log.
+        installs,
+        /// Snapshots of which a bit flipped.
+        spoilt,
+        /// Starts from an older snapshot than the newest.
+        older_starts,
+        /// Segments that were deleted.
+        released,
+        /// Clocks that jumped.
+        leaps,
+        /// Clocks that stood still.
+        standstills,
+        /// Members that were said to be out of reach.
+        reports,
+        /// Reads that a lease may answer.
+        lease_reads,
+        /// Reads asked of a node that doesn't lead.
+        follower_reads,
     }
 }
 
@@ -98,14 +141,22 @@ pub struct World {
     pub(crate) ops: Vec<Op>,
     pub(crate) healed: bool,
     pub(crate) leader: Option<usize>,
+    pub(crate) operator: Operator,
 }
 
 impl World {
     /// The world that these choices draw, before anything has happened.
     pub fn new(mut choices: Source, setup: Setup) -> World {
         let options = Options::draw(&mut choices);
+        World::with(options, choices, setup)
+    }
+
+    /// A world of these options.
+    pub fn with(options: Options, choices: Source, setup: Setup) -> World {
         let rules = Rules {
-            nodes: options.nodes,
+            nodes: options.seats,
+            founders: options.nodes,
+            lease: options.leases == Leases::Safe,
             limits: options.limits,
             pre_vote: options.pre_vote,
             election_timeout: Clock::slowest_timeout(&options),
@@ -124,6 +175,7 @@ impl World {
             ops: Vec::new(),
             healed: false,
             leader: None,
+            operator: Operator::default(),
             options,
             choices,
         };
@@ -132,22 +184,30 @@ impl World {
     }
 
     fn populate(&mut self) {
-        for at in 0..=self.options.nodes {
+        for at in 0..=self.options.seats {
+            let founds = (1..=self.options.nodes).contains(&at);
             let server = Server {
                 id: NodeId(at as u64),
                 disk: Disk::new(self.options.disk.layout),
+                snapshots: Snapshots::default(),
                 disk_id: self.draw_disk_id(at),
+                seated: founds,
+                joins: at > self.options.nodes,
+                fresh: false,
                 life: 0,
                 process: None,
                 clock: Clock::draw(at, &self.options, &mut self.choices),
                 stalled_until: 0,
                 lost: false,
+                stopped_until: 0,
+                left: Vec::new(),
+                spoilt: false,
                 refused: false,
                 rot: Vec::new(),
                 shadow: Vec::new(),
             };
             self.servers.push(server);
-            if at > 0 {
+            if founds {
                 let site = Site::new(Purpose::Restart, at);
                 let begins = self.choices.range(site, 0, self.options.election_timeout());
                 self.queue.push(begins, Event::Start { at, life: 0 });
@@ -164,7 +224,7 @@ impl World {
 
     /// Disk ids are drawn, and never 0.
     pub(crate) fn draw_disk_id(&mut self, at: usize) -> DiskId {
-        DiskId(1 + self.choices.pick(Site::new(Purpose::Seed, at), 1 << 40) * 8 + at as u64)
+        DiskId(1 + self.choices.pick(Site::new(Purpose::Seed, at), 1 << 40) * 16 + at as u64)
     }
 
     /// Runs to the end.
@@ -198,7 +258,7 @@ impl World {
         let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
         let longest = 20 * patience + backlog * self.options.election_timeout();
         let healed = self.now;
-        let (mut best, mut since, mut steps) = (0, healed, 0_u64);
+        let (mut best, mut since, mut steps) = ((0, 0), healed, 0_u64);
         loop {
             self.step()?;
             steps += 1;
@@ -217,10 +277,11 @@ impl World {
         }
     }
 
-    /// A number that grows while logs converge.
-    fn progress(&self) -> u64 {
+    /// What grows while logs converge. A fresh seat begins anew.
+    fn progress(&self) -> (u64, u64) {
         let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
-        nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0).sum()
+        let logs = nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0);
+        (self.counts.seats, logs.sum())
     }
 
     /// The next event.
@@ -247,7 +308,11 @@ impl World {
             }
             Event::Start { at, life } if self.servers[at].life == life => self.start(at),
             Event::Crash { at, life } if self.lives(at, life) => self.crash(at),
+            Event::Nudge { at, life } if self.lives(at, life) => self.input(at, Input::Campaign),
             Event::Resume { at, life, tells } if self.lives(at, life) => self.resume(at, tells),
+            Event::Work { at, life, work } if self.lives(at, life) => self.worked(at, *work),
+            Event::Change { left } => self.change(left),
+            Event::Tend => self.tend(),
             Event::Fault(family) => self.fault(family),
             Event::Mend => {
                 self.network.mend();
@@ -266,7 +331,9 @@ impl World {
             | Event::Synced { .. }
             | Event::Receipt { .. }
             | Event::Start { .. }
+            | Event::Work { .. }
             | Event::Crash { .. }
+            | Event::Nudge { .. }
             | Event::Resume { .. } => Ok(()),
         }
     }
@@ -279,6 +346,9 @@ impl World {
     fn tick(&mut self, at: usize) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life: server.life });
+        if server.stopped_until > self.now {
+            return Ok(());
+        }
         if let Some(process) = &mut server.process
             && let Some(missed) = &mut process.paused
         {

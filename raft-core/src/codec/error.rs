@@ -70,7 +70,7 @@ pub enum CodecError {
         /// The value.
         found: u8,
     },
-    /// The configuration that a formed cluster was founded with is not one.
+    /// The configuration of a founding or of a snapshot is not one.
     BadMembership {
         /// Where its bytes begin; they end with the part.
         at: usize,
@@ -102,6 +102,18 @@ pub enum CodecError {
         id: EntryId,
         /// Where the entry's row stands.
         at: usize,
+    },
+    /// A chunk's data is not what was hashed where it was sent: it was damaged.
+    ChunkHash {
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+        /// Where in the snapshot the data begins.
+        offset: u64,
+    },
+    /// A chunk reaches beyond its snapshot, or its snapshot is of a later term than the message.
+    BadChunk {
+        /// The last entry that the snapshot covers.
+        last: EntryId,
     },
     /// The entries of an append don't follow each other: a term goes down, or is 0, or an index is too high.
     NotConsecutive {
@@ -161,6 +173,18 @@ impl fmt::Display for CodecError {
             }
             CodecError::PayloadHash { id, at } => {
                 write!(f, "the payload of entry {id} (row at byte {at}) was damaged: its hash is another one")
+            }
+            CodecError::ChunkHash { last, offset } => {
+                write!(
+                    f,
+                    "the chunk at byte {offset} of the snapshot up to {last} was damaged: its hash is another one"
+                )
+            }
+            CodecError::BadChunk { last } => {
+                write!(
+                    f,
+                    "a chunk of the snapshot up to {last} lies outside of it, or is of a later term than its message"
+                )
             }
             CodecError::NotConsecutive { prev } => {
                 write!(f, "the entries after {prev} don't follow each other, or their terms go down")

@@ -1,10 +1,13 @@
 //! The part of a frame between its head and its payloads: what the message says, in numbers.
 
-use super::head::{HEAD_BYTES, Kind};
+use super::head::{HEAD_BYTES, Kind, RECORDED};
 use super::{CodecError, ROW_BYTES, slice};
+use crate::hash;
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
 use crate::membership::Membership;
 use crate::message::{Acquaintance, Body, Message};
+use crate::snapshot::Snapshot;
+use crate::write::Base;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Appends all of a message but its entries.
@@ -23,9 +26,10 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
                 out.put_slice(&membership.encode());
             }
             Acquaintance::Stranger => out.put_u8(2),
+            Acquaintance::TakenIn => out.put_u8(3),
         },
-        Body::PreVote { last } => put_id(*last, out),
-        Body::Vote { last, transfer } => {
+        Body::PreVote { last, .. } => put_id(*last, out),
+        Body::Vote { last, transfer, .. } => {
             put_id(*last, out);
             out.put_u8(u8::from(*transfer));
         }
@@ -44,7 +48,29 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
             out.put_u64_le(round.0);
         }
         Body::HeartbeatReply { round } => out.put_u64_le(round.0),
+        Body::Chunk { snapshot, offset, data } => put_chunk(snapshot, *offset, data, out),
+        Body::ChunkReply { last, have } => {
+            put_id(*last, out);
+            out.put_u64_le(*have);
+        }
+        Body::ReadIndex { batch } => out.put_u64_le(batch.0),
+        Body::ReadIndexReply { batch, index } => {
+            out.put_u64_le(batch.0);
+            out.put_u64_le(index.0);
+        }
+        Body::Removed { at } => out.put_u64_le(at.0),
     }
+}
+
+/// All of a chunk but its data, which is the frame's payload and is guarded by its hash here.
+fn put_chunk(snapshot: &Snapshot, offset: u64, data: &Bytes, out: &mut BytesMut) {
+    put_id(snapshot.base.id, out);
+    out.put_u64_le(snapshot.base.hash);
+    out.put_u64_le(snapshot.size);
+    out.put_u64_le(snapshot.digest);
+    out.put_u64_le(offset);
+    out.put_u64_le(hash::bytes(data));
+    out.put_slice(&snapshot.base.membership.encode());
 }
 
 fn put_stamp(stamp: Stamp, out: &mut BytesMut) {
@@ -125,19 +151,34 @@ impl<'a> Part<'a> {
         let at = self.at();
         match self.u8("acquaintance")? {
             0 => Ok(Acquaintance::Founding),
-            1 => {
-                let at = self.at();
-                let membership = Membership::decode(core::mem::take(&mut self.rest));
-                membership.map(Acquaintance::OnRecord).ok_or(CodecError::BadMembership { at })
-            }
+            1 => self.membership().map(Acquaintance::OnRecord),
             2 => Ok(Acquaintance::Stranger),
+            3 => Ok(Acquaintance::TakenIn),
             found => Err(CodecError::BadValue { field: "acquaintance", at, found }),
         }
     }
 
+    fn chunk(&mut self, data: Bytes) -> Result<Body, CodecError> {
+        let (id, hash) = (self.id("last entry")?, self.u64("running hash")?);
+        let (size, digest) = (self.u64("size")?, self.u64("digest")?);
+        let offset = self.u64("offset")?;
+        if self.u64("data's hash")? != hash::bytes(&data) {
+            return Err(CodecError::ChunkHash { last: id, offset });
+        }
+        let membership = self.membership()?;
+        let base = Base { id, hash, membership };
+        Ok(Body::Chunk { snapshot: Snapshot { base, size, digest }, offset, data })
+    }
+
+    /// A configuration: all that is left.
+    fn membership(&mut self) -> Result<Membership, CodecError> {
+        let at = self.at();
+        Membership::decode(core::mem::take(&mut self.rest)).ok_or(CodecError::BadMembership { at })
+    }
+
     /// The message of a kind.
-    pub(super) fn message(&mut self, kind: Kind, payloads: Bytes) -> Result<Message, CodecError> {
-        if kind != Kind::Append && !payloads.is_empty() {
+    pub(super) fn message(&mut self, kind: Kind, flags: u16, payloads: Bytes) -> Result<Message, CodecError> {
+        if !matches!(kind, Kind::Append | Kind::Chunk) && !payloads.is_empty() {
             return Err(CodecError::PayloadLeft { bytes: payloads.len() });
         }
         let from = self.stamp()?;
@@ -146,9 +187,13 @@ impl<'a> Part<'a> {
         let body = match kind {
             Kind::Hello => Body::Hello,
             Kind::HelloReply => Body::HelloReply(self.acquaintance()?),
-            Kind::PreVote => Body::PreVote { last: self.id("last entry")? },
+            Kind::PreVote => Body::PreVote { last: self.id("last entry")?, recorded: flags & RECORDED != 0 },
             Kind::PreVoteReply => Body::PreVoteReply { granted: self.flag("granted")? },
-            Kind::Vote => Body::Vote { last: self.id("last entry")?, transfer: self.flag("transfer")? },
+            Kind::Vote => Body::Vote {
+                last: self.id("last entry")?,
+                transfer: self.flag("transfer")?,
+                recorded: flags & RECORDED != 0,
+            },
             Kind::VoteReply => Body::VoteReply { granted: self.flag("granted")? },
             Kind::Append => {
                 let prev = self.id("entry before")?;
@@ -161,6 +206,15 @@ impl<'a> Part<'a> {
                 Body::Heartbeat { commit: Index(self.u64("commit")?), round: Round(self.u64("round")?) }
             }
             Kind::HeartbeatReply => Body::HeartbeatReply { round: Round(self.u64("round")?) },
+            Kind::Chunk => self.chunk(payloads)?,
+            Kind::ChunkReply => {
+                Body::ChunkReply { last: self.id("last entry")?, have: self.u64("bytes there")? }
+            }
+            Kind::ReadIndex => Body::ReadIndex { batch: Round(self.u64("batch")?) },
+            Kind::ReadIndexReply => {
+                Body::ReadIndexReply { batch: Round(self.u64("batch")?), index: Index(self.u64("index")?) }
+            }
+            Kind::Removed => Body::Removed { at: Index(self.u64("configuration")?) },
             Kind::TimeoutNow => Body::TimeoutNow,
             Kind::Stale => Body::Stale,
         };

@@ -71,6 +71,15 @@ pub(super) struct Extent {
 }
 
 impl Extent {
+    /// The room of both together.
+    pub(super) fn and(self, other: Extent) -> Extent {
+        // More than any segment can hold stays that.
+        Extent {
+            slots: self.slots.saturating_add(other.slots),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
     /// Of a record with a payload of this length, kept in both regions or in `data` alone. `None` if that is more than
     /// any segment can hold.
     pub(super) fn of(length: usize, twice: bool) -> Option<Extent> {

@@ -13,8 +13,10 @@ mod lineage;
 mod record;
 mod recovery;
 mod refusal;
+mod roots;
 mod scan;
 mod segment;
+mod tail;
 mod walk;
 mod writer;
 

@@ -31,11 +31,13 @@ pub(super) enum Kind {
     Truncate = 4,
     /// Nothing but to say what is synced.
     Mark = 5,
+    /// Says where the log stands, so that it can be read from here on.
+    Anchor = 6,
 }
 
 impl Kind {
     fn of(number: u8) -> Option<Kind> {
-        [Kind::Entry, Kind::Hard, Kind::Base, Kind::Truncate, Kind::Mark]
+        [Kind::Entry, Kind::Hard, Kind::Base, Kind::Truncate, Kind::Mark, Kind::Anchor]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -61,13 +63,13 @@ pub(super) struct Header {
     pub(super) write: u64,
     /// The newest write that was known to be synced.
     pub(super) synced_through: u64,
-    /// `Entry`, `Base`: the id's index. `Truncate`: the last index that stays. `Hard`: the vote.
+    /// `Entry`, `Base`, `Anchor`: the id's index. `Truncate`: the last index that stays. `Hard`: the vote.
     pub(super) index: u64,
-    /// `Entry`, `Base`: the id's term. `Hard`: the term.
+    /// `Entry`, `Base`, `Anchor`: the id's term. `Hard`: the term.
     pub(super) term: u64,
     /// The payload's hash. `Hard`: the boot.
     pub(super) hash: u64,
-    /// `Entry`, `Base`: the log's running hash with it.
+    /// `Entry`, `Base`, `Anchor`: the log's running hash with it.
     pub(super) running: u64,
     pub(super) at: Cursor,
 }
@@ -78,9 +80,11 @@ impl Header {
         Kind::of(self.kind)
     }
 
-    /// Whether the payload stands in both regions: a base's, and a configuration entry's.
+    /// Whether the payload stands in both regions: every configuration does.
     pub(super) fn twice(&self) -> bool {
-        self.kind == Kind::Base as u8 || (self.kind == Kind::Entry as u8 && self.payload == 2)
+        self.kind == Kind::Base as u8
+            || self.kind == Kind::Anchor as u8
+            || (self.kind == Kind::Entry as u8 && self.payload == 2)
     }
 
     /// How much room the record takes.

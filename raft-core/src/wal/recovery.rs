@@ -3,8 +3,8 @@
 use super::layout::{Cursor, Extent, Layout};
 use super::lineage;
 use super::record::RECORD;
-use super::refusal::{Decay, Gone, Place, Refusal};
-use super::scan::scan;
+use super::refusal::{Decay, Gone, Place, Refusal, Region};
+use super::scan::{Evidence, scan};
 use super::segment::{Segment, SegmentHeader};
 use super::walk::{End, Walk};
 use super::writer::Wal;
@@ -21,7 +21,7 @@ pub struct Recovery {
     pub recovered: Recovered,
     /// The log's writing end. It goes on in a new segment.
     pub wal: Wal,
-    /// Segments that hold nothing of the log. Delete them only after the first sync of `wal`'s writes.
+    /// Segments that hold nothing of the log, or nothing that is needed. Delete them only after the first sync of `wal`'s writes.
     pub discard: Vec<u64>,
     /// What a crash took, if it took something.
     pub cut: Option<Cut>,
@@ -82,14 +82,18 @@ pub fn recover(
     let segments = segments.into_iter().map(read).collect::<Result<Vec<Segment>, Refusal>>()?;
     let path = lineage::lineage(&segments, &identity);
     let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
-    let mut walk = Walk::new(&identity);
+    let rooted = chain.last().and_then(|newest| newest.header).is_some_and(|newest| newest.root != 0);
+    let root = chain.first().filter(|_| rooted).and_then(|root| root.header.as_ref());
+    let mut walk = Walk::new(&identity, root);
     let end = walk.run(&chain)?;
     let copies = look_around(&segments, &path, &end, &mut walk);
-    if walk.write <= walk.evidence.synced {
-        return Err(Refusal::Decay(Box::new(decay(&segments, walk, end.gone))));
+    let evidence = named_roots(&segments, &path, &walk);
+    if walk.write <= evidence.synced {
+        return Err(Refusal::Decay(Box::new(decay(&segments, &walk, end.gone, evidence))));
     }
     let cut = cut(&walk, &end.gone, copies);
     let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
+    walk.roots.keep(kept.len());
     Ok(Recovery {
         mended: mended(&walk, kept.iter().filter_map(|at| segments[*at].header)),
         discard: (0..segments.len())
@@ -106,12 +110,14 @@ pub fn recover(
             // Only the first sync proves the rest, together with the segment header that says what was not proven.
             synced: walk.evidence.synced,
             vouched: walk.evidence.synced,
+            found: walk.write - 1,
             chain: walk.whole_chain,
             tip: kept.last().map(|at| segments[*at].number),
             newest,
             at: None,
             hard: walk.recovered.hard,
-            hashes: walk.hashes,
+            tail: walk.tail,
+            roots: walk.roots,
         },
         recovered: walk.recovered,
     })
@@ -131,6 +137,24 @@ fn look_around(segments: &[Segment], path: &[usize], end: &End, walk: &mut Walk<
         }
     }
     behind
+}
+
+/// What records and headers say. A header that names a root says that the root's first write was synced: so a log that
+/// does not reach the root has lost it, also if nothing else is left to say so. It counts for that alone: the write need
+/// not be proven in the sense of *Mended*.
+fn named_roots(segments: &[Segment], path: &[usize], walk: &Walk<'_>) -> Evidence {
+    let mut evidence = walk.evidence;
+    let begins = path.first().map_or(0, |at| segments[*at].number);
+    for (segment, root, first) in lineage::named_roots(segments) {
+        let place = Place { segment, region: Region::Header, at: 0 };
+        match first {
+            Some(first) => evidence.vouch(first, place),
+            // Its header is gone, so it is no part of what was read. What was read begins after it, or ends before it.
+            None if root > begins => evidence.vouch(walk.write, place),
+            None => {}
+        }
+    }
+    evidence
 }
 
 /// What a crash took: nothing if the log simply ends.
@@ -158,13 +182,13 @@ fn mended(walk: &Walk<'_>, headers: impl Iterator<Item = SegmentHeader>) -> Vec<
     walk.damaged.iter().filter(|(write, _)| decayed(*write)).map(|(_, place)| *place).collect()
 }
 
-fn decay(segments: &[Segment], walk: Walk<'_>, gone: Gone) -> Decay {
+fn decay(segments: &[Segment], walk: &Walk<'_>, gone: Gone, evidence: Evidence) -> Decay {
     let unreadable = segments.iter().filter(|segment| segment.header.is_none());
     Decay {
         write: Sequence(walk.write),
         gone,
-        synced: Sequence(walk.evidence.synced),
-        evidence: walk.evidence.place.expect("what is above 0 was seen somewhere"),
+        synced: Sequence(evidence.synced),
+        evidence: evidence.place.expect("what is above 0 was seen somewhere"),
         unreadable: unreadable.map(|segment| segment.number).collect(),
         missing: lineage::missing(segments),
     }

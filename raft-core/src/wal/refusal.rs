@@ -72,11 +72,11 @@ pub struct Decay {
     pub gone: Gone,
     /// The newest write that is known to have been synced: at or after the damaged one.
     pub synced: Sequence,
-    /// The record that says so.
+    /// Where that is said: in a record, or in the header of a segment, which names a root only after it was synced.
     pub evidence: Place,
     /// Segments whose header is unreadable in both copies.
     pub unreadable: Vec<u64>,
-    /// Segments that others continue and that are not there.
+    /// Segments that others continue or need and that are not there.
     pub missing: Vec<u64>,
 }
 
@@ -198,7 +198,7 @@ impl Display for Decay {
         }
         write!(
             f,
-            ". The record in {} says that write {} was synced, so no crash explains this. Nothing was changed. This \
+            ". What stands in {} says that write {} was synced, so no crash explains this. Nothing was changed. This \
              node must not vote with what is left: restore the files from a good copy of this very disk's newest \
              state, or replace this member (httpraft member replace)",
             self.evidence, self.synced

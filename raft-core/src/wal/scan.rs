@@ -17,8 +17,13 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Takes in what a record at a place says.
     pub(super) fn see(&mut self, header: &Header, place: Place) {
-        if header.synced_through > self.synced {
-            *self = Evidence { synced: header.synced_through, place: Some(place) };
+        self.vouch(header.synced_through, place);
+    }
+
+    /// Something at a place says that this write was synced.
+    pub(super) fn vouch(&mut self, write: u64, place: Place) {
+        if write > self.synced {
+            *self = Evidence { synced: write, place: Some(place) };
         }
     }
 }

@@ -9,8 +9,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// The format that this code writes, and the newest that it reads.
-pub(super) const VERSION: u16 = 1;
+/// The format that this code writes, and the newest that it reads. In format 1 there are no roots and no anchors.
+pub(super) const VERSION: u16 = 2;
 const MAGIC: [u8; 8] = *b"RAFTWAL\n";
 /// Bytes of a segment's header. Magic, version and checksum stand at the same places in every version to come.
 const BYTES: usize = 96;
@@ -21,6 +21,10 @@ const COPIES: [usize; 2] = [0, 2048];
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SegmentHeader {
+    /// The format of the segment.
+    pub(super) version: u16,
+    /// The oldest segment that the log needed when this one was opened; 0: all from its first.
+    pub(super) root: u64,
     /// The segment's number.
     pub(super) generation: u64,
     /// The segment that this one continues; `None` for a log's first.
@@ -39,11 +43,18 @@ pub(super) struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// Whether a walk may begin with this segment: it begins with a write, and may hold an anchor or a base.
+    pub(super) fn can_be_root(&self) -> bool {
+        // A number that no log reaches is no number: what follows must have room to count.
+        self.version >= 2 && self.part == 0 && (1..1 << 63).contains(&self.first)
+    }
+
     /// The segment's first page.
     pub(super) fn page(&self, identity: &Identity) -> Bytes {
         let mut header = [0; BYTES];
         header[..8].copy_from_slice(&MAGIC);
-        header[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        header[8..10].copy_from_slice(&self.version.to_le_bytes());
+        header[10..16].copy_from_slice(&self.root.to_le_bytes()[..6]);
         let previous = self.previous.unwrap_or(0);
         let (cluster, node, disk) = (identity.cluster.0, identity.node.0, identity.disk.0);
         let words = [cluster, node, disk, self.generation, previous, self.first, self.proven, self.chain];
@@ -91,6 +102,8 @@ impl SegmentHeader {
             return Err(Refusal::WrongDisk { segment: number, found: disk, expected: identity.disk });
         }
         let header = SegmentHeader {
+            version,
+            root: if version == 1 { 0 } else { word(8) >> 16 },
             generation: word(40),
             previous: Some(word(48)).filter(|previous| *previous != 0),
             first: word(56),
@@ -99,7 +112,7 @@ impl SegmentHeader {
             chain: word(72),
             layout: Layout { ids_bytes: half(80), data_bytes: half(84) },
         };
-        Ok((version == VERSION && header.generation == number).then_some(header))
+        Ok((version >= 1 && header.generation == number).then_some(header))
     }
 }
 

@@ -3,9 +3,10 @@
 use super::layout::Cursor;
 use super::record::{Header, Kind, RECORD};
 use super::refusal::{Gone, Place, Refusal};
+use super::roots::Roots;
 use super::scan::Evidence;
-use super::segment::Segment;
-use super::writer::Hashes;
+use super::segment::{Segment, SegmentHeader};
+use super::tail::Tail;
 use super::{Identity, Sequence};
 use crate::entry::{Entry, Payload};
 use crate::hash;
@@ -37,12 +38,17 @@ pub(super) struct Walk<'a> {
     /// What that write changes, so far.
     staged: Update,
     staged_hashes: Vec<u64>,
+    /// A segment that it began with where the log stands, and the index there.
+    staged_anchor: Option<(u64, Index)>,
+    /// The walk begins at a root, whose anchor or base was not read yet.
+    rootless: bool,
     /// The newest write that is more than a mark.
     pub(super) content: u64,
     /// The position in the lineage of the segment where the newest whole write ends.
     pub(super) tip: Option<usize>,
     pub(super) recovered: Recovered,
-    pub(super) hashes: Hashes,
+    pub(super) tail: Tail,
+    pub(super) roots: Roots,
     pub(super) evidence: Evidence,
     /// Copies that are not intact while the other one is.
     pub(super) damaged: Vec<(Sequence, Place)>,
@@ -54,20 +60,25 @@ pub(super) struct Walk<'a> {
 type Read<T> = Result<Result<T, Gone>, Refusal>;
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(identity: &'a Identity) -> Walk<'a> {
+    /// A walk from a root, or from a log's first segment.
+    pub(super) fn new(identity: &'a Identity, root: Option<&SegmentHeader>) -> Walk<'a> {
+        let chain = root.map_or(identity.chain(), |root| root.chain);
         Walk {
             identity,
             seed: identity.seed(),
-            chain: identity.chain(),
-            whole_chain: identity.chain(),
-            write: 1,
+            chain,
+            whole_chain: chain,
+            write: root.map_or(1, |root| root.first),
             part: 0,
             staged: Update::default(),
             staged_hashes: Vec::new(),
+            staged_anchor: None,
+            rootless: root.is_some(),
             content: 0,
             tip: None,
             recovered: Recovered::default(),
-            hashes: Hashes::default(),
+            tail: Tail::default(),
+            roots: Roots::new(root.map_or(0, |root| root.generation)),
             evidence: Evidence::default(),
             damaged: Vec::new(),
             torn: false,
@@ -79,6 +90,9 @@ impl<'a> Walk<'a> {
         let mut cursors = Vec::new();
         for (position, segment) in lineage.iter().enumerate() {
             self.damaged.extend(segment.damaged.iter().copied());
+            if let Some(header) = segment.header {
+                self.roots.enter(segment.number, header.first, header.root);
+            }
             let next = lineage.get(position + 1).and_then(|next| next.header);
             let mut cursor = Cursor::default();
             let gone = loop {
@@ -140,12 +154,19 @@ impl<'a> Walk<'a> {
     /// Adds an intact record to the write that is being read.
     fn stage(&mut self, segment: &Segment, header: &Header) -> Result<Result<(), Gone>, &'static str> {
         let kind = header.kind().ok_or("its kind is unknown")?;
-        if !matches!(kind, Kind::Entry | Kind::Base) && header.length != 0 {
+        if !matches!(kind, Kind::Entry | Kind::Base | Kind::Anchor) && header.length != 0 {
             return Err("a payload where none belongs");
+        }
+        if self.rootless {
+            match (header.part, kind) {
+                (0, Kind::Hard) if !header.last => {}
+                (1, Kind::Base | Kind::Anchor) => {}
+                _ => return Err("a root that does not say where the log stands"),
+            }
         }
         match kind {
             Kind::Entry => return self.stage_entry(segment, header),
-            Kind::Base => return self.stage_base(segment, header),
+            Kind::Base | Kind::Anchor => return self.stage_standing(segment, header, kind),
             Kind::Hard => {
                 self.staged.hard = Some(HardState {
                     term: Term(header.term),
@@ -155,8 +176,8 @@ impl<'a> Walk<'a> {
             }
             Kind::Truncate => {
                 let base = self.staged.base.as_ref().map(|base| base.id.index);
-                let end = base.unwrap_or(self.hashes.last());
-                let inside = (base.unwrap_or(self.hashes.base)..=end).contains(&Index(header.index));
+                let end = base.unwrap_or(self.tail.last().index);
+                let inside = (base.unwrap_or(self.tail.base())..=end).contains(&Index(header.index));
                 if !inside || self.staged.keep.is_some() || !self.staged.entries.is_empty() {
                     return Err("a truncation outside of the log");
                 }
@@ -167,21 +188,41 @@ impl<'a> Walk<'a> {
         Ok(Ok(()))
     }
 
-    fn stage_base(&mut self, segment: &Segment, header: &Header) -> Result<Result<(), Gone>, &'static str> {
+    /// A base or an anchor.
+    fn stage_standing(
+        &mut self,
+        segment: &Segment,
+        header: &Header,
+        kind: Kind,
+    ) -> Result<Result<(), Gone>, &'static str> {
         let staged = &self.staged;
         if staged.base.is_some() || staged.keep.is_some() || !staged.entries.is_empty() {
-            return Err("a base in the middle of a write");
+            return Err("a base or an anchor in the middle of a write");
         }
         let intact = |bytes: &Bytes| (hash::bytes(bytes) == header.hash).then(|| bytes.clone());
         let Some(bytes) = self.payload(segment, header, intact) else {
             return Ok(Err(lost(segment, header)));
         };
-        let membership = Membership::decode(&bytes).ok_or("the base's configuration can't be read")?;
+        let membership = Membership::decode(&bytes).ok_or("its configuration can't be read")?;
         let id = EntryId::new(header.term, header.index);
         if (id.term == Term(0)) != (id.index == Index(0)) {
-            return Err("a base with only one of term and index");
+            return Err("a base or an anchor with only one of term and index");
         }
-        self.staged.base = Some(Base { id, hash: header.running, membership });
+        // Behind the hard state at the beginning of its segment.
+        let opens = segment.header.is_some_and(|header| header.can_be_root());
+        let opens = opens && (header.part, header.at.slot) == (1, 1);
+        if kind == Kind::Anchor && !self.rootless {
+            let stands = (self.tail.last(), self.tail.running(), self.tail.membership());
+            if !opens || stands != (id, header.running, Some(&membership)) {
+                return Err("an anchor that is not where the log stands");
+            }
+        } else {
+            self.staged.base = Some(Base { id, hash: header.running, membership });
+        }
+        if opens {
+            self.staged_anchor = Some((segment.number, id.index));
+        }
+        self.rootless = false;
         Ok(Ok(()))
     }
 
@@ -195,7 +236,7 @@ impl<'a> Walk<'a> {
             });
         let Some(entry) = read else { return Ok(Err(lost(segment, header))) };
         let entry = entry?;
-        let (last, running) = self.tail();
+        let (last, running) = self.end();
         if last.index.0.checked_add(1) != Some(id.index.0) || id.term < last.term || id.term == Term(0) {
             return Err("the entry does not follow the one before it");
         }
@@ -233,23 +274,15 @@ impl<'a> Walk<'a> {
     }
 
     /// The last entry, and the running hash with it, of the log as the write that is being read leaves it so far.
-    fn tail(&self) -> (EntryId, u64) {
+    fn end(&self) -> (EntryId, u64) {
         if let (Some(entry), Some(hash)) = (self.staged.entries.last(), self.staged_hashes.last()) {
             return (entry.id(), *hash);
         }
         if let Some(base) = &self.staged.base {
             return (base.id, base.hash);
         }
-        let last = self.staged.keep.unwrap_or(self.hashes.last());
-        let kept = usize::try_from(last.0.saturating_sub(self.hashes.base.0)).unwrap_or(0);
-        match kept.checked_sub(1).and_then(|at| self.recovered.entries.get(at).zip(self.hashes.after.get(at)))
-        {
-            Some((entry, hash)) => (entry.id(), *hash),
-            None => {
-                let base = self.recovered.base.as_ref();
-                (base.map_or(EntryId::ORIGIN, |base| base.id), self.hashes.base_hash)
-            }
-        }
+        let kept = self.staged.keep.and_then(|keep| self.tail.at(keep));
+        kept.unwrap_or((self.tail.last(), self.tail.running()))
     }
 
     /// The write is whole: what it changes takes effect.
@@ -259,16 +292,24 @@ impl<'a> Walk<'a> {
             self.recovered.hard = hard;
         }
         if let Some(base) = staged.base.take() {
-            self.hashes.reset(base.id, base.hash);
+            self.tail.reset(&base);
+            self.roots.reset(base.id.index);
             self.recovered.entries.clear();
             self.recovered.base = Some(base);
         }
+        if let Some((segment, at)) = self.staged_anchor.take() {
+            self.roots.anchored(segment, at);
+        }
         if let Some(keep) = staged.keep.take() {
-            assert!(self.hashes.truncate(keep), "checked when it was staged");
-            self.recovered.entries.truncate(self.hashes.after.len());
+            assert!(self.tail.truncate(keep), "checked when it was staged");
+            self.roots.truncate(keep);
+            let kept = usize::try_from(keep.0 - self.tail.base().0).unwrap_or(usize::MAX);
+            self.recovered.entries.truncate(kept);
+        }
+        for (entry, running) in staged.entries.iter().zip(self.staged_hashes.drain(..)) {
+            self.tail.push(entry, running);
         }
         self.recovered.entries.append(&mut staged.entries);
-        self.hashes.after.append(&mut self.staged_hashes);
         if content {
             self.content = self.write;
         }

@@ -3,47 +3,17 @@
 use super::draft::{self, Draft};
 use super::layout::{Cursor, Extent, Layout};
 use super::record::{Header, Kind, RECORD};
-use super::segment::SegmentHeader;
+use super::roots::Roots;
+use super::segment::{SegmentHeader, VERSION};
+use super::tail::Tail;
 use super::{Identity, Op, Sequence, TooLarge};
 use crate::entry::{Entry, Payload};
+use crate::hash;
 use crate::ids::{EntryId, Index};
+use crate::membership::Membership;
 use crate::write::{HardState, Update};
 use alloc::vec::Vec;
 use bytes::Bytes;
-
-/// What the log holds, as far as the next record depends on it: the running hash after each index since the base.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Hashes {
-    pub(super) base: Index,
-    pub(super) base_hash: u64,
-    pub(super) after: Vec<u64>,
-}
-
-impl Hashes {
-    /// The last index of the log.
-    pub(super) fn last(&self) -> Index {
-        Index(self.base.0.saturating_add(self.after.len() as u64))
-    }
-
-    /// The running hash after the last entry.
-    pub(super) fn running(&self) -> u64 {
-        self.after.last().copied().unwrap_or(self.base_hash)
-    }
-
-    /// Starts again from a base.
-    pub(super) fn reset(&mut self, id: EntryId, hash: u64) {
-        *self = Hashes { base: id.index, base_hash: hash, after: Vec::new() };
-    }
-
-    /// Forgets the entries after `keep`. Whether it is between the base and the end.
-    pub(super) fn truncate(&mut self, keep: Index) -> bool {
-        let inside = (self.base..=self.last()).contains(&keep);
-        if inside {
-            self.after.truncate(usize::try_from(keep.0 - self.base.0).unwrap_or(usize::MAX));
-        }
-        inside
-    }
-}
 
 /// The writing end of a log. Made by [`recover`](super::recover), also for an empty directory.
 ///
@@ -60,6 +30,8 @@ pub struct Wal {
     pub(super) content: u64,
     /// The newest write that is known to be on stable storage.
     pub(super) synced: u64,
+    /// The newest write that the start found whole. It is on stable storage, although nothing may say so yet.
+    pub(super) found: u64,
     /// The newest write that some record says is synced.
     pub(super) vouched: u64,
     /// The chain after the newest record.
@@ -71,7 +43,8 @@ pub struct Wal {
     /// Where the next record goes in the newest segment; `None`: a new segment has to be opened.
     pub(super) at: Option<Cursor>,
     pub(super) hard: HardState,
-    pub(super) hashes: Hashes,
+    pub(super) tail: Tail,
+    pub(super) roots: Roots,
 }
 
 /// One write in progress.
@@ -81,6 +54,19 @@ struct Writing<'a> {
     part: u32,
     /// How many records of the update are still to come.
     left: usize,
+    /// It begins a new segment.
+    anew: bool,
+    /// It carries its own base.
+    based: bool,
+}
+
+/// What an update takes.
+struct Size {
+    /// Bytes that are copied into the two buffers.
+    ids: usize,
+    data: usize,
+    /// Room in a segment.
+    extent: Extent,
 }
 
 impl Wal {
@@ -91,44 +77,49 @@ impl Wal {
     /// [`TooLarge`] if one entry or base is larger than what an empty segment takes; then nothing has changed.
     ///
     /// # Panics
-    /// If the update does not continue the log: a hole between its entries, a truncation beyond the log's ends, a base
-    /// that has an index and no term.
+    /// If the update does not continue the log: a hole between its entries, a truncation beyond the log's ends or of
+    /// what was released, a base that has an index and no term.
     pub fn append(&mut self, update: &Update, ops: &mut Vec<Op>) -> Result<Sequence, TooLarge> {
-        let (ids, data) = self.measure(update)?;
+        let size = self.measure(update)?;
         let records = [update.hard.is_some(), update.base.is_some(), update.keep.is_some()];
         let left = records.into_iter().filter(|present| *present).count() + update.entries.len();
         if left == 0 {
             return Ok(self.write_mark(ops));
         }
         self.content = self.next;
-        let mut writing = self.begin(ids, data, left);
+        if let Some(base) = &update.base {
+            assert_eq!(base.id.term.0 == 0, base.id.index.0 == 0, "only the origin has no term");
+            self.tail.reset(base);
+            self.roots.reset(base.id.index);
+        }
+        let mut writing = self.begin(size, left, update.base.is_some());
         if let Some(hard) = update.hard {
             writing.wal.hard = hard;
             writing.put(hard_record(hard), &Bytes::new());
         }
         if let Some(base) = &update.base {
-            assert_eq!(base.id.term.0 == 0, base.id.index.0 == 0, "only the origin has no term");
-            writing.wal.hashes.reset(base.id, base.hash);
-            let payload = base.membership.encode();
-            writing.put(
-                Header {
-                    index: base.id.index.0,
-                    term: base.id.term.0,
-                    hash: crate::hash::bytes(&payload),
-                    running: base.hash,
-                    ..blank(Kind::Base)
-                },
-                &payload,
-            );
+            let (header, payload) = standing(Kind::Base, base.id, base.hash, &base.membership);
+            writing.put(header, &payload);
         }
         if let Some(keep) = update.keep {
-            assert!(writing.wal.hashes.truncate(keep), "a truncation stays within the log");
             writing.put(Header { index: keep.0, ..blank(Kind::Truncate) }, &Bytes::new());
+            // Not before: an anchor that stands in front of it still has what goes, and can't serve for that.
+            assert!(writing.wal.tail.truncate(keep), "a truncation stays within the log");
+            writing.wal.roots.truncate(keep);
         }
         for entry in &update.entries {
             writing.entry(entry);
         }
         Ok(writing.finish(ops))
+    }
+
+    /// The application needs no entry at or before `through` any more: it has a snapshot of them on stable storage. They
+    /// are committed. The next segment to be opened says what is not needed for the rest; that is when room comes free,
+    /// see [`Wal::synced`]. After a start, to be called before the first write, which opens a segment.
+    pub fn release(&mut self, through: Index) {
+        let through = through.min(self.tail.last().index);
+        self.tail.release(through);
+        self.roots.release(through);
     }
 
     /// A record that says nothing but what is synced, so that an idle log leaves nothing unvouched: damage to the
@@ -138,40 +129,48 @@ impl Wal {
         (self.synced >= self.content && self.content > self.vouched).then(|| self.write_mark(ops))
     }
 
-    /// Everything up to here is on stable storage, segments' directory entries included.
+    /// Everything up to here is on stable storage, segments' directory entries included. Returns the segments that the
+    /// log can now be read without, each once in a start: they may be deleted, at any time and in any order. If a crash
+    /// brings some back, the next recovery's `discard` has them.
     ///
     /// # Panics
     /// If no such write was put out.
-    pub fn synced(&mut self, through: Sequence) {
+    #[must_use = "the segments that are not needed any more are named only once"]
+    pub fn synced(&mut self, through: Sequence) -> Vec<u64> {
         assert!(through.0 < self.next, "only what was put out can be synced");
         self.synced = self.synced.max(through.0);
+        self.roots.obsolete(self.synced)
     }
 
     fn write_mark(&mut self, ops: &mut Vec<Op>) -> Sequence {
-        let mut writing = self.begin(RECORD, RECORD, 1);
+        let record = Extent { slots: 1, bytes: RECORD as u32 };
+        let mut writing = self.begin(Size { ids: RECORD, data: RECORD, extent: record }, 1, false);
         writing.put(blank(Kind::Mark), &Bytes::new());
         writing.finish(ops)
     }
 
-    fn begin(&mut self, ids: usize, data: usize, left: usize) -> Writing<'_> {
-        let mut draft = Draft::new(ids, data);
-        if let Some(at) = self.at {
+    /// A write that its segment has no room for begins the next one, and so does one with a base: only a segment that
+    /// begins with a write can become a root.
+    fn begin(&mut self, size: Size, left: usize, based: bool) -> Writing<'_> {
+        let mut draft = Draft::new(size.ids, size.data);
+        let fitting = self.at.filter(|at| !based && self.layout.fits(*at, size.extent));
+        if let Some(at) = fitting {
             draft.seek(self.newest, self.layout, at);
         }
-        Writing { wal: self, draft, part: 0, left }
+        Writing { anew: fitting.is_none(), wal: self, draft, part: 0, left, based }
     }
 
-    /// How many bytes an update will copy into the two buffers.
-    fn measure(&self, update: &Update) -> Result<(usize, usize), TooLarge> {
-        let fixed = usize::from(update.hard.is_some()) + usize::from(update.keep.is_some());
-        let (mut ids, mut data) = (RECORD * fixed, RECORD * fixed);
-        if self.at.is_none() {
-            (ids, data) = (ids + RECORD, data + RECORD);
-        }
+    fn measure(&self, update: &Update) -> Result<Size, TooLarge> {
+        let fixed = u32::from(update.hard.is_some()) + u32::from(update.keep.is_some());
+        let extent = Extent { slots: fixed, bytes: fixed * RECORD as u32 };
+        // The hard state that a new segment begins with; an anchor may make the buffers grow.
+        let copied = RECORD * (fixed as usize + 1);
+        let mut size = Size { ids: copied, data: copied, extent };
         let mut add = |length: usize, twice: bool| {
             let extent = self.room(length, twice)?;
-            ids += extent.slots as usize * RECORD;
-            data += draft::copied(length);
+            size.ids += extent.slots as usize * RECORD;
+            size.data += draft::copied(length);
+            size.extent = size.extent.and(extent);
             Ok(())
         };
         if let Some(base) = &update.base {
@@ -184,7 +183,15 @@ impl Wal {
                 Payload::Membership(membership) => add(membership.encode().len(), true)?,
             }
         }
-        Ok((ids, data))
+        Ok(size)
+    }
+
+    /// Where the log stands, for a segment that begins with a write. `None` without a configuration, or if it has no
+    /// room behind the hard state: it once had, in segments of another layout.
+    fn anchor(&self) -> Option<(Header, Bytes)> {
+        let (header, payload) =
+            standing(Kind::Anchor, self.tail.last(), self.tail.running(), self.tail.membership()?);
+        self.room(payload.len(), true).is_ok().then_some((header, payload))
     }
 
     /// The room that a record takes, if an empty segment has it: behind the hard state that each segment begins with.
@@ -201,10 +208,9 @@ impl Wal {
 
 impl Writing<'_> {
     fn entry(&mut self, entry: &Entry) {
-        let hashes = &mut self.wal.hashes;
-        assert_eq!(entry.index(), hashes.last().next(), "entries are contiguous with the log");
-        let running = entry.running_hash(hashes.running());
-        hashes.after.push(running);
+        let tail = &mut self.wal.tail;
+        assert_eq!(entry.index(), tail.last().index.next(), "entries are contiguous with the log");
+        let running = entry.running_hash(tail.running());
         let header = Header {
             payload: entry.payload().kind(),
             index: entry.index().0,
@@ -217,34 +223,62 @@ impl Writing<'_> {
             Payload::Command(bytes) => self.put(header, bytes),
             Payload::Noop | Payload::Membership(_) => self.put(header, &entry.payload().encoded()),
         }
+        // Not before: an anchor that stands in front of it leaves it out.
+        self.wal.tail.push(entry, running);
     }
 
-    /// Puts the write's next record, in a new segment if this one is full. A segment begins with the hard state.
+    /// Puts the write's next record, in a new segment if this one is full.
     fn put(&mut self, mut header: Header, payload: &Bytes) {
         self.left -= 1;
         header.last = self.left == 0;
-        header.length = u32::try_from(payload.len()).expect("measured before");
+        header.length = length(payload);
         let extent = header.extent().expect("measured before");
-        let fitting = self.wal.at.filter(|at| self.wal.layout.fits(*at, extent));
-        let at = match fitting {
-            Some(at) => at,
-            None => {
-                let start = self.open();
-                if header.kind == Kind::Hard as u8 {
-                    start
-                } else {
-                    self.store(start, hard_record(self.wal.hard), &Bytes::new())
-                }
-            }
-        };
+        let fits = |wal: &Wal| wal.at.filter(|at| wal.layout.fits(*at, extent));
+        let anew = core::mem::take(&mut self.anew);
+        if let Some(at) = fits(self.wal).filter(|_| !anew) {
+            return self.store(at, header, payload);
+        }
+        if self.begin_segment(&mut header, payload) {
+            return;
+        }
+        let at = fits(self.wal).unwrap_or_else(|| {
+            // There is no room left behind the anchor.
+            self.begin_segment(&mut header, payload);
+            fits(self.wal).expect("measured before")
+        });
         self.store(at, header, payload);
     }
 
-    /// Opens a new segment that continues the newest record.
-    fn open(&mut self) -> Cursor {
+    /// A new segment with the hard state, and with an anchor if a write begins here that has no base of its own.
+    /// Whether this record, being the hard state, is stored with that.
+    fn begin_segment(&mut self, header: &mut Header, payload: &Bytes) -> bool {
+        let begins = self.part == 0;
+        let anchor = if begins && !self.based { self.wal.anchor() } else { None };
+        let stands = anchor.is_some() || (begins && self.based);
+        let at = self.open(stands.then_some(self.wal.tail.last().index));
+        let own = header.kind == Kind::Hard as u8;
+        if own {
+            header.last &= anchor.is_none();
+            self.store(at, *header, payload);
+        } else {
+            self.store(at, hard_record(self.wal.hard), &Bytes::new());
+        }
+        if let Some((mut anchor, membership)) = anchor {
+            anchor.last = own && self.left == 0;
+            let at = self.wal.at.expect("the hard state stands before it");
+            self.store(at, anchor, &membership);
+        }
+        own
+    }
+
+    /// Opens a new segment that continues the newest record, and begins with the log at this index if a walk may begin
+    /// there.
+    fn open(&mut self, anchor: Option<Index>) -> Cursor {
         let wal = &mut *self.wal;
         wal.newest = wal.newest.checked_add(1).expect("recovery leaves room for new segments");
         let header = SegmentHeader {
+            version: VERSION,
+            root: wal.roots.open(wal.newest, wal.next, anchor, wal.synced.max(wal.found)),
             generation: wal.newest,
             previous: wal.tip,
             first: wal.next,
@@ -260,7 +294,7 @@ impl Writing<'_> {
         Cursor::default()
     }
 
-    fn store(&mut self, at: Cursor, mut header: Header, payload: &Bytes) -> Cursor {
+    fn store(&mut self, at: Cursor, mut header: Header, payload: &Bytes) {
         let wal = &mut *self.wal;
         header.part = self.part;
         header.generation = wal.newest;
@@ -274,7 +308,6 @@ impl Writing<'_> {
         wal.chain = chain;
         let after = header.extent().and_then(|extent| at.after(extent)).expect("the record fits the segment");
         wal.at = Some(after);
-        after
     }
 
     fn finish(self, ops: &mut Vec<Op>) -> Sequence {
@@ -306,6 +339,24 @@ fn blank(kind: Kind) -> Header {
         running: 0,
         at: Cursor { slot: 0, offset: 0 },
     }
+}
+
+/// A base or an anchor: where the log stands, and the configuration in force there.
+fn standing(kind: Kind, id: EntryId, running: u64, membership: &Membership) -> (Header, Bytes) {
+    let payload = membership.encode();
+    let header = Header {
+        index: id.index.0,
+        term: id.term.0,
+        hash: hash::bytes(&payload),
+        running,
+        length: length(&payload),
+        ..blank(kind)
+    };
+    (header, payload)
+}
+
+fn length(payload: &Bytes) -> u32 {
+    u32::try_from(payload.len()).expect("measured before")
 }
 
 fn hard_record(hard: HardState) -> Header {

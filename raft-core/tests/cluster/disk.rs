@@ -1,6 +1,6 @@
 //! A disk that keeps what was synced, and nothing else, over a crash.
 
-use raft_core::{Recovered, Update, Write};
+use raft_core::{Index, Log, Recovered, Update, Write};
 use std::collections::VecDeque;
 
 /// A write that the node put out. Its receipt is handed in once.
@@ -16,6 +16,8 @@ struct Pending {
 pub(crate) struct Disk {
     image: Recovered,
     writes: VecDeque<Pending>,
+    /// What the node doesn't need any more.
+    released: Index,
     /// Receipts wait for `persist`.
     pub(crate) slow: bool,
 }
@@ -71,8 +73,20 @@ impl Disk {
         self.writes.iter().filter(|write| write.write.is_some()).map(|write| write.number).collect()
     }
 
-    pub(crate) fn image(&self) -> Recovered {
-        self.image.clone()
+    /// Entries up to here may go. They do when the log is next recovered: until then nobody can tell.
+    pub(crate) fn release(&mut self, through: Index) {
+        self.released = self.released.max(through);
+    }
+
+    /// What a start finds.
+    pub(crate) fn image(&mut self) -> Recovered {
+        let image = &mut self.image;
+        let log = Log::recovered(image.base.as_ref(), image.entries.iter().cloned());
+        if let Some(base) = log.base_at(self.released).filter(|base| base.id > log.base()) {
+            image.entries.retain(|entry| entry.index() > base.id.index);
+            image.base = Some(base);
+        }
+        image.clone()
     }
 }
 

@@ -3,14 +3,18 @@
 
 mod disk;
 mod notation;
+mod snapshots;
 
 use disk::Disk;
-pub(crate) use notation::Event;
-use raft_core::{Answer, Message};
+#[allow(unused_imports)] // each test target uses its own part of the cluster
+pub(crate) use notation::{Event, Text, standing};
 use raft_core::{
-    Base, Config, DiskId, Entry, EntryId, HardState, Input, Membership, Node, NodeId, Output, Payload,
-    Recovered, Status, Term, Ticket,
+    Answer, Base, Change, Config, DiskId, Entry, EntryId, HardState, Index, Input, Membership, Message, Node,
+    NodeId, Output, Payload, Recovered, Status, Term, Ticket,
 };
+use snapshots::{Done, Snapshots};
+#[allow(unused_imports)] // each test target uses its own part of the cluster
+pub(crate) use snapshots::{Work, snapshot};
 use std::collections::BTreeMap;
 
 /// A message on its way.
@@ -26,6 +30,7 @@ struct Server {
     /// `None` while crashed.
     node: Option<Node>,
     disk: Disk,
+    snapshots: Snapshots,
 }
 
 /// Servers, the messages between them, and all that has happened since it was last asked for.
@@ -60,12 +65,17 @@ pub(crate) fn founded(n: u64) -> Recovered {
     Recovered { base: Some(base), ..Recovered::default() }
 }
 
+/// The application's state at the base of a drawn log.
+const DRAWN: &str = "c1;";
+
 /// A data directory with a log of these terms, as the paper's figures draw it. The first entry is below the base, so
-/// that the cluster is past its founding. Entries of the same term and index are the same entry.
+/// that the cluster is past its founding: a snapshot covers it. Entries of the same term and index are the same entry.
 pub(crate) fn with_log(n: u64, terms: &[u64], term: u64, vote: Option<u64>) -> Recovered {
     let mut recovered = founded(n);
     let (first, rest) = terms.split_first().expect("a drawn log has a first entry");
-    recovered.base.as_mut().unwrap().id = EntryId::new(*first, 1);
+    let base = recovered.base.as_mut().unwrap();
+    base.id = EntryId::new(*first, 1);
+    recovered.snapshot = Some(snapshot(base.clone(), DRAWN));
     let ids = rest.iter().zip(2..).map(|(term, index)| EntryId::new(*term, index));
     let command = |id: EntryId| Payload::Command(format!("c{}", id.index).into());
     recovered.entries = ids.map(|id| Entry::new(id, command(id))).collect();
@@ -105,9 +115,18 @@ impl Cluster {
     /// Starts a server on a data directory, in place of what was there.
     pub(crate) fn start(&mut self, config: Config, image: Recovered) {
         let id = config.id.0;
-        let node = Node::new(config.clone(), image.clone()).expect("the settings are sound");
-        self.servers.insert(id, Server { config, node: Some(node), disk: Disk::new(image) });
-        self.turn(id, vec![]);
+        let snapshots = Snapshots::new(&image, DRAWN);
+        self.servers.insert(id, Server { config, node: None, disk: Disk::new(image), snapshots });
+        self.restart(id);
+    }
+
+    /// Starts a server that founds nothing, on a new and empty data directory.
+    pub(crate) fn join(&mut self, id: u64, change: impl Fn(&mut Config)) {
+        let before = self.servers.get(&id).map(|server| server.config.disk);
+        let disk = before.map_or(disk_of(id), |disk| DiskId(disk.0 + 100));
+        let mut config = Config::new(NodeId(id), disk, None, id);
+        change(&mut config);
+        self.start(config, Recovered::default());
     }
 
     /// Puts another data directory under a running server: the process restarts with it.
@@ -130,7 +149,7 @@ impl Cluster {
     }
 
     pub(crate) fn runs(&self, id: u64) -> bool {
-        self.servers[&id].node.is_some()
+        self.servers.get(&id).is_some_and(|server| server.node.is_some())
     }
 
     pub(crate) fn status(&self, id: u64) -> Status {
@@ -142,7 +161,7 @@ impl Cluster {
         let log = self.node(id).log();
         (log.base().index.0..=log.last().index.0)
             .filter(|index| *index > 0)
-            .filter_map(|index| log.term_at(raft_core::Index(index)))
+            .filter_map(|index| log.term_at(Index(index)))
             .map(|term| term.0)
             .collect()
     }
@@ -161,9 +180,16 @@ impl Cluster {
         }
         for output in turn.drain().take(self.patience) {
             let event = Event::of(id, &output, &self.cut);
+            let snapshots = &mut server.snapshots;
             match (output, &event) {
                 (Output::Persist(write), _) => server.disk.write(write),
                 (_, Event::Send(packet)) => self.network.push(packet.clone()),
+                (Output::Apply(entry), _) => snapshots.apply(&entry),
+                (Output::Restore(snapshot), _) => snapshots.restore(&snapshot),
+                (Output::Capture(base), _) => snapshots.capture(base),
+                (Output::Fetch(fetch), _) => snapshots.fetch(fetch),
+                (Output::Store(store), _) => snapshots.store(store),
+                (Output::Release { through }, _) => server.disk.release(through),
                 _ => {}
             }
             self.events.push(event);
@@ -171,6 +197,44 @@ impl Cluster {
         if !server.disk.slow {
             self.persist(id, |_| true);
         }
+        for work in [Work::Capture, Work::Fetch, Work::Store] {
+            while !self.servers[&id].snapshots.is_held(work) && self.work(id, work) {}
+        }
+    }
+
+    /// Carries out the oldest piece of work that waits. Whether there was one.
+    pub(crate) fn work(&mut self, id: u64, work: Work) -> bool {
+        match self.server(id).snapshots.work(work) {
+            Some(Done::Input(input)) => self.turn(id, vec![input]),
+            Some(Done::Send(to, message)) => {
+                let packet = Packet { from: id, to, message };
+                if self.cut.contains(&(id, to)) {
+                    self.events.push(Event::Lost(packet));
+                } else {
+                    self.events.push(Event::Send(packet.clone()));
+                    self.network.push(packet);
+                }
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// The oldest piece of work that waits comes to nothing, and the node is told.
+    pub(crate) fn fail(&mut self, id: u64, work: Work) {
+        let told = self.server(id).snapshots.fail(work);
+        self.turn(id, told.into_iter().collect());
+    }
+
+    /// Holds back work with snapshots until it is asked for, or no longer does.
+    pub(crate) fn hold(&mut self, id: u64, work: Work, held: bool) {
+        self.server(id).snapshots.hold(work, held);
+        self.turn(id, vec![]);
+    }
+
+    /// The application and its snapshots.
+    pub(crate) fn snapshots(&mut self, id: u64) -> &mut Snapshots {
+        &mut self.server(id).snapshots
     }
 
     /// Syncs the chosen writes of a server and hands in their receipts, in one turn.
@@ -280,6 +344,7 @@ impl Cluster {
     pub(crate) fn crash(&mut self, id: u64) -> Vec<u64> {
         let server = self.server(id);
         server.node = None;
+        server.snapshots.crash();
         server.disk.crash()
     }
 
@@ -287,8 +352,9 @@ impl Cluster {
     pub(crate) fn restart(&mut self, id: u64) {
         let server = self.server(id);
         assert!(server.node.is_none(), "a server is restarted after a crash");
-        let node = Node::new(server.config.clone(), server.disk.image()).expect("the settings are sound");
-        server.node = Some(node);
+        let mut image = server.disk.image();
+        server.snapshots.start(&mut image);
+        server.node = Some(Node::new(server.config.clone(), image).expect("the settings are sound"));
         self.turn(id, vec![]);
     }
 
@@ -316,10 +382,28 @@ impl Cluster {
         Ticket(self.tickets)
     }
 
-    pub(crate) fn read(&mut self, id: u64) -> Ticket {
+    /// A request with a ticket of its own.
+    fn ask(&mut self, id: u64, request: impl FnOnce(Ticket) -> Input) -> Ticket {
         let ticket = self.ticket();
-        self.turn(id, vec![Input::Read { ticket }]);
+        self.turn(id, vec![request(ticket)]);
         ticket
+    }
+
+    pub(crate) fn read(&mut self, id: u64) -> Ticket {
+        self.ask(id, |ticket| Input::Read { ticket })
+    }
+
+    pub(crate) fn lease_read(&mut self, id: u64) -> Ticket {
+        self.ask(id, |ticket| Input::LeaseRead { ticket })
+    }
+
+    pub(crate) fn transfer(&mut self, id: u64, to: Option<u64>) -> Ticket {
+        self.ask(id, |ticket| Input::Transfer { ticket, to: to.map(NodeId) })
+    }
+
+    pub(crate) fn change(&mut self, id: u64, changes: Vec<Change>, expect: Option<u64>) -> Ticket {
+        let expect = expect.map(Index);
+        self.ask(id, |ticket| Input::Reconfigure { ticket, changes, expect })
     }
 
     /// The answers to a ticket so far.

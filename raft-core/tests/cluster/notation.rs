@@ -1,9 +1,10 @@
 //! What nodes put out, in the compact notation of the golden scenarios.
 
 use super::Packet;
+use raft_core::write::Base;
 use raft_core::{
-    Acquaintance, Answer, Body, Entry, LogSlice, Member, Membership, Message, NodeId, Output, Payload,
-    Report, Ticket, Update,
+    Acquaintance, Answer, Body, Entry, EntryId, Event as Told, Index, LogSlice, Member, Membership, Message,
+    NodeId, Output, Payload, Refusal, Report, Snapshot, Standing, Ticket, Update,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -21,6 +22,40 @@ pub(crate) enum Event {
     Apply {
         at: u64,
         entry: Entry,
+    },
+    /// The application's state is to be replaced.
+    Restore {
+        at: u64,
+        snapshot: Snapshot,
+    },
+    /// The application's state is to be kept as it is.
+    Capture {
+        at: u64,
+        base: Base,
+    },
+    /// A part of a snapshot is to be sent.
+    Fetch {
+        at: u64,
+        to: u64,
+        last: EntryId,
+        offset: u64,
+        length: usize,
+    },
+    /// A part of a snapshot is to be stored.
+    Store {
+        at: u64,
+        snapshot: Snapshot,
+        offset: u64,
+        length: usize,
+    },
+    Release {
+        at: u64,
+        through: Index,
+    },
+    /// What the node tells about itself.
+    Tell {
+        at: u64,
+        told: Told,
     },
     Answer {
         at: u64,
@@ -51,6 +86,23 @@ impl Event {
                 if cut.contains(&(at, to.0)) { Event::Lost(packet) } else { Event::Send(packet) }
             }
             Output::Apply(entry) => Event::Apply { at, entry: entry.clone() },
+            Output::Restore(snapshot) => Event::Restore { at, snapshot: snapshot.clone() },
+            Output::Capture(base) => Event::Capture { at, base: base.clone() },
+            Output::Fetch(fetch) => Event::Fetch {
+                at,
+                to: fetch.to().0,
+                last: fetch.snapshot().last(),
+                offset: fetch.offset(),
+                length: fetch.length(),
+            },
+            Output::Store(store) => Event::Store {
+                at,
+                snapshot: store.snapshot().clone(),
+                offset: store.offset(),
+                length: store.data().len(),
+            },
+            Output::Release { through } => Event::Release { at, through: *through },
+            Output::Event(told) => Event::Tell { at, told: told.clone() },
             Output::Answer { ticket, answer } => Event::Answer { at, ticket: *ticket, answer: *answer },
             Output::Halt(report) => Event::Halt { at, report: report.clone() },
         }
@@ -64,6 +116,19 @@ impl Display for Event {
             Event::Send(packet) => packet.fmt(f),
             Event::Lost(packet) => write!(f, "{packet} (lost)"),
             Event::Apply { at, entry } => write!(f, "{at} apply {}", Text(entry)),
+            Event::Restore { at, snapshot } => {
+                write!(f, "{at} restore {} {}", snapshot.last(), Text(&snapshot.base.membership))
+            }
+            Event::Capture { at, base } => write!(f, "{at} capture {} {}", base.id, Text(&base.membership)),
+            Event::Fetch { at, to, last, offset, length } => {
+                write!(f, "{at} fetch {offset}..{} of {last} for {to}", offset + *length as u64)
+            }
+            Event::Store { at, snapshot, offset, length } => {
+                let (end, size) = (offset + *length as u64, snapshot.size);
+                write!(f, "{at} store {offset}..{end} of {} with {size} bytes", snapshot.last())
+            }
+            Event::Release { at, through } => write!(f, "{at} release through {through}"),
+            Event::Tell { at, told } => write!(f, "{at} tells: {}", Text(told)),
             Event::Answer { at, ticket, answer } => write!(f, "{at} answer t{ticket} {}", Text(answer)),
             Event::Halt { at, report } => write!(f, "{at} halt: {}", Text(report)),
             Event::Gone { at, number } => write!(f, "{at} loses #{number}"),
@@ -100,6 +165,11 @@ fn name(body: &Body) -> &'static str {
         Body::Conflict { .. } => "Conflict",
         Body::Heartbeat { .. } => "Heartbeat",
         Body::HeartbeatReply { .. } => "HeartbeatReply",
+        Body::Chunk { .. } => "Chunk",
+        Body::ChunkReply { .. } => "ChunkReply",
+        Body::ReadIndex { .. } => "ReadIndex",
+        Body::ReadIndexReply { .. } => "ReadIndexReply",
+        Body::Removed { .. } => "Removed",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
     }
@@ -118,14 +188,26 @@ impl Display for Text<'_, Body> {
                 write!(f, " on record in {}", Text(membership))
             }
             Body::HelloReply(Acquaintance::Stranger) => write!(f, " stranger"),
-            Body::PreVote { last } | Body::Vote { last, transfer: false } => write!(f, " last={last}"),
-            Body::Vote { last, transfer: true } => write!(f, " last={last} transfer"),
+            Body::HelloReply(Acquaintance::TakenIn) => write!(f, " taken in"),
+            Body::PreVote { last, .. } | Body::Vote { last, transfer: false, .. } => {
+                write!(f, " last={last}")
+            }
+            Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),
             Body::Conflict { asked, hint } => write!(f, " asked={asked} hint={hint}"),
             Body::Heartbeat { commit, round } => write!(f, " commit={commit} round={round}"),
             Body::HeartbeatReply { round } => write!(f, " round={round}"),
+            Body::Chunk { snapshot, offset, data } => {
+                let (last, size, end) = (snapshot.last(), snapshot.size, offset + data.len() as u64);
+                write!(f, " of {last} {offset}..{end}/{size}")?;
+                if data.is_empty() { Ok(()) } else { write!(f, " {:?}", String::from_utf8_lossy(data)) }
+            }
+            Body::ChunkReply { last, have } => write!(f, " of {last} have={have}"),
+            Body::ReadIndex { batch } => write!(f, " batch={batch}"),
+            Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
+            Body::Removed { at } => write!(f, " at={at}"),
         }
     }
 }
@@ -150,13 +232,54 @@ impl Display for Text<'_, Entry> {
 }
 
 impl Display for Text<'_, Membership> {
-    /// Each voter with its disk on record.
+    /// Each member with its disk on record, or a `!` and the one that was given up; its standing, unless it is a voter
+    /// in both halves; and its context.
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let text = |member: &Member| match member.disk {
-            Some(disk) => format!("{}:{disk}", member.id),
-            None => member.id.to_string(),
+        let text = |member: &Member| {
+            let id = member.id;
+            let mut text = match (member.disk, member.replaced) {
+                (Some(disk), _) => format!("{id}:{disk}"),
+                (None, Some(disk)) => format!("{id}:!{disk}"),
+                (None, None) => id.to_string(),
+            };
+            text += standing(member.standing);
+            if !member.context.is_empty() {
+                text += &format!("={}", String::from_utf8_lossy(&member.context));
+            }
+            text
         };
         write!(f, "{{{}}}", self.0.members().iter().map(text).collect::<Vec<_>>().join(" "))
+    }
+}
+
+pub(crate) fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Voter => "",
+        Standing::Learner => "/learner",
+        Standing::Entrant => "/entrant",
+        Standing::Joining => "/joining",
+        Standing::Leaving => "/leaving",
+        Standing::Demoting => "/demoting",
+    }
+}
+
+impl Display for Text<'_, Told> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Told::Role { role, term, leader } => {
+                write!(f, "{role:?} in term {term}, leader {}", Text(leader))
+            }
+            Told::Membership { at, membership } => write!(f, "in force at {at} {}", Text(membership)),
+            Told::MembershipCommitted { at } => write!(f, "the configuration at {at} is committed"),
+            Told::TransferBegun { to } => write!(f, "handing over to {to}"),
+            Told::TransferEnded { to } => write!(f, "not handed over to {to}"),
+            Told::Flow { peer, flow } => write!(f, "{flow:?} to {peer}"),
+            Told::CaughtUp { peer } => write!(f, "{peer} has caught up"),
+            Told::Receiving { from, last } => write!(f, "receiving {last} from {from}"),
+            Told::Restored { last } => write!(f, "restored {last}"),
+            Told::Captured { last } => write!(f, "captured {last}"),
+            Told::Compacted { base } => write!(f, "compacted up to {base}"),
+        }
     }
 }
 
@@ -192,8 +315,31 @@ impl Display for Text<'_, Answer> {
             Answer::NotLeader { leader: Some(leader) } => write!(f, "not leader, {leader} is"),
             Answer::NotLeader { leader: None } => write!(f, "not leader, nobody is known"),
             Answer::Busy(limit) => write!(f, "busy: {limit:?}"),
+            Answer::Refused(refusal) => write!(f, "refused: {}", Text(refusal)),
+            Answer::HandingOver { to } => write!(f, "handing over to {to}"),
             Answer::Lost => write!(f, "lost"),
             Answer::Unknown => write!(f, "unknown"),
+        }
+    }
+}
+
+impl Display for Text<'_, Refusal> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Refusal::TermNotCommitted => write!(f, "nothing of this term is committed yet"),
+            Refusal::InProgress { at } => write!(f, "the change at {at} is not complete"),
+            Refusal::Moved { at } => write!(f, "the configuration stands at {at}"),
+            Refusal::Transferring => write!(f, "leadership is being handed over"),
+            Refusal::UnknownMember { id } => write!(f, "{id} is no member"),
+            Refusal::AlreadyMember { id } => write!(f, "{id} is a member"),
+            Refusal::NotAVoter { id } => write!(f, "{id} doesn't vote"),
+            Refusal::AlreadyVoter { id } => write!(f, "{id} votes"),
+            Refusal::Leads { id } => write!(f, "{id} leads"),
+            Refusal::NotCaughtUp { id } => write!(f, "{id} has not caught up"),
+            Refusal::WouldLoseQuorum => write!(f, "no quorum would be heard"),
+            Refusal::NotAConfiguration => write!(f, "not a configuration"),
+            Refusal::NoChange => write!(f, "nothing would change"),
+            Refusal::NoSuccessor => write!(f, "nobody to hand over to"),
         }
     }
 }
@@ -208,6 +354,7 @@ impl Display for Text<'_, Report> {
                 write!(f, "we acknowledged {commit}, our log ends at {last}")
             }
             Report::SameIdOtherEntry { id } => write!(f, "two different entries {id}"),
+            Report::Removed { at } => write!(f, "removed by the configuration at {at}"),
             Report::NotOnRecord { disk, on_record, told_by } => {
                 let on_record = on_record.map_or("another".into(), |disk| disk.to_string());
                 write!(f, "our disk is {disk}, on record is {on_record}, says {told_by}")

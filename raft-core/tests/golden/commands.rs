@@ -4,27 +4,39 @@
 //! cluster 3 [setting=value ..]  founded servers 1 to 3; settings are those of `Config` and `Limits`, with `-` for `_`
 //! found 3 [setting=value ..]    the same on empty data directories
 //! recover 2 term=4 [vote=1] log=1,1,4   server 2 is started on a log of these terms, the first one below its base
+//! quietly settle                any command without a word: for what leads to the matter
 //! elect 1                       elects and settles without a word: what happens is in `election.txt`
 //! wipe 2                        server 2 is started on a new, empty data directory
 //! crash 2 | restart 2           what was not synced is lost
 //! slow 1 | fast 1               receipts wait for `persist`, or come at once (as at first)
 //! persist 1 [#4]                all writes or one are synced and their receipts handed in
 //! sync 1                        all writes are synced, their receipts are not handed in
-//! campaign 1 | heartbeat 1 | tick 1 10 | propose 1 x [y ..] | read 1 [how many] | transfer 1 [to]
+//! campaign 1 | heartbeat 1 | tick 1 10 | propose 1 x [y ..] | read 1 [how many] | lease 1 [how many] | transfer 1 [to]
+//! capture 1 | unreachable 1 3   input for the core; see `raft_core::Input`
+//! join 4                        server 4 is started on a new, empty data directory; it founds nothing
+//! change 1 add 4 addr, learn 5, promote 5, demote 2, remove 3, replace 3 [addr], update 2 addr [expect=7]
+//! hold 1 capture | unhold 1 capture   such work (`capture`, `fetch`, `store`) waits for `do`, or is done at once
+//! do 1 fetch | fail 1 fetch | lose 1 fetch   the oldest work that waits is done, fails, or is forgotten
+//! forget 1 | damage 2           all snapshots of 1 are gone; a bit of what 2 has of one is turned
 //! deliver [which] | drop [which] | repeat [which] | network [which]
 //!                               what is on its way now: `1->3`, `->3`, `1->`, a message's name, `first`
 //! settle                        delivers until nothing is on its way
 //! isolate 2 | cut 1->3 | heal   links that lose everything, or none
-//! log | status [which servers]
+//! log | status | members | peers | state [which servers]
+//! events on | off               whether what nodes tell about themselves is shown
 //! ```
 
-use crate::cluster::{Cluster, Event, Packet, config, with_log};
-use raft_core::{Config, DiskId, Input, Recovered, RoleName, Status};
-use std::fmt::Write as _;
+use crate::cluster::{Cluster, Event, Packet, Work, config, with_log};
+use crate::show::{logs, look};
+use raft_core::{Change, Config, DiskId, Input, NodeId, Recovered, RoleName};
 
 #[derive(Default)]
 pub(crate) struct Runner {
     cluster: Option<Cluster>,
+    /// Whether what nodes tell about themselves is shown.
+    telling: bool,
+    /// The settings of the cluster, for servers that join it.
+    settings: Vec<String>,
 }
 
 impl Runner {
@@ -34,11 +46,18 @@ impl Runner {
         let (verb, words) = words.split_first().unwrap_or_else(|| panic!("{place}: no command"));
         let n = || number(words.first().unwrap_or_else(|| panic!("{place}: how many?")), place);
         match *verb {
+            "quietly" => {
+                self.run(&words.join(" "), place);
+                return String::new();
+            }
             "cluster" => {
+                self.telling = false;
+                self.settings = words[1..].iter().map(|word| (*word).to_owned()).collect();
                 self.cluster = Some(Cluster::with(n(), |config| set(config, &words[1..], place)));
                 return String::new();
             }
             "found" => {
+                self.settings = words[1..].iter().map(|word| (*word).to_owned()).collect();
                 let mut cluster = Cluster::empty();
                 for id in 1..=n() {
                     let mut config = config(id, n());
@@ -47,15 +66,29 @@ impl Runner {
                 }
                 self.cluster = Some(cluster);
             }
+            "join" => {
+                let cluster = self.cluster.as_mut().unwrap_or_else(|| panic!("{place}: no cluster yet"));
+                let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+                cluster.join(n(), |config| set(config, &settings, place));
+            }
+            "events" => self.telling = words == ["on"],
             _ => {
                 let cluster = self.cluster.as_mut().unwrap_or_else(|| panic!("{place}: no cluster yet"));
-                if let Some(text) = look(cluster, verb, words, place) {
+                match *verb {
+                    "log" => return logs(cluster),
+                    "network" => return network(cluster, words, place),
+                    _ => {}
+                }
+                let which: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+                if let Some(text) = look(cluster, verb, &which) {
                     return text;
                 }
                 act(cluster, verb, words, place);
             }
         }
         let events = self.cluster.iter_mut().flat_map(|cluster| cluster.events.drain(..));
+        let telling = self.telling;
+        let events = events.filter(|event| telling || !matches!(event, Event::Tell { .. }));
         events.fold(String::new(), |out, event| out + &format!("{event}\n"))
     }
 }
@@ -90,6 +123,18 @@ fn set(config: &mut Config, words: &[&str], place: &str) {
             "command-bytes" => &mut limits.command_bytes,
             "tickets" => &mut limits.tickets,
             "held" => &mut limits.held,
+            "snapshot-bytes" => &mut limits.snapshot_bytes,
+            "retain-bytes" => &mut limits.retain_bytes,
+            "chunk-bytes" => &mut limits.chunk_bytes,
+            "inflight-chunks" => &mut limits.inflight_chunks,
+            "snapshot-entries" => {
+                limits.snapshot_entries = number(value, place);
+                continue;
+            }
+            "retain-entries" => {
+                limits.retain_entries = number(value, place);
+                continue;
+            }
             _ => panic!("{place}: no setting {key}"),
         };
         *limit = number(value, place) as usize;
@@ -113,77 +158,99 @@ fn chosen(cluster: &Cluster, words: &[&str], place: &str) -> Vec<usize> {
     chosen
 }
 
-/// Commands that show something and change nothing but the network.
-fn look(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) -> Option<String> {
-    let mut out = String::new();
-    match verb {
-        "network" if cluster.network().is_empty() => out += "nothing\n",
-        "network" => {
-            for at in chosen(cluster, words, place) {
-                writeln!(out, "{}", cluster.network()[at]).unwrap();
-            }
-        }
-        "log" => out = logs(cluster),
-        "status" => {
-            for id in cluster.ids() {
-                if !words.is_empty() && !words.iter().any(|word| number(word, place) == id) {
-                    continue;
-                }
-                match cluster.runs(id) {
-                    true => writeln!(out, "{}", status(&cluster.status(id))).unwrap(),
-                    false => writeln!(out, "{id} is down").unwrap(),
-                }
-            }
-        }
-        _ => return None,
+/// What is on its way.
+fn network(cluster: &Cluster, words: &[&str], place: &str) -> String {
+    if cluster.network().is_empty() {
+        return "nothing\n".into();
     }
-    Some(out)
+    let packets = chosen(cluster, words, place).into_iter().map(|at| &cluster.network()[at]);
+    packets.fold(String::new(), |out, packet| out + &format!("{packet}\n"))
 }
 
-/// The logs as the paper's figures draw them: the term of each entry under its index.
-fn logs(cluster: &Cluster) -> String {
-    let running = || cluster.ids().into_iter().filter(|id| cluster.runs(*id));
-    let longest = running().map(|id| cluster.status(id).last.index.0).max().unwrap_or_default();
-    let row = |cells: Vec<u64>| cells.iter().map(|cell| format!("{cell:>3}")).collect::<String>();
-    let mut out = format!("index{}\n", row((1..=longest).collect()));
-    for id in running() {
-        let (terms, status) = (row(cluster.terms(id)), cluster.status(id));
-        let width = 3 * longest as usize;
-        writeln!(out, "{id:>5}{terms:width$}  commit={} durable={}", status.commit, status.durable).unwrap();
-    }
-    out
-}
-
-fn status(status: &Status) -> String {
-    let role = match status.role {
-        RoleName::Follower => "follower",
-        RoleName::PreCandidate => "pre-candidate",
-        RoleName::Candidate => "candidate",
-        RoleName::Leader => "leader",
+/// Changes of the configuration, in their notation.
+fn changes(words: &[&str], place: &str) -> Vec<Change> {
+    let words: Vec<&str> = words.iter().filter(|word| !word.contains("expect=")).copied().collect();
+    let change = |text: &str| {
+        let mut words = text.split_whitespace();
+        let verb = words.next().unwrap_or_else(|| panic!("{place}: which change?"));
+        let id = words.next().unwrap_or_else(|| panic!("{place}: whom?"));
+        let id = NodeId(number(id, place));
+        let address = words.next().map(|word| bytes::Bytes::copy_from_slice(word.as_bytes()));
+        match verb {
+            "add" => Change::Add { id, context: address.unwrap_or_default(), votes: true },
+            "learn" => Change::Add { id, context: address.unwrap_or_default(), votes: false },
+            "promote" => Change::Promote { id },
+            "demote" => Change::Demote { id },
+            "remove" => Change::Remove { id },
+            "replace" => Change::Replace { id, context: address },
+            "update" => Change::Update { id, context: address.unwrap_or_default() },
+            _ => panic!("{place}: no change {verb}"),
+        }
     };
-    let who = |id: Option<raft_core::NodeId>| id.map_or("-".into(), |id| id.to_string());
-    let mut out = format!(
-        "{} {role} term={} vote={} leader={} commit={} applied={} durable={} last={}",
-        status.id,
-        status.term,
-        who(status.vote),
-        who(status.leader),
-        status.commit,
-        status.applied,
-        status.durable,
-        status.last
-    );
-    for (name, count) in [("held", status.held), ("tickets", status.tickets)] {
-        if count > 0 {
-            write!(out, " {name}={count}").unwrap();
-        }
+    let text = words.join(" ");
+    text.split(',').filter(|text| !text.trim().is_empty()).map(change).collect()
+}
+
+fn work(word: Option<&&str>, place: &str) -> Work {
+    match word {
+        Some(&"capture") => Work::Capture,
+        Some(&"fetch") => Work::Fetch,
+        Some(&"store") => Work::Store,
+        _ => panic!("{place}: which work?"),
     }
-    for (name, is) in [("unfounded", !status.founded), ("halted", status.halted)] {
-        if is {
-            write!(out, " {name}").unwrap();
-        }
+}
+
+/// Commands for snapshots. Whether this was one.
+fn act_on_snapshots(cluster: &mut Cluster, verb: &str, id: u64, words: &[&str], place: &str) -> bool {
+    let which = || work(words.get(1), place);
+    match verb {
+        "capture" => cluster.turn(id, vec![Input::Capture]),
+        "hold" => cluster.hold(id, which(), true),
+        "unhold" => cluster.hold(id, which(), false),
+        "do" => assert!(cluster.work(id, which()), "{place}: nothing waits"),
+        "fail" => cluster.fail(id, which()),
+        "lose" => cluster.snapshots(id).lose(which()),
+        "forget" => cluster.snapshots(id).forget(),
+        "damage" => cluster.snapshots(id).damage(),
+        _ => return false,
     }
-    out
+    true
+}
+
+/// Commands that hand in one input. Whether this was one.
+fn hand_in(cluster: &mut Cluster, verb: &str, id: u64, words: &[&str], place: &str) -> bool {
+    let second = || words.get(1).map(|word| number(word, place));
+    match verb {
+        "campaign" => cluster.campaign(id),
+        "heartbeat" => cluster.turn(id, vec![Input::Heartbeat]),
+        "tick" => cluster.tick(id, second().unwrap_or(1) as u32),
+        "propose" => {
+            cluster.propose(id, &words[1..]);
+        }
+        "read" => {
+            for _ in 0..second().unwrap_or(1) {
+                cluster.read(id);
+            }
+        }
+        "lease" => {
+            for _ in 0..second().unwrap_or(1) {
+                cluster.lease_read(id);
+            }
+        }
+        "transfer" => {
+            cluster.transfer(id, second());
+        }
+        "change" => {
+            let expect = value(words, "expect").map(|index| number(index, place));
+            cluster.change(id, changes(&words[1..], place), expect);
+        }
+        "unreachable" => {
+            let peer = NodeId(second().unwrap_or_else(|| panic!("{place}: whom?")));
+            cluster.turn(id, vec![Input::Unreachable { peer }]);
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// Commands that make something happen.
@@ -201,6 +268,9 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
     }
     let id = number(first, place);
     let second = || words.get(1).map(|word| number(word, place));
+    if act_on_snapshots(cluster, verb, id, words, place) || hand_in(cluster, verb, id, words, place) {
+        return;
+    }
     match verb {
         "recover" => {
             let log: Vec<u64> = value(words, "log")
@@ -228,18 +298,6 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
             cluster.persist(id, |number| only.is_none_or(|only| only == number));
         }
         "sync" => cluster.sync(id),
-        "campaign" => cluster.campaign(id),
-        "heartbeat" => cluster.turn(id, vec![Input::Heartbeat]),
-        "tick" => cluster.tick(id, second().unwrap_or(1) as u32),
-        "propose" => {
-            cluster.propose(id, &words[1..]);
-        }
-        "read" => {
-            for _ in 0..second().unwrap_or(1) {
-                cluster.read(id);
-            }
-        }
-        "transfer" => cluster.turn(id, vec![Input::Transfer { to: second().map(raft_core::NodeId) }]),
         "isolate" => cluster.isolate(id),
         "elect" => {
             cluster.campaign(id);

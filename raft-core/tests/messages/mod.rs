@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use raft_core::{
-    Acquaintance, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message, NodeId,
-    Payload, Round, Stamp, Standing, Term,
+    Acquaintance, Base, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message,
+    NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
 };
 
 /// One message of each kind with all that it may carry, as in `fixtures/frames-v1.bin`. Never changed.
@@ -23,11 +23,11 @@ pub(crate) fn samples() -> Vec<(&'static str, Message)> {
         ("HelloReply, founding", reply(Body::HelloReply(Acquaintance::Founding))),
         ("HelloReply, on record", reply(Body::HelloReply(Acquaintance::OnRecord(on_record)))),
         ("HelloReply, stranger", reply(Body::HelloReply(Acquaintance::Stranger))),
-        ("Vote, for a transfer", request(Body::Vote { last, transfer: true })),
-        ("Vote", request(Body::Vote { last, transfer: false })),
+        ("Vote, for a transfer", request(Body::Vote { last, transfer: true, recorded: false })),
+        ("Vote", request(Body::Vote { last, transfer: false, recorded: false })),
         ("VoteReply, granted", reply(Body::VoteReply { granted: true })),
         ("VoteReply, refused", reply(Body::VoteReply { granted: false })),
-        ("PreVote", request(Body::PreVote { last })),
+        ("PreVote", request(Body::PreVote { last, recorded: false })),
         ("PreVoteReply, granted", reply(Body::PreVoteReply { granted: true })),
         ("PreVoteReply, refused", reply(Body::PreVoteReply { granted: false })),
         ("Append, empty", request(Body::Append { slice: empty, commit: Index(99) })),
@@ -41,6 +41,50 @@ pub(crate) fn samples() -> Vec<(&'static str, Message)> {
     ]
 }
 
+/// One message of each kind that came with snapshots and changes of members, as in `fixtures/frames-v1-more.bin`, and a
+/// configuration with what came with them. Never changed.
+pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
+    let (from, asker) = (stamp_of(0x0123_4567_89ab_cdef, 3), stamp_of(0xfedc_ba98_7654_3210, 258));
+    let request = |body| Message { from, to: None, term: Term(7), body };
+    let reply = |body| Message { from, to: Some(asker), term: Term(7), body };
+    let last = EntryId::new(6, 0x0102_0304_0506_0708);
+    let founders = Membership::founders([1, 2, 3].map(NodeId)).unwrap();
+    let mut members = founders.with_disks(|id| Some(DiskId(id.0 << 40))).members().to_vec();
+    (members[1].disk, members[1].replaced, members[1].standing) = (None, members[1].disk, Standing::Demoting);
+    members.push(Member::new(NodeId(4), Standing::Entrant, Bytes::from_static(b"localhost:8004")));
+    let membership = Membership::new(members).unwrap();
+    let base = Base { id: last, hash: 0xa5a5_0000_5a5a_ffff, membership: membership.clone() };
+    let snapshot = Snapshot { base, size: 5000, digest: 0x1122_3344_5566_7788 };
+    let chunk = |offset, data: Bytes| Body::Chunk { snapshot: snapshot.clone(), offset, data };
+    let empty =
+        Snapshot { base: Base { id: EntryId::ORIGIN, hash: 0, membership: founders }, size: 0, digest: 0 };
+    let slice = LogSlice::new(
+        last,
+        vec![Entry::new(
+            EntryId { term: last.term, index: last.index.next() },
+            Payload::Membership(membership),
+        )],
+    );
+    vec![
+        ("Chunk, which only asks", request(chunk(0, Bytes::new()))),
+        ("Chunk", request(chunk(100, Bytes::from_static(b"some of the state")))),
+        (
+            "Chunk, the last and a large one",
+            request(chunk(3800, (0..1200_u32).map(|at| (at % 251) as u8).collect())),
+        ),
+        ("Chunk of nothing", request(Body::Chunk { snapshot: empty, offset: 0, data: Bytes::new() })),
+        ("ChunkReply", reply(Body::ChunkReply { last, have: 4096 })),
+        ("ReadIndex", request(Body::ReadIndex { batch: Round(12) })),
+        ("ReadIndexReply", reply(Body::ReadIndexReply { batch: Round(12), index: Index(99) })),
+        ("Removed", reply(Body::Removed { at: Index(99) })),
+        (
+            "Append of a configuration in which a disk is replaced",
+            request(Body::Append { slice: slice.unwrap(), commit: last.index }),
+        ),
+        ("HelloReply, taken in", reply(Body::HelloReply(Acquaintance::TakenIn))),
+    ]
+}
+
 fn stamp_of(disk: u64, boot: u64) -> Stamp {
     Stamp { disk: DiskId(disk), boot: Boot(boot) }
 }
@@ -50,10 +94,8 @@ fn entries() -> LogSlice {
     let standings =
         [Standing::Voter, Standing::Learner, Standing::Joining, Standing::Leaving, Standing::Demoting];
     let member = |(id, standing)| Member {
-        id: NodeId(id),
         disk: (id != 2).then_some(DiskId(id * 1000)),
-        standing,
-        context: Bytes::from(format!("localhost:800{id}")),
+        ..Member::new(NodeId(id), standing, Bytes::from(format!("localhost:800{id}")))
     };
     let membership = Membership::new((0..).zip(standings).map(member).collect()).unwrap();
     let payloads = [
@@ -92,18 +134,19 @@ fn membership() -> impl Strategy<Value = Membership> {
     let standing = prop_oneof![
         Just(Standing::Voter),
         Just(Standing::Learner),
+        Just(Standing::Entrant),
         Just(Standing::Joining),
         Just(Standing::Leaving),
         Just(Standing::Demoting),
     ];
-    let member = (number(), option::of(number().prop_map(DiskId)), standing, bytes(20));
+    let member = (number(), option::of(number().prop_map(DiskId)), any::<bool>(), standing, bytes(20));
     vec(member, 0..7).prop_map(|drawn| {
-        let first =
-            Member { id: NodeId(u64::MAX - 1), disk: None, standing: Standing::Voter, context: Bytes::new() };
+        let first = Member::new(NodeId(u64::MAX - 1), Standing::Voter, Bytes::new());
         let mut members = vec![first];
-        for (id, disk, standing, context) in drawn {
+        for (id, disk, given_up, standing, context) in drawn {
             if members.iter().all(|member| member.id.0 != id) {
-                members.push(Member { id: NodeId(id), disk, standing, context });
+                let (disk, replaced) = if given_up { (None, disk) } else { (disk, None) };
+                members.push(Member { disk, replaced, ..Member::new(NodeId(id), standing, context) });
             }
         }
         Membership::new(members).expect("ids differ and one is a voter")
@@ -137,30 +180,52 @@ fn slice() -> impl Strategy<Value = (LogSlice, Term)> {
     })
 }
 
+/// A part of a snapshot, and a term of which it may be sent.
+fn chunk() -> impl Strategy<Value = (Body, Term)> {
+    let id = prop_oneof![
+        Just(EntryId::ORIGIN),
+        (1..u64::MAX / 2, 1..=u64::MAX).prop_map(|(term, index)| EntryId::new(term, index))
+    ];
+    let place = (0..u64::MAX / 2, number().prop_map(|more| more / 2), 0..3_u64);
+    (id, number(), membership(), number(), place, bytes(3000)).prop_map(
+        |(id, hash, membership, digest, (offset, more, later), data)| {
+            let size = (offset + data.len() as u64).saturating_add(more);
+            let snapshot = Snapshot { base: Base { id, hash, membership }, size, digest };
+            (Body::Chunk { snapshot, offset, data }, Term(id.term.0 + later))
+        },
+    )
+}
+
 fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
     let acquaintance = prop_oneof![
         Just(Acquaintance::Founding),
         membership().prop_map(Acquaintance::OnRecord),
-        Just(Acquaintance::Stranger)
+        Just(Acquaintance::Stranger),
+        Just(Acquaintance::TakenIn)
     ];
     let round = || number().prop_map(Round);
     let plain = prop_oneof![
         Just(Body::Hello),
         acquaintance.prop_map(Body::HelloReply),
-        id().prop_map(|last| Body::PreVote { last }),
+        id().prop_map(|last| Body::PreVote { last, recorded: false }),
         any::<bool>().prop_map(|granted| Body::PreVoteReply { granted }),
-        (id(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer }),
+        (id(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer, recorded: false }),
         any::<bool>().prop_map(|granted| Body::VoteReply { granted }),
         index().prop_map(|matched| Body::Appended { matched }),
         (id(), id()).prop_map(|(asked, hint)| Body::Conflict { asked, hint }),
         (index(), round()).prop_map(|(commit, round)| Body::Heartbeat { commit, round }),
         round().prop_map(|round| Body::HeartbeatReply { round }),
+        (id(), number()).prop_map(|(last, have)| Body::ChunkReply { last, have }),
+        round().prop_map(|batch| Body::ReadIndex { batch }),
+        (round(), index()).prop_map(|(batch, index)| Body::ReadIndexReply { batch, index }),
+        index().prop_map(|at| Body::Removed { at }),
         Just(Body::TimeoutNow),
         Just(Body::Stale),
     ];
     prop_oneof![
         3 => plain.prop_map(|body| (body, None)),
         1 => (slice(), index()).prop_map(|((slice, term), commit)| (Body::Append { slice, commit }, Some(term))),
+        1 => chunk().prop_map(|(body, term)| (body, Some(term))),
     ]
 }
 

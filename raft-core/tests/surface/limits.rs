@@ -13,6 +13,12 @@ fn smallest(config: &mut Config) {
         command_bytes: 1,
         tickets: 1,
         held: 1,
+        snapshot_entries: 1,
+        snapshot_bytes: 1,
+        retain_entries: 1,
+        retain_bytes: 1,
+        chunk_bytes: 1,
+        inflight_chunks: 1,
     };
 }
 

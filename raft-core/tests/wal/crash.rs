@@ -2,7 +2,7 @@
 
 use crate::disk::*;
 use raft_core::wal::{Layout, Op};
-use raft_core::{Recovered, Update};
+use raft_core::{Index, Recovered, Update};
 
 /// The moment of a power cut: what is on stable storage, and what was on its way.
 struct Moment {
@@ -11,11 +11,30 @@ struct Moment {
     flying: Vec<Op>,
     /// The states that recovery may find: of everything synced, and after each write in flight.
     allowed: Vec<Recovered>,
+    released: Index,
+}
+
+/// What becomes of what is not needed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Old {
+    /// Nothing is released.
+    Kept,
+    /// It is released, and its segments are deleted, or all of them but every other one.
+    Deleted,
+    Halved,
 }
 
 /// Writes a script: `synced` updates are synced, `flying` more are put out. `reports`: whether the log is told of each
 /// sync before the next write, or only of every other.
-fn moment(script: &[Update], layout: Layout, synced: usize, flying: usize, reports: usize) -> Moment {
+fn moment(
+    script: &[Update],
+    layout: Layout,
+    synced: usize,
+    flying: usize,
+    reports: usize,
+    old: Old,
+) -> Moment {
+    let mut released = Index(0);
     let mut files = Files::new();
     let mut state = Recovered::default();
     let mut wal = reopen(&files, layout).expect("empty").wal;
@@ -25,10 +44,17 @@ fn moment(script: &[Update], layout: Layout, synced: usize, flying: usize, repor
         ops.iter().for_each(|op| carry_out(&mut files, layout, op));
         apply(&mut state, update);
         if at % reports == 0 {
-            wal.synced(number);
+            let gone = |segment: &u64| old == Old::Deleted || segment.is_multiple_of(2);
+            for segment in wal.synced(number).into_iter().filter(gone) {
+                files.remove(&segment).expect("each is named once");
+            }
+        }
+        if old != Old::Kept {
+            released = COMMITTED[at];
+            wal.release(released);
         }
     }
-    let mut moment = Moment { files, flying: Vec::new(), allowed: vec![state.clone()] };
+    let mut moment = Moment { files, flying: Vec::new(), allowed: vec![state.clone()], released };
     for update in script.iter().skip(synced).take(flying) {
         wal.append(update, &mut moment.flying).expect("it fits");
         apply(&mut state, update);
@@ -44,10 +70,11 @@ impl Moment {
         let survivors: Vec<Op> = self.flying.iter().enumerate().filter_map(|(at, op)| left(at, op)).collect();
         survivors.iter().for_each(|op| carry_out(&mut files, layout, op));
         let recovery = reopen(&files, layout).unwrap_or_else(|refusal| panic!("{refusal}\n{survivors:?}"));
-        assert!(self.allowed.contains(&recovery.recovered), "neither synced nor in flight\n{survivors:?}");
+        let is = |state: &Recovered| found(&recovery.recovered, state, self.released);
+        assert!(self.allowed.iter().any(is), "neither synced nor in flight\n{survivors:?}");
         assert_eq!(recovery.mended, [], "a crash is no decay");
         if survivors.len() == self.flying.len() && survivors == self.flying {
-            assert_eq!(Some(&recovery.recovered), self.allowed.last(), "everything is there");
+            assert!(self.allowed.last().is_some_and(is), "everything is there");
             assert_eq!(recovery.cut, None);
         }
         let mut wal = recovery.wal;
@@ -80,9 +107,17 @@ fn torn(op: &Op, end: usize, suffix: bool) -> Op {
 fn any_subset_of_the_puts_in_flight_may_survive() {
     let script = script();
     let mut subsets = 0;
-    for (layout, flying, reports) in [(TINY, 2, 1), (TINY, 3, 2), (SMALL, 3, 1), (SMALL, 4, 3)] {
+    let kinds = [
+        (TINY, 2, 1, Old::Kept),
+        (TINY, 2, 1, Old::Deleted),
+        (TINY, 2, 2, Old::Halved),
+        (TINY, 3, 2, Old::Deleted),
+        (SMALL, 3, 1, Old::Deleted),
+        (SMALL, 4, 3, Old::Halved),
+    ];
+    for (layout, flying, reports, old) in kinds {
         for synced in 0..script.len() {
-            let moment = moment(&script, layout, synced, flying, reports);
+            let moment = moment(&script, layout, synced, flying, reports, old);
             // Beyond nine, the others are decided by the low bits too: exhaustive would take too long.
             let bits = moment.flying.len().min(9);
             for subset in 0..1_u32 << bits {
@@ -97,9 +132,9 @@ fn any_subset_of_the_puts_in_flight_may_survive() {
 #[test]
 fn a_put_may_be_torn_at_every_byte() {
     let script = script();
-    for layout in [TINY, SMALL] {
+    for (layout, old) in [(TINY, Old::Deleted), (SMALL, Old::Halved)] {
         for synced in 0..script.len() {
-            let moment = moment(&script, layout, synced, 2, 1);
+            let moment = moment(&script, layout, synced, 2, 1, old);
             for (torn_op, op) in moment.flying.iter().enumerate() {
                 let Op::Put { bytes, .. } = op else { continue };
                 // A page has its two headers at 0 and 2048 and zeros between; the tiny layout is torn at every byte.

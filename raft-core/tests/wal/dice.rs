@@ -20,8 +20,8 @@ impl Dice {
         self.pick(100) < percent
     }
 
-    /// An update that fits this state, with entries of at most so many bytes.
-    pub(crate) fn update(&mut self, state: &Recovered, largest: u64) -> Update {
+    /// An update that fits this state, which is committed up to an index, with entries of at most so many bytes.
+    pub(crate) fn update(&mut self, state: &Recovered, committed: Index, largest: u64) -> Update {
         let mut update = Update::default();
         let mut term = state.hard.term.0;
         if self.chance(30) || term == 0 {
@@ -31,10 +31,13 @@ impl Dice {
         let start = state.base.as_ref().map_or(EntryId::ORIGIN, |base| base.id);
         let mut last = state.entries.last().map_or(start, Entry::id);
         if self.chance(5) {
-            update.base = Some(base(last.index.0 + 1 + self.pick(5), term, self.pick(1 << 40)));
+            // Also below what is there: not all of that has to be committed.
+            let from = if self.chance(50) { last.index } else { committed };
+            update.base = Some(base(from.0 + 1 + self.pick(5), term, self.pick(1 << 40)));
             last = update.base.as_ref().expect("just made").id;
         } else if self.chance(20) {
-            let keep = start.index.0 + self.pick(last.index.0 - start.index.0 + 1);
+            let first = start.index.max(committed).0;
+            let keep = first + self.pick(last.index.0 - first + 1);
             update.keep = Some(Index(keep));
             last.index = Index(keep);
         }

@@ -49,6 +49,41 @@ pub(crate) fn apply(state: &mut Recovered, update: &Update) {
     state.entries.extend(update.entries.iter().cloned());
 }
 
+/// The last entry of a log, or its base.
+pub(crate) fn last(state: &Recovered) -> EntryId {
+    let base = state.base.as_ref().map_or(EntryId::ORIGIN, |base| base.id);
+    state.entries.last().map_or(base, Entry::id)
+}
+
+/// What a log that begins at an entry of this one has to say about it there; `None` if it is not in the log.
+fn standing(state: &Recovered, at: EntryId) -> Option<Base> {
+    let begins = state.base.as_ref().map_or(Index(0), |base| base.id.index);
+    let count = at.index.0.checked_sub(begins.0 + 1)? as usize + 1;
+    let mut hash = state.base.as_ref().map_or(0, |base| base.hash);
+    let mut membership = state.base.as_ref().map(|base| base.membership.clone());
+    for entry in state.entries.get(..count)? {
+        hash = entry.running_hash(hash);
+        if let Payload::Membership(newer) = entry.payload() {
+            membership = Some(newer.clone());
+        }
+    }
+    let standing = Base { id: at, hash, membership: membership? };
+    (state.entries[count - 1].id() == at).then_some(standing)
+}
+
+/// Whether recovery found this state: as it is, or without entries that were released.
+pub(crate) fn found(recovered: &Recovered, state: &Recovered, released: Index) -> bool {
+    if recovered.base == state.base {
+        return recovered == state;
+    }
+    let Some(base) = &recovered.base else { return false };
+    let after = || state.entries.iter().filter(|entry| entry.index() > base.id.index);
+    recovered.hard == state.hard
+        && base.id.index <= released
+        && standing(state, base.id).as_ref() == Some(base)
+        && recovered.entries.iter().eq(after())
+}
+
 pub(crate) fn hard(term: u64, vote: Option<u64>, boot: u64) -> HardState {
     HardState { term: Term(term), vote: vote.map(NodeId), boot: Boot(boot) }
 }
@@ -99,10 +134,32 @@ pub(crate) fn script() -> Vec<Update> {
     ]
 }
 
-/// Writes a whole update and says that it is synced.
+/// How far the log is committed after each update of the script.
+pub(crate) const COMMITTED: [Index; 11] = [
+    Index(0),
+    Index(0),
+    Index(0),
+    Index(1),
+    Index(5),
+    Index(6),
+    Index(6),
+    Index(7),
+    Index(9),
+    Index(21),
+    Index(24),
+];
+
+/// Writes a whole update, says that it is synced, and deletes what is not needed any more.
 pub(crate) fn store(wal: &mut Wal, files: &mut Files, layout: Layout, update: &Update) {
     let mut ops = Vec::new();
     let number = wal.append(update, &mut ops).expect("it fits");
     ops.iter().for_each(|op| carry_out(files, layout, op));
-    wal.synced(number);
+    delete(files, &wal.synced(number));
+}
+
+/// Deletes what is there.
+pub(crate) fn delete(files: &mut Files, segments: &[u64]) {
+    for segment in segments {
+        files.remove(segment).expect("each is named once");
+    }
 }

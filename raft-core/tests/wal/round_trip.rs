@@ -32,7 +32,7 @@ fn what_is_written_comes_back_after_every_write_and_every_start() {
                 wal = recovery.wal;
             }
         }
-        assert!(layout != TINY || files.len() >= 6, "the tiny layout needs many segments");
+        assert!(layout != TINY || *files.keys().last().unwrap() >= 6, "the tiny layout needs many segments");
     }
 }
 
@@ -132,10 +132,10 @@ fn a_mark_is_due_once_after_the_last_sync() {
     assert_eq!(wal.mark(&mut ops), None, "nothing was written");
     let first = wal.append(&Update { hard: Some(hard(1, None, 1)), ..Update::default() }, &mut ops).unwrap();
     assert_eq!(wal.mark(&mut ops), None, "nothing is synced");
-    wal.synced(first);
+    assert_eq!(wal.synced(first), []);
     let mark = wal.mark(&mut ops).unwrap();
     assert_eq!(wal.mark(&mut ops), None, "it vouches already");
-    wal.synced(mark);
+    assert_eq!(wal.synced(mark), []);
     assert_eq!(wal.mark(&mut ops), None, "a mark needs no mark");
     ops.iter().for_each(|op| carry_out(&mut files, SMALL, op));
     let mut wal = reopen(&files, SMALL).unwrap().wal;

@@ -1,5 +1,7 @@
 //! What was acknowledged is there again, whatever a crash does to the files; what a disk loses is refused.
 
+mod compaction;
+
 use super::*;
 use crate::config::{Config, Given, GivenFrom};
 use crate::data_dir::DataDir;

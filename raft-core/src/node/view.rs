@@ -1,0 +1,163 @@
+//! What a node shows of itself.
+
+use super::{Node, Role};
+use crate::candidate::{Candidate, Phase};
+use crate::config::Config;
+use crate::event::Event;
+use crate::ids::{NodeId, Stamp};
+use crate::log::Log;
+use crate::message::{Body, Message};
+use crate::outbox::Pending;
+use crate::planted::Bug;
+use crate::snapshot::Snapshot;
+use crate::state::Shown;
+use crate::status::{PeerStatus, RoleName, Status};
+use alloc::vec::Vec;
+
+impl Node {
+    /// Whether a message can never matter again, whatever happens: it is dropped, and an exhaustive search need not
+    /// deliver it at all.
+    pub fn is_inert(&self, from: NodeId, message: &Message) -> bool {
+        let state = &self.state;
+        let older_boot = state
+            .seen
+            .get(&from)
+            .is_some_and(|seen| seen.disk == message.from.disk && seen.boot > message.from.boot);
+        let other_asker = message.to.is_some_and(|to| to != state.stamp())
+            && !state.config.planted(Bug::ReplyToEarlierBoot);
+        let too_late = match &message.body {
+            Body::HelloReply(_) => state.founded(),
+            Body::PreVoteReply { granted: true } => message.term <= state.hard.term,
+            Body::VoteReply { .. } => {
+                let counting = matches!(&self.role, Role::Candidate(it) if it.phase == Phase::Real);
+                message.term < state.hard.term || (message.term == state.hard.term && !counting)
+            }
+            Body::Appended { .. }
+            | Body::Conflict { .. }
+            | Body::HeartbeatReply { .. }
+            | Body::ChunkReply { .. } => {
+                let leads = matches!(self.role, Role::Leader(_));
+                message.term < state.hard.term || (message.term == state.hard.term && !leads)
+            }
+            Body::Stale => message.term <= state.hard.term,
+            Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => {
+                message.term < state.hard.term
+            }
+            Body::Hello
+            | Body::PreVote { .. }
+            | Body::Vote { .. }
+            | Body::Append { .. }
+            | Body::Heartbeat { .. }
+            | Body::Chunk { .. }
+            | Body::ReadIndex { .. }
+            | Body::Removed { .. }
+            | Body::TimeoutNow => false,
+        };
+        state.halted || !message.is_sound() || older_boot || other_asker || too_late
+    }
+
+    /// This node at this moment.
+    pub fn status(&self) -> Status {
+        let state = &self.state;
+        Status {
+            id: state.config.id,
+            boot: state.hard.boot,
+            role: self.role_name(),
+            term: state.hard.term,
+            vote: state.hard.vote,
+            leader: state.leader,
+            commit: state.commit,
+            applied: state.applied,
+            durable: state.outbox.durable(),
+            last: state.log.last(),
+            base: state.log.base(),
+            snapshot: state.snapshot.as_ref().map(Snapshot::last),
+            membership: state.log.membership().cloned().unwrap_or_default(),
+            membership_at: state.log.membership_index().unwrap_or_default(),
+            transferring: match &self.role {
+                Role::Leader(leader) => leader.transferring(),
+                Role::Follower | Role::Candidate(_) => None,
+            },
+            founded: state.founded(),
+            halted: state.halted,
+            ignored: state.ignored,
+            held: state.outbox.held(),
+            tickets: state.tickets.len(),
+        }
+    }
+
+    /// What this node, if it leads, knows of every other member.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        match &self.role {
+            Role::Leader(leader) => leader.peer_status(&self.state),
+            Role::Follower | Role::Candidate(_) => Vec::new(),
+        }
+    }
+
+    fn role_name(&self) -> RoleName {
+        match &self.role {
+            Role::Follower => RoleName::Follower,
+            Role::Candidate(Candidate { phase: Phase::Pre, .. }) => RoleName::PreCandidate,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// Tells what this turn changed, each thing once.
+    pub(super) fn tell_changes(&mut self) {
+        let role = self.role_name();
+        let state = &mut self.state;
+        let at = state.log.membership_index();
+        let now = Shown {
+            role,
+            term: state.hard.term,
+            leader: state.leader,
+            membership: at.map(|at| (at, state.log.id_at(at))),
+            committed: at.is_some_and(|at| at <= state.commit),
+        };
+        let before = state.shown.replace(now);
+        let was = |same: fn(&Shown, &Shown) -> bool| before.as_ref().is_some_and(|before| same(before, &now));
+        if !was(|a, b| (a.role, a.term, a.leader) == (b.role, b.term, b.leader)) {
+            let Shown { role, term, leader, .. } = now;
+            state.outbox.put(Pending::Event(Event::Role { role, term, leader }));
+        }
+        let same_place = was(|a, b| a.membership.map(|(at, _)| at) == b.membership.map(|(at, _)| at));
+        // The id is unknown once the entry is compacted: that is no change.
+        let same =
+            was(|a, b| a.membership == b.membership || b.membership.is_some_and(|(_, id)| id.is_none()));
+        if let (Some(at), Some(membership)) = (at, state.log.membership().cloned())
+            && !(same_place && same)
+        {
+            state.outbox.put(Pending::Event(Event::Membership { at, membership }));
+        }
+        if let Some(at) = at.filter(|_| now.committed && !(same_place && same && was(|a, _| a.committed))) {
+            state.outbox.put(Pending::Event(Event::MembershipCommitted { at }));
+        }
+    }
+
+    /// What the protocol depends on: without tick counters, the random generator and statistics, so that an exhaustive
+    /// search closes.
+    pub fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
+        let (candidate, leader) = match &self.role {
+            Role::Follower => (None, None),
+            Role::Candidate(candidate) => (Some(candidate), None),
+            Role::Leader(leader) => (None, Some(leader.protocol())),
+        };
+        (self.state.protocol(), candidate, leader)
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.state.log
+    }
+
+    /// The data directory and the boot of this process.
+    pub fn stamp(&self) -> Stamp {
+        self.state.stamp()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.state.config
+    }
+}

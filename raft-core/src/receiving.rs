@@ -1,0 +1,147 @@
+//! A follower is sent a snapshot because the leader's log begins behind its own (paper section 7, Figure 13). Its parts
+//! pass through to the disk; once all of it is durable, the log begins anew behind it (rules 12 and 17).
+
+use crate::event::Event;
+use crate::ids::{EntryId, Index, NodeId, Stamp};
+use crate::log::Log;
+use crate::message::Body;
+use crate::outbox::Pending;
+use crate::planted::Bug;
+use crate::snapshot::{Snapshot, Stored};
+use crate::state::State;
+use bytes::Bytes;
+
+/// A snapshot that arrives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Receiving {
+    snapshot: Snapshot,
+    from: NodeId,
+    asker: Stamp,
+}
+
+impl Receiving {
+    /// The last entry that it covers.
+    pub(crate) fn last(&self) -> EntryId {
+        self.snapshot.last()
+    }
+}
+
+/// Takes a part of a snapshot of the current term's leader.
+pub(crate) fn chunk(
+    state: &mut State,
+    from: NodeId,
+    asker: Stamp,
+    snapshot: Snapshot,
+    offset: u64,
+    data: Bytes,
+) {
+    if is_known(state, &snapshot) {
+        return acknowledge(state, from, asker, snapshot.last());
+    }
+    // A window of parts and a question, whatever they are of (rule 18).
+    let too_many = state.storing > state.config.limits.inflight_chunks;
+    if too_many || snapshot.last().index > Index::FARTHEST {
+        state.ignored += 1;
+        return;
+    }
+    state.storing += 1;
+    if state.receiving.as_ref().is_none_or(|receiving| receiving.snapshot != snapshot) {
+        let last = snapshot.last();
+        state.outbox.put(Pending::Event(Event::Receiving { from, last }));
+    }
+    state.receiving = Some(Receiving { snapshot: snapshot.clone(), from, asker });
+    state.outbox.put(Pending::Store { snapshot, offset, data });
+}
+
+/// Whether the snapshot tells nothing new: it ends at or below the commit, or its last entry is in the log and with it
+/// all before. Then what follows it stays (Figure 13, rule 6).
+fn is_known(state: &State, snapshot: &Snapshot) -> bool {
+    let last = snapshot.last();
+    if state.config.planted(Bug::SnapshotGoesBack) {
+        return false;
+    }
+    last.index <= state.commit || state.log.holds(&snapshot.base)
+}
+
+/// What the snapshot covers is committed, and is here.
+fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
+    let matched = if last.index <= state.commit {
+        // What is committed is in the leader's order, as far as this disk goes; the snapshot itself may be old.
+        state.commit.min(state.outbox.durable())
+    } else {
+        state.commit_to(last.index);
+        last.index
+    };
+    state.met = state.met.max(matched);
+    let reply = state.reply(asker, Body::Appended { matched });
+    state.outbox.promise(from, reply);
+}
+
+/// A part was stored. Whoever sent it learns how much is here; once all is, the snapshot takes the log's place. Only a
+/// follower of the very leader that sends it does so: the others find another way.
+pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
+    state.outbox.check_stored(&receipt);
+    state.storing = state.storing.checked_sub(1).expect("a receipt is handed in once");
+    let Some(receiving) = state.receiving.as_ref().filter(|it| it.snapshot == receipt.snapshot) else {
+        return;
+    };
+    let (from, asker, last) = (receiving.from, receiving.asker, receiving.last());
+    if !follows || state.leader != Some(from) {
+        return;
+    }
+    if receipt.have < receipt.snapshot.size {
+        let reply = state.reply(asker, Body::ChunkReply { last, have: receipt.have });
+        return state.outbox.send(from, reply);
+    }
+    state.receiving = None;
+    if is_known(state, &receipt.snapshot) {
+        return acknowledge(state, from, asker, last);
+    }
+    install(state, from, asker, receipt.snapshot);
+}
+
+/// The log begins anew behind the snapshot; the acknowledgement and the application's restore wait for that write.
+fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
+    let last = snapshot.last();
+    let kept = if state.config.planted(Bug::SuffixKept) {
+        state.log.from(last.index.next()).cloned().collect()
+    } else {
+        alloc::vec::Vec::new()
+    };
+    state.outbox.stage_base(snapshot.base.clone(), state.commit.min(last.index));
+    state.log = Log::new(Some(&snapshot.base));
+    for entry in kept {
+        if entry.term() >= state.log.last().term {
+            state.append(entry);
+        }
+    }
+    state.commit_to(last.index);
+    state.met = state.met.max(last.index);
+    state.snapshot = Some(snapshot);
+    state.capture.restored();
+    let reply = state.reply(asker, Body::Appended { matched: last.index });
+    if state.config.planted(Bug::InstallAckBeforeDurable) {
+        state.outbox.send(from, reply);
+    } else {
+        state.outbox.promise(from, reply);
+    }
+}
+
+impl State {
+    /// The application is to be restored once the log's new beginning is durable, before anything behind it is applied.
+    pub(crate) fn restore(&mut self, durable: Index) {
+        let base = self.log.base();
+        if self.applied >= base.index || durable < base.index || self.halted {
+            return;
+        }
+        let snapshot =
+            self.snapshot.clone().expect("a log that begins behind what is applied has its snapshot");
+        self.applied = base.index;
+        self.outbox.put(Pending::Restore(snapshot));
+        self.outbox.put(Pending::Event(Event::Restored { last: base }));
+        self.settle(base);
+        if let Some(membership) = self.log.membership_at(base.index).cloned() {
+            self.note_membership(base.index, &membership);
+        }
+    }
+}
