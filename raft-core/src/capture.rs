@@ -4,7 +4,7 @@
 
 use crate::config::Limits;
 use crate::event::Event;
-use crate::ids::{EntryId, Index};
+use crate::ids::Index;
 use crate::log::Log;
 use crate::outbox::Pending;
 use crate::planted::Bug;
@@ -68,7 +68,7 @@ impl State {
     pub(crate) fn capture(&mut self, sending: bool) {
         // The founders' disks are what each has heard until the first change puts them on record: nobody's snapshot may
         // hold its own hearsay.
-        let hearsay = self.log.membership_index() == Some(EntryId::ORIGIN.index);
+        let hearsay = self.log.is_hearsay_at(self.applied);
         if !self.capture.is_due(&self.config.limits, sending) || hearsay || self.halted {
             return;
         }

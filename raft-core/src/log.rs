@@ -58,8 +58,18 @@ impl Log {
 
     /// The configuration in force at an index of the log; `None` before the founding.
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
+        self.in_force_at(index).map(|(_, membership)| membership)
+    }
+
+    /// The configuration in force at an index, and where it stands.
+    fn in_force_at(&self, index: Index) -> Option<&(Index, Membership)> {
         let newest = self.memberships.partition_point(|(at, _)| *at <= index);
-        self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)
+        self.memberships.get(newest.checked_sub(1)?)
+    }
+
+    /// Whether the configuration in force at an index is what the founders heard of each other, not yet put on record.
+    pub(crate) fn is_hearsay_at(&self, index: Index) -> bool {
+        self.in_force_at(index).is_some_and(|(at, _)| *at == EntryId::ORIGIN.index)
     }
 
     /// The configuration in force at an index, and all later ones.

@@ -163,8 +163,7 @@ impl Judges {
                 Ok(())
             }
             Fact::Wiped { node } => {
-                let known = self.cluster.seats().any(|(id, seat)| id != node && seat.members().is_some());
-                recovery::wiped(self.cluster.seat_mut(node), known);
+                recovery::wiped(self.cluster.seat_mut(node));
                 Ok(())
             }
             Fact::Seated { node } => {

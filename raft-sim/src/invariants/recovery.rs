@@ -48,12 +48,8 @@ pub(crate) fn started(
 }
 
 /// A disk is emptied: what its node was, it is no more. What it said before stays said.
-///
-/// `known`: another server has founded, and may have the lost disk on record. Otherwise its votes count for nobody, and it
-/// founds anew.
-pub(crate) fn wiped(seat: &mut Seat, known: bool) {
+pub(crate) fn wiped(seat: &mut Seat) {
     seat.wiped = true;
-    seat.seating += u32::from(!known);
     emptied(seat);
 }
 
