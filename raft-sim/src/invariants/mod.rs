@@ -11,6 +11,7 @@ pub mod configurations;
 pub mod election_safety;
 pub mod leader_append_only;
 pub mod leader_completeness;
+pub mod leadership;
 pub mod leases;
 pub mod ledger;
 pub mod liveness;
@@ -19,6 +20,7 @@ mod messages;
 mod model;
 pub mod monotone;
 pub mod one_vote;
+pub mod patience;
 pub mod pre_vote;
 pub mod progress;
 pub mod promises;
@@ -76,12 +78,14 @@ pub struct Rules {
     /// The cluster is founded with the ids from 1 to this.
     pub founders: usize,
     /// Whether every clock stays within the drift that the nodes are set to, and none jumps or stops: then a leader's
-    /// lease must hold.
+    /// lease must hold. The nodes check quorums, too.
     pub lease: bool,
     /// The limits that every node runs with.
     pub limits: Limits,
     /// Whether every node asks before it stands for election.
     pub pre_vote: bool,
+    /// What a voter's patience with a leader is at least, in simulated time on the fastest clock.
+    pub patience: Time,
     /// The minimal election timeout, in simulated time on the slowest clock.
     pub election_timeout: Time,
 }
@@ -172,7 +176,7 @@ impl Judges {
                 Ok(())
             }
             Fact::Received { node, from, message } => {
-                self.received(node, from, message);
+                self.received(at, node, from, message);
                 Ok(())
             }
             Fact::Proposed { node, ticket, command } => {
@@ -191,9 +195,15 @@ impl Judges {
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
             Fact::Wrote { node, number, update } => {
                 snapshots::wrote(&self.cluster, node, update)?;
-                self.cluster.seat_mut(node).ledger.wrote(number, update)
+                let seat = self.cluster.seat_mut(node);
+                seat.standing.wrote(at, number);
+                seat.ledger.wrote(number, update)
             }
-            Fact::Synced { node, through } => self.cluster.seat_mut(node).ledger.synced(through),
+            Fact::Synced { node, through } => {
+                let seat = self.cluster.seat_mut(node);
+                seat.standing.synced(through);
+                seat.ledger.synced(through)
+            }
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
