@@ -41,7 +41,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -193,12 +193,7 @@ impl Judges {
             }
             Fact::TransferAsked { node, ticket } => self.tickets.transfer_asked(node, ticket),
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
-            Fact::Wrote { node, number, update } => {
-                snapshots::wrote(&self.cluster, node, update)?;
-                let seat = self.cluster.seat_mut(node);
-                seat.standing.wrote(at, number);
-                seat.ledger.wrote(number, update)
-            }
+            Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
             Fact::Synced { node, through } => {
                 let seat = self.cluster.seat_mut(node);
                 seat.standing.synced(through);
@@ -288,6 +283,13 @@ impl Judges {
         snapshots::started(&mut self.cluster, node, recovered)?;
         sightings::started(&mut self.coverage, stamp, survival, from.is_some());
         Ok(())
+    }
+
+    fn wrote(&mut self, at: Time, node: NodeId, number: u64, update: &Update) -> Verdict {
+        snapshots::wrote(&self.cluster, node, update)?;
+        let seat = self.cluster.seat_mut(node);
+        seat.standing.wrote(at, number);
+        seat.ledger.wrote(number, update)
     }
 
     fn crashed(&mut self, node: NodeId) {
