@@ -26,6 +26,8 @@ pub(crate) struct Capture {
     wanted: bool,
     /// The log may begin behind this index.
     target: Option<Index>,
+    /// It had not come to that when the next snapshot was there: whoever needs the log longer needs too much.
+    late: bool,
 }
 
 impl Capture {
@@ -71,7 +73,12 @@ impl State {
             return;
         }
         let Some(base) = self.log.base_at(self.applied) else { return };
-        self.capture = Capture { busy: true, target: self.capture.target, ..Capture::default() };
+        self.capture = Capture {
+            busy: true,
+            target: self.capture.target,
+            late: self.capture.late,
+            ..Capture::default()
+        };
         self.outbox.put(Pending::Capture(base));
     }
 
@@ -88,6 +95,7 @@ impl State {
         assert!(self.log.holds(&snapshot.base), "a snapshot is of this node's own log");
         self.outbox.put(Pending::Event(Event::Captured { last }));
         self.snapshot = Some(snapshot);
+        self.capture.late = self.capture.target.is_some();
         self.capture.target = Some(retained(&self.log, last.index, &self.config.limits));
         if self.config.planted(Bug::CompactsPastSnapshot) {
             self.capture.target = Some(self.applied);
@@ -98,10 +106,10 @@ impl State {
     /// index.
     pub(crate) fn compact(&mut self, needed: Option<Index>) {
         let Some(target) = self.capture.target else { return };
-        let patient = !self.capture.exceeds(&self.config.limits, PATIENCE);
+        let patient = !self.capture.late && !self.capture.exceeds(&self.config.limits, PATIENCE);
         let through = needed.filter(|_| patient).map_or(target, |needed| target.min(needed));
         if through == target {
-            self.capture.target = None;
+            (self.capture.target, self.capture.late) = (None, false);
         }
         // Before its first configuration, a log that was joined has nothing that could stand for its beginning.
         if through > self.log.base().index && self.log.membership_at(through).is_some() {

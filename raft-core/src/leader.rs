@@ -29,7 +29,7 @@ struct Pulse {
     heard_at: u64,
     /// It answered something since the last probe.
     heard: bool,
-    /// The driver can't reach it: nothing but heartbeats is sent until it is heard, or the next heartbeat.
+    /// The driver can't reach it: nothing but heartbeats is sent until the next one.
     absent: bool,
     /// Something is on its way, and this many heartbeats passed without any of it arriving.
     stalled: u32,
@@ -42,6 +42,10 @@ struct Peer {
     id: NodeId,
     /// The disk that it speaks from: the one on record, or the first that was heard while none is.
     disk: Option<DiskId>,
+    /// The newest round when it became a member with the disk that it has, or without one.
+    seated: Round,
+    /// The disk that was heard of it before that.
+    before: Option<DiskId>,
     progress: Progress,
     pulse: Pulse,
 }
@@ -143,7 +147,7 @@ impl Leader {
             return None;
         };
         peer.pulse.heard_at = state.clock.now;
-        (peer.pulse.heard, peer.pulse.absent) = (true, false);
+        peer.pulse.heard = true;
         Some(peer)
     }
 

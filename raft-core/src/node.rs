@@ -336,7 +336,7 @@ impl Node {
             Role::Leader(leader)
                 if message.body.is_reply() || matches!(message.body, Body::ReadIndex { .. }) =>
             {
-                leader.accepts(&self.state, from, message.from)
+                leader.accepts(&self.state, from, message.from, &message.body)
             }
             _ => true,
         }

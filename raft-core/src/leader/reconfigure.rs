@@ -53,6 +53,8 @@ impl Leader {
             let mut peer = known.filter(same).unwrap_or_else(|| Peer {
                 id: member.id,
                 disk: None,
+                seated: self.round,
+                before: state.seen.get(&member.id).map(|seen| seen.disk),
                 progress: Progress::new(last),
                 pulse: Pulse {
                     heard_at: now,
@@ -69,19 +71,26 @@ impl Leader {
     }
 
     /// Whether an acknowledgement from this process counts for that member (rule 16): its disk is the one on record; or
-    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record.
-    pub(crate) fn accepts(&mut self, state: &State, from: NodeId, stamp: Stamp) -> bool {
+    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record. A disk that
+    /// was heard before it was a member has to answer a heartbeat sent since: what it said earlier may be late.
+    pub(crate) fn accepts(&mut self, state: &State, from: NodeId, stamp: Stamp, body: &Body) -> bool {
         let membership = state.log.membership();
         let Some(member) = membership.and_then(|membership| membership.get(from)) else { return false };
         if member.disk.is_some() {
             return state.on_record(from, stamp);
         }
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == from) else { return false };
-        let fits = peer.disk.is_none_or(|disk| disk == stamp.disk);
-        if member.standing.votes() || member.replaced == Some(stamp.disk) || !fits {
+        if member.standing.votes() || member.replaced == Some(stamp.disk) {
             return false;
         }
-        self.attends |= peer.disk.is_none();
+        if peer.disk.is_some() {
+            return peer.disk == Some(stamp.disk);
+        }
+        let fresh = matches!(body, Body::HeartbeatReply { round } if *round > peer.seated);
+        if peer.before == Some(stamp.disk) && !fresh {
+            return false;
+        }
+        self.attends = true;
         peer.disk = Some(stamp.disk);
         true
     }

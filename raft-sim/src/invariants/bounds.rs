@@ -47,7 +47,7 @@ struct Transfers {
     /// Chunks that its disk is storing.
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
-    fetched: BTreeMap<NodeId, (Round, usize)>,
+    fetched: BTreeMap<NodeId, ((Option<Term>, Round), usize)>,
 }
 
 /// The counts of every node.
@@ -102,7 +102,13 @@ impl Bounds {
     }
 
     /// A chunk is asked of a leader's disk, in its newest round.
-    pub(crate) fn fetching(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Round) -> Verdict {
+    pub(crate) fn fetching(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        bytes: usize,
+        round: (Option<Term>, Round),
+    ) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
             format!(

@@ -39,7 +39,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket};
 use reads::Means;
 use tickets::Answered;
 
@@ -163,7 +163,8 @@ impl Judges {
                 Ok(())
             }
             Fact::Wiped { node } => {
-                recovery::wiped(self.cluster.seat_mut(node));
+                let formed = self.cluster.canon.last() != EntryId::ORIGIN;
+                recovery::wiped(self.cluster.seat_mut(node), formed);
                 Ok(())
             }
             Fact::Seated { node } => {
@@ -241,7 +242,8 @@ impl Judges {
                 snapshots::captured(&mut self.cluster, node, snapshot)
             }
             Fact::Fetching { node, to, bytes } => {
-                let round = self.cluster.seat(node).round;
+                let seat = self.cluster.seat(node);
+                let round = (seat.led, seat.round);
                 self.bounds.fetching(node, to, bytes, round)
             }
             Fact::Storing { node } => {
@@ -296,6 +298,8 @@ impl Judges {
                 self.reads.told(id.index);
                 promises::answered(&self.cluster, node, id)
             }
+            // With clocks that are worse than a lease needs, nobody relies on what it says.
+            (Answer::ReadAt(_), Answered::Read(asked)) if asked.lease && !self.rules.lease => Ok(()),
             (Answer::ReadAt(index), Answered::Read(asked)) => {
                 let Judges { cluster, rules, completeness, coverage, .. } = self;
                 match self.reads.answered(cluster, node, asked, index)? {

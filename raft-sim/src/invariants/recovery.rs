@@ -48,8 +48,11 @@ pub(crate) fn started(
 }
 
 /// A disk is emptied: what its node was, it is no more. What it said before stays said.
-pub(crate) fn wiped(seat: &mut Seat) {
+///
+/// Before anything is committed a wiped founder founds anew, and the votes of its lost disk count for nobody.
+pub(crate) fn wiped(seat: &mut Seat, formed: bool) {
     seat.wiped = true;
+    seat.seating += u32::from(!formed);
     emptied(seat);
 }
 
