@@ -193,6 +193,7 @@ impl World {
                 snapshots: Snapshots::default(),
                 disk_id: self.draw_disk_id(at),
                 seated: founds,
+                original: founds,
                 joins: at > self.options.nodes,
                 fresh: false,
                 life: 0,
