@@ -59,8 +59,12 @@ impl World {
                 self.transfer(self.leader.unwrap_or(at), (to > 0).then_some(NodeId(to)))
             }
             Family::Nudge => {
-                let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };
-                self.input(at, input)
+                // Who leads doesn't campaign, and nobody else sends heartbeats.
+                if self.choices.pick(site, 3) == 0 {
+                    return self.input(self.leader.unwrap_or(at), Input::Heartbeat);
+                }
+                let at = self.somebody(site);
+                self.input(at, Input::Campaign)
             }
             Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
             Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
@@ -102,8 +106,18 @@ impl World {
 
     /// Some node; every second time the leader.
     fn victim(&mut self, site: Site) -> usize {
-        let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
+        let at = self.somebody(site);
         if self.choices.pick(site, 2) == 1 { self.leader.unwrap_or(at) } else { at }
+    }
+
+    /// Some voter as a rule; sometimes any seat.
+    fn somebody(&mut self, site: Site) -> usize {
+        let any = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
+        let voters: Vec<usize> = self.settled().voters().map(|id| id.0 as usize).collect();
+        match self.choices.pick(site, 4) {
+            3 => any,
+            _ => voters[self.choices.pick(site, voters.len() as u64) as usize],
+        }
     }
 
     fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
@@ -142,7 +156,8 @@ impl World {
         let Some(process) = &mut self.servers[at].process else { return Ok(()) };
         let Some(missed) = process.paused.take() else { return Ok(()) };
         if tells && missed > 0 {
-            process.inbox.push(Input::Tick { elapsed: missed });
+            // What waited is older than the clock's word, and goes in after it.
+            process.inbox.insert(0, Input::Tick { elapsed: missed });
         }
         self.wake(at)
     }
@@ -178,8 +193,8 @@ impl World {
     fn partition(&mut self, at: usize) {
         let site = Site::from(Purpose::Partitions);
         let nodes = 1..=self.options.seats;
-        let other = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
-        let kind = self.choices.pick(site, 8);
+        let other = self.somebody(site);
+        let kind = self.choices.pick(site, 10);
         if self.choices.pick(site, 2) == 0 {
             self.network.mend();
         }
@@ -208,6 +223,11 @@ impl World {
                 }
             }
             6 => self.network.cut(at, other),
+            7 | 8 => {
+                // Two don't hear each other, and everybody else hears both.
+                self.network.cut(at, other);
+                self.network.cut(other, at);
+            }
             _ => self.queue.push(self.now, Event::Flap { from: at, to: other, left: 20 }),
         }
         if self.choices.pick(site, 4) != 3 {
@@ -215,22 +235,25 @@ impl World {
             let after = self.choices.range(site, 0, longest);
             self.queue.push(self.now + after, Event::Mend);
         }
-        self.follow_up(site);
+        self.follow_up(site, other);
     }
 
-    /// A fault may bring others soon: while some hear the leader and some don't, one restarts, or stands for election.
-    fn follow_up(&mut self, site: Site) {
+    /// A partition may bring more soon: while some hear the leader and some don't, another one restarts, or stands for
+    /// election. Within an election timeout that is what leases and the patience of voters are for.
+    fn follow_up(&mut self, site: Site, other: usize) {
         let timeout = self.options.election_timeout();
-        let takes_part = |family: Family| self.options.faults[family as usize].is_some();
-        let (crashes, nudges) = (takes_part(Family::Crash), takes_part(Family::Nudge));
-        for _ in 0..self.choices.pick(site, 4) {
-            let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
-            let due = self.now + self.choices.range(site, 0, timeout);
+        let crashes = self.options.faults[Family::Crash as usize].is_some();
+        for _ in 0..self.choices.pick(site, 5) {
+            let any = self.somebody(site);
+            let at = if self.choices.pick(site, 2) == 1 { other } else { any };
             let life = self.servers[at].life;
-            match self.choices.pick(site, 2) {
-                0 if nudges => self.queue.push(due, Event::Nudge { at, life }),
-                1 if crashes => self.queue.push(due, Event::Crash { at, life }),
-                _ => {}
+            if crashes && self.choices.pick(site, 2) == 1 {
+                // Late enough that somebody stands for election meanwhile.
+                let due = self.now + self.choices.range(site, 0, 3 * timeout);
+                self.queue.push(due, Event::Crash { at, life });
+            } else {
+                let due = self.now + self.choices.range(site, 0, timeout);
+                self.queue.push(due, Event::Nudge { at, life });
             }
         }
     }

@@ -228,9 +228,9 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].fresh || self.options.nodes == 1 {
-            // It had no identity yet; or nobody could tell a founder without others that its cluster is formed.
-            return self.seat(at);
+        if self.servers[at].fresh || !(self.servers[at].joins || self.has_founder_beside(at)) {
+            // It had no identity yet; or it would find nobody who could tell that the cluster is formed, and found anew.
+            return if self.may_seat(at) { self.seat(at) } else { Ok(()) };
         }
         self.stop(at)?;
         self.counts.wipes += 1;
@@ -267,7 +267,8 @@ impl World {
         server.disk.wipe();
         server.snapshots = Snapshots::default();
         server.disk_id = disk_id;
-        (server.lost, server.refused, server.spoilt, server.fresh) = (false, false, false, false);
+        (server.lost, server.refused, server.spoilt) = (false, false, false);
+        (server.fresh, server.original) = (false, false);
         server.rot.clear();
         server.shadow.clear();
         server.left.clear();

@@ -3,6 +3,7 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
+use crate::options::Family;
 use crate::world::{Event, World};
 use bytes::Bytes;
 use raft_core::{
@@ -122,9 +123,18 @@ impl World {
         self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
     }
 
-    /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders.
-    fn may_seat(&self, at: usize) -> bool {
-        (self.is_formed() || at > self.options.nodes) && self.may_lose(at)
+    /// Whether another founder still has its first disk: it is who tells wiped founders that the cluster is formed.
+    pub(crate) fn has_founder_beside(&self, at: usize) -> bool {
+        (1..=self.options.nodes).any(|other| other != at && self.servers[other].original)
+    }
+
+    /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders; and
+    /// as long as a founder may come back with an empty disk, one of the others must know better.
+    pub(crate) fn may_seat(&self, at: usize) -> bool {
+        let founders = 1..=self.options.nodes;
+        let joins = |other: usize| other == at || self.servers[other].joins;
+        let known = self.has_founder_beside(at) || founders.clone().all(joins);
+        (!founders.contains(&at) || (self.is_formed() && known)) && self.may_lose(at)
     }
 
     /// Whether the founders' disks are on record.
@@ -199,7 +209,8 @@ impl World {
         };
         let ticket = self.operator.ticket();
         self.input(at, Input::Reconfigure { ticket, changes, expect })?;
-        if self.choices.pick(site, 5) == 4 {
+        let transfers = self.options.faults[Family::Transfer as usize].is_some();
+        if transfers && self.choices.pick(site, 4) == 3 {
             let to = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
             self.transfer(at, Some(to))?;
         }

@@ -207,6 +207,8 @@ pub enum Leases {
 pub struct Workload {
     /// Clients that wait for each answer.
     pub closed: usize,
+    /// .. and how many of them only read: a leader that is cut off answers them, if it answers anybody.
+    pub readers: usize,
     /// Clients that don't.
     pub open: usize,
     /// How many of a million operations are reads.
@@ -223,6 +225,8 @@ pub struct Workload {
     pub padding: u64,
     /// The longest time between two operations of one client.
     pub think: Time,
+    /// .. and of one that only reads.
+    pub glance: Time,
     /// How long a client waits for an answer.
     pub patience: Time,
     /// How many of a million requests and answers are lost between client and node.
@@ -439,6 +443,7 @@ fn snapshots(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Sn
 fn workload(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Workload {
     Workload {
         closed: draw.range(1, 5) as usize,
+        readers: draw.one_of(&[0, 0, 1, 2]),
         open: draw.one_of(&[0, 1, 2]),
         reads: draw.one_of(&[MILLION / 4, 0, MILLION / 2, MILLION * 9 / 10]),
         anywhere: draw.one_of(&[0, MILLION / 10, MILLION / 2]),
@@ -447,6 +452,7 @@ fn workload(draw: &mut Draw<'_, impl Choices>, tick: Time, timeout: Time) -> Wor
         hot: draw.one_of(&[0, MILLION / 2]),
         padding: draw.one_of(&[0, 100, 600]),
         think: draw.one_of(&[tick, tick / 10, 5 * tick, timeout]),
+        glance: draw.one_of(&[tick, tick / 4]),
         patience: timeout * draw.range(1, 8),
         loss: draw.level(5_000, 50_000),
     }

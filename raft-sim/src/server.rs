@@ -112,6 +112,8 @@ pub struct Server {
     pub disk_id: DiskId,
     /// Whether there is a server at all.
     pub seated: bool,
+    /// It is a founder on its first disk.
+    pub original: bool,
     /// It is no founder: on an empty disk it waits to be taken in.
     pub joins: bool,
     /// Its disk never stood in any configuration.

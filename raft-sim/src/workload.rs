@@ -121,7 +121,10 @@ impl Workload {
         if self.healed && (!state.waits || (state.wrote && state.read)) {
             return None;
         }
-        let reads = if self.healed { state.wrote } else { choices.chance(site, options.reads) };
+        let reads = match self.healed {
+            true => state.wrote,
+            false => client < options.readers || choices.chance(site, options.reads),
+        };
         let hot = choices.chance(site, options.hot);
         let key = if hot { 0 } else { choices.pick(site, options.keys) };
         let lease = reads && choices.chance(site, options.leased);
@@ -159,7 +162,9 @@ impl Workload {
 
     /// How long until a client's next operation.
     pub fn think(&self, client: usize, choices: &mut impl Choices) -> Time {
-        let think = self.options.think + if self.clients[client].refused { self.refusal } else { 0 };
+        let reader = client < self.options.readers;
+        let think = if reader { self.options.think.min(self.options.glance) } else { self.options.think };
+        let think = think + if self.clients[client].refused { self.refusal } else { 0 };
         1 + choices.range(Site::new(Purpose::Client, client), think / 4, think)
     }
 
