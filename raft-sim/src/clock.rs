@@ -42,6 +42,13 @@ impl Clock {
         options.election_timeout() * (100 + calm(options)) / 100
     }
 
+    /// What a voter's patience with a leader is at least, on the fastest of the clocks as they are drawn: the first tick
+    /// may come at once, and what was heard may wait for its turn.
+    pub fn shortest_patience(options: &Options) -> Time {
+        let ticks = u64::from(options.election_ticks) - 1;
+        (ticks * (options.tick * 100 / (100 + options.drift))).saturating_sub(options.batch)
+    }
+
     /// How long a tick takes.
     pub fn tick(&self) -> Time {
         self.tick.max(1)

@@ -156,7 +156,8 @@ impl World {
         let Some(process) = &mut self.servers[at].process else { return Ok(()) };
         let Some(missed) = process.paused.take() else { return Ok(()) };
         if tells && missed > 0 {
-            process.inbox.push(Input::Tick { elapsed: missed });
+            // What waited is older than the clock's word, and goes in after it.
+            process.inbox.insert(0, Input::Tick { elapsed: missed });
         }
         self.wake(at)
     }

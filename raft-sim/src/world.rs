@@ -159,6 +159,7 @@ impl World {
             lease: options.leases == Leases::Safe,
             limits: options.limits,
             pre_vote: options.pre_vote,
+            patience: Clock::shortest_patience(&options),
             election_timeout: Clock::slowest_timeout(&options),
         };
         let mut world = World {
@@ -376,7 +377,11 @@ impl World {
     pub(crate) fn input(&mut self, at: usize, input: Input) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         let Some(process) = &mut server.process else { return Ok(()) };
-        process.inbox.push(input);
+        match input {
+            // The clock is read when all that waits was taken; what is due goes in before it.
+            Input::Tick { .. } => process.inbox.insert(0, input),
+            _ => process.inbox.push(input),
+        }
         self.wake(at)
     }
 

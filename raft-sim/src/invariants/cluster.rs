@@ -1,6 +1,6 @@
 //! What the checkers know of every node, and the one log that is committed.
 
-use super::{chain::Chain, ledger::Ledger, model::Model, quorum};
+use super::{chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum};
 use crate::facts::Time;
 use raft_core::{
     Base, DiskId, EntryId, Index, Log, Membership, NodeId, Payload, RoleName, Round, Snapshot, Stamp, Status,
@@ -105,6 +105,10 @@ pub(crate) struct Seat {
     pub(crate) questions: BTreeMap<(NodeId, Stamp), Question>,
     /// How many answers to such questions have reached this process, and the highest index in one.
     pub(crate) told_to_read: (u64, Index),
+    /// What it has promised to leaders: its disks are all one.
+    pub(crate) patience: Patience,
+    /// What lets this process lead.
+    pub(crate) standing: leadership::Standing,
     /// What its disk holds.
     pub(crate) ledger: Ledger,
     /// The snapshots that were on stable storage at some time, by their last index.

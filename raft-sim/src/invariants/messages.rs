@@ -2,17 +2,19 @@
 
 use super::cluster::{Ack, Heard, PreVote, Vote};
 use super::{
-    Judges, Verdict, commit_told, one_vote, pre_vote, progress, promises, reads, removal, sightings,
-    snapshots, up_to_date,
+    Judges, Verdict, commit_told, one_vote, patience, pre_vote, progress, promises, reads, removal,
+    sightings, snapshots, up_to_date,
 };
 use crate::facts::Time;
 use raft_core::{Body, Index, Message, NodeId};
 
 impl Judges {
-    pub(super) fn received(&mut self, node: NodeId, from: NodeId, message: &Message) {
+    pub(super) fn received(&mut self, at: Time, node: NodeId, from: NodeId, message: &Message) {
         sightings::received(&self.cluster, &mut self.coverage, node, from, message);
         let seat = self.cluster.seat_mut(node);
         commit_told::received(seat, message);
+        patience::received(seat, at, from, message);
+        seat.standing.heard(at, from);
         match message.body {
             Body::Appended { matched } => progress::heard(&mut self.cluster, node, from, message, matched),
             Body::ReadIndex { batch } => self.reads.questioned(seat, from, message, batch),
@@ -30,6 +32,7 @@ impl Judges {
         let term = message.term;
         let (disk, asker) = (message.from.disk, message.to.unwrap_or_default());
         let seat = self.cluster.seat_mut(node);
+        patience::sent(seat, &self.rules, at, node, to, message)?;
         seat.spoke = message.from;
         let seating = seat.seating;
         match message.body {

@@ -11,6 +11,7 @@ pub mod configurations;
 pub mod election_safety;
 pub mod leader_append_only;
 pub mod leader_completeness;
+pub mod leadership;
 pub mod leases;
 pub mod ledger;
 pub mod liveness;
@@ -19,6 +20,7 @@ mod messages;
 mod model;
 pub mod monotone;
 pub mod one_vote;
+pub mod patience;
 pub mod pre_vote;
 pub mod progress;
 pub mod promises;
@@ -39,7 +41,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -76,12 +78,14 @@ pub struct Rules {
     /// The cluster is founded with the ids from 1 to this.
     pub founders: usize,
     /// Whether every clock stays within the drift that the nodes are set to, and none jumps or stops: then a leader's
-    /// lease must hold.
+    /// lease must hold. The nodes check quorums, too.
     pub lease: bool,
     /// The limits that every node runs with.
     pub limits: Limits,
     /// Whether every node asks before it stands for election.
     pub pre_vote: bool,
+    /// What a voter's patience with a leader is at least, in simulated time on the fastest clock.
+    pub patience: Time,
     /// The minimal election timeout, in simulated time on the slowest clock.
     pub election_timeout: Time,
 }
@@ -172,7 +176,7 @@ impl Judges {
                 Ok(())
             }
             Fact::Received { node, from, message } => {
-                self.received(node, from, message);
+                self.received(at, node, from, message);
                 Ok(())
             }
             Fact::Proposed { node, ticket, command } => {
@@ -189,11 +193,12 @@ impl Judges {
             }
             Fact::TransferAsked { node, ticket } => self.tickets.transfer_asked(node, ticket),
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
-            Fact::Wrote { node, number, update } => {
-                snapshots::wrote(&self.cluster, node, update)?;
-                self.cluster.seat_mut(node).ledger.wrote(number, update)
+            Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
+            Fact::Synced { node, through } => {
+                let seat = self.cluster.seat_mut(node);
+                seat.standing.synced(through);
+                seat.ledger.synced(through)
             }
-            Fact::Synced { node, through } => self.cluster.seat_mut(node).ledger.synced(through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
@@ -278,6 +283,13 @@ impl Judges {
         snapshots::started(&mut self.cluster, node, recovered)?;
         sightings::started(&mut self.coverage, stamp, survival, from.is_some());
         Ok(())
+    }
+
+    fn wrote(&mut self, at: Time, node: NodeId, number: u64, update: &Update) -> Verdict {
+        snapshots::wrote(&self.cluster, node, update)?;
+        let seat = self.cluster.seat_mut(node);
+        seat.standing.wrote(at, number);
+        seat.ledger.wrote(number, update)
     }
 
     fn crashed(&mut self, node: NodeId) {

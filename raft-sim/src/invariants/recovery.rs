@@ -36,6 +36,7 @@ pub(crate) fn started(
     seat.handed_over = None;
     seat.stands_by = None;
     seat.told = Index(0);
+    seat.standing = Default::default();
     seat.snapshot_told = Index(0);
     seat.matched.clear();
     seat.questions.clear();
@@ -68,5 +69,6 @@ fn emptied(seat: &mut Seat) {
     seat.ledger = Default::default();
     seat.log = Default::default();
     seat.snapshots.clear();
+    seat.patience = Default::default();
     seat.started_at = Index(0);
 }

@@ -4,7 +4,7 @@ use super::chain::Agreement;
 use super::cluster::Step;
 use super::{
     Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
-    leader_append_only, monotone, sightings, state_machine_safety,
+    leader_append_only, leadership, monotone, sightings, state_machine_safety,
 };
 use crate::coverage::Mark;
 use crate::facts::Time;
@@ -24,6 +24,7 @@ impl Judges {
         self.matching.stepped(&step)?;
         commit_told::stepped(self.cluster.seat_mut(node), &step)?;
         self.cluster.seat_mut(node).stepped(&step);
+        leadership::stepped(&mut self.cluster, &self.rules, at, node, status)?;
         if status.role == RoleName::Leader {
             self.leads(at, &step)?;
         }

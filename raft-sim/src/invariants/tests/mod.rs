@@ -52,7 +52,15 @@ struct Stage {
 fn rules(nodes: u64) -> Rules {
     let nodes = usize::try_from(nodes).unwrap();
     let limits = Limits::default();
-    Rules { nodes, founders: nodes, lease: true, limits, pre_vote: false, election_timeout: 1_000 }
+    Rules {
+        nodes,
+        founders: nodes,
+        lease: true,
+        limits,
+        pre_vote: false,
+        patience: 900,
+        election_timeout: 1_000,
+    }
 }
 
 fn command(text: &'static str) -> Payload {

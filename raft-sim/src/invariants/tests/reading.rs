@@ -1,6 +1,6 @@
 //! Reads by a lease, and at followers.
 
-use super::super::{leases, reads};
+use super::super::{leadership, leases, patience, reads};
 use super::*;
 use crate::coverage::Mark;
 use raft_core::{Answer, Ticket};
@@ -105,6 +105,63 @@ fn a_lease_of_who_does_not_lead_is_reported() {
     stage.actor(1).status.role = RoleName::Follower;
     stage.step(1).unwrap();
     falls(stage.read_by_lease(), leases::NAME);
+}
+
+/// Node 2 has answered a round of node 1 in term 1, and has heard it when the time is 0 for this test.
+fn promised() -> Stage {
+    let mut stage = leased(true);
+    let beat = stage.message(1, 2, 1, Body::Heartbeat { commit: Index(1), round: Round(3) });
+    stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(1), message: &beat }).unwrap();
+    stage.send(2, 1, Body::HeartbeatReply { round: Round(3) }).unwrap();
+    stage
+}
+
+#[test]
+fn a_voter_that_hears_a_leader_gives_nobody_its_voice() {
+    let mut stage = promised();
+    stage.now += 800;
+    falls(stage.clone().send_in(2, 3, 2, Body::PreVoteReply { granted: true }), patience::NAME);
+    falls(stage.clone().vote(2, 3, 2), patience::NAME);
+    // Nor does it after a restart; nor for a leader's word that it only heard later.
+    let mut restarted = stage.clone();
+    restarted.restart(2, 0).unwrap();
+    falls(restarted.vote(2, 3, 2), patience::NAME);
+    stage.now += 100;
+    stage.vote(2, 3, 2).unwrap();
+}
+
+#[test]
+fn a_voter_votes_for_whom_its_leader_hands_over_to() {
+    let mut stage = promised();
+    let request =
+        stage.message(3, 2, 2, Body::Vote { last: EntryId::new(1, 1), transfer: true, recorded: true });
+    stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(3), message: &request }).unwrap();
+    stage.clone().vote(2, 3, 2).unwrap();
+    falls(stage.vote(2, 1, 2), patience::NAME);
+    let unsafe_clocks = Rules { lease: false, ..rules(3) };
+    Stage::with(unsafe_clocks).vote(2, 3, 2).unwrap();
+}
+
+#[test]
+fn a_leader_without_a_quorum_or_a_disk_is_reported() {
+    let mut stage = leased(true);
+    let reply = stage.message(2, 1, 1, Body::HeartbeatReply { round: Round(2) });
+    stage.tell(&Fact::Received { node: NodeId(1), from: NodeId(2), message: &reply }).unwrap();
+    stage.now += 1_900;
+    stage.step(1).unwrap();
+    let mut deaf = stage.clone();
+    deaf.now += 200;
+    falls(deaf.step(1), leadership::QUORUM);
+    stage.append(1, vec![entry(1, 2, "a")]).unwrap();
+    stage.now += 1_990;
+    stage.tell(&Fact::Received { node: NodeId(1), from: NodeId(2), message: &reply }).unwrap();
+    stage.step(1).unwrap();
+    let mut stalled = stage.clone();
+    stalled.now += 100;
+    falls(stalled.step(1), leadership::DISK);
+    stage.sync(1).unwrap();
+    stage.now += 100;
+    stage.step(1).unwrap();
 }
 
 #[test]
