@@ -41,7 +41,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket, Update};
+use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
