@@ -36,6 +36,11 @@ pub(crate) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_
         // Who was sent its log from the first entry on doesn't know what the cluster was founded with.
         let Some((at, before)) = before else { continue };
         follows(step.node, before, entry.id(), next)?;
+        // What a founder was founded with are the disks that it heard; another may have heard others, if one was wiped
+        // meanwhile. Only the first change agrees on them.
+        if at > Index(0) {
+            recorded_stay(step.node, before, entry.id(), next)?;
+        }
         if led {
             appended(step, at, entry.id())?;
             marks(coverage, step.node, log.id_at(at).unwrap_or_default(), before, entry.id(), next);
@@ -61,6 +66,11 @@ fn follows(node: NodeId, before: &Membership, id: EntryId, next: &Membership) ->
             words(next)
         )
     })?;
+    Ok(())
+}
+
+/// The disks on record, from one configuration to the next.
+fn recorded_stay(node: NodeId, before: &Membership, id: EntryId, next: &Membership) -> Verdict {
     for member in next.members() {
         demand(recorded(before.get(member.id), member), DISK, Class::Safety, || {
             format!(
