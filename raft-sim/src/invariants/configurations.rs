@@ -35,12 +35,7 @@ pub(crate) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_
         let led = step.after.role == RoleName::Leader && step.after.term == entry.term();
         // Who was sent its log from the first entry on doesn't know what the cluster was founded with.
         let Some((at, before)) = before else { continue };
-        follows(step.node, before, entry.id(), next)?;
-        // What a founder was founded with are the disks that it heard; another may have heard others, if one was wiped
-        // meanwhile. Only the first change agrees on them.
-        if at > Index(0) {
-            recorded_stay(step.node, before, entry.id(), next)?;
-        }
+        follows(step.node, at, before, entry.id(), next)?;
         if led {
             appended(step, at, entry.id())?;
             marks(coverage, step.node, log.id_at(at).unwrap_or_default(), before, entry.id(), next);
@@ -50,8 +45,8 @@ pub(crate) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_
     in_force(cluster, step)
 }
 
-/// One configuration after another.
-fn follows(node: NodeId, before: &Membership, id: EntryId, next: &Membership) -> Verdict {
+/// One configuration after the one at `at`.
+fn follows(node: NodeId, at: Index, before: &Membership, id: EntryId, next: &Membership) -> Verdict {
     demand(quorum::intersect(before, next), ADJACENT, Class::Safety, || {
         format!(
             "node {node} has the configuration {id}, whose quorums need not meet those of the one before: {} and then {}",
@@ -66,13 +61,11 @@ fn follows(node: NodeId, before: &Membership, id: EntryId, next: &Membership) ->
             words(next)
         )
     })?;
-    Ok(())
-}
-
-/// The disks on record, from one configuration to the next.
-fn recorded_stay(node: NodeId, before: &Membership, id: EntryId, next: &Membership) -> Verdict {
+    // What a founder heard of the others' disks is put right by the first change.
+    let hearsay = at == Index(0);
     for member in next.members() {
-        demand(recorded(before.get(member.id), member), DISK, Class::Safety, || {
+        let heard = hearsay && before.get(member.id).is_some_and(|before| before.disk.is_some());
+        demand(heard || recorded(before.get(member.id), member), DISK, Class::Safety, || {
             format!(
                 "node {node} has the configuration {id} with {member:?}, and before it was {:?}",
                 before.get(member.id)

@@ -149,16 +149,12 @@ fn a_change_before_the_first_own_commit_is_reported() {
 
 #[test]
 fn a_disk_on_record_gives_way_to_none_first() {
-    let changed = || {
-        let mut stage = led();
-        stage.change(1, Change::Update { id: NodeId(2), context: Bytes::from_static(b"b:2") }).unwrap();
-        stage.settle(1, &[2]).unwrap();
-        stage
-    };
-    falls(changed().record(1, 2, 201), configurations::DISK);
-    // What a founder was founded with is what it heard; the first change agrees on it.
-    led().record(1, 2, 201).unwrap();
-    let mut stage = changed();
+    // What the founders have heard of each other is put right by the first change, and stays.
+    let mut stage = led();
+    stage.record(1, 2, 201).unwrap();
+    stage.settle(1, &[3]).unwrap();
+    falls(stage.record(1, 2, 200), configurations::DISK);
+    let mut stage = led();
     stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
     stage.settle(1, &[2]).unwrap();
     falls(stage.record(1, 3, 301), configurations::DISK);
