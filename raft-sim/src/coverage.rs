@@ -122,7 +122,7 @@ marks! {
     CompactedLogs,
     /// A read was answered by a lease, without a round.
     LeaseReads,
-    /// .. in the last tenth of the lease, as simulated time sees it.
+    /// .. more than half an election timeout after the round that the lease began with.
     LeaseReadNearEnd,
     /// A node that doesn't lead answered a read.
     FollowerReads,

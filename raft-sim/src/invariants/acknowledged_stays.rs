@@ -17,8 +17,8 @@ pub(crate) fn stepped(seat: &Seat, step: &Step<'_>) -> Verdict {
     if !step.truncated() {
         return Ok(());
     }
-    let Some(ack) = seat.acks.get(&step.after.term) else { return Ok(()) };
-    demand(step.kept >= ack.matched || ack.disk != seat.stamp.disk, NAME, Class::Safety, || {
+    let Some(ack) = seat.acks.get(&(step.after.term, seat.stamp.disk)) else { return Ok(()) };
+    demand(step.kept >= ack.matched, NAME, Class::Safety, || {
         format!(
             "node {} acknowledged index {} to the leader of term {}, and then kept its log only to index {}",
             step.node, ack.matched, step.after.term, step.kept

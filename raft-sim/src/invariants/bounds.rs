@@ -1,14 +1,16 @@
 //! Nothing grows beyond its limit: bytes proposed and not committed, tickets without an answer, what one append
-//! carries (rule 18 of DESIGN). Where a bound on bytes is smaller than one entry, one entry passes.
+//! carries, the log since the snapshots, chunks on their way and in the disk's hands (rule 18 of DESIGN). Where a bound on
+//! bytes is smaller than one entry, one entry passes.
 
 use super::{
     Verdict,
     chain::Chain,
-    cluster::{Seat, Step},
+    cluster::{Cluster, Step},
     demand,
 };
 use crate::facts::Class;
-use raft_core::{Body, Entry, EntryId, Index, Limits, Message, NodeId, RoleName, Term};
+use raft_core::{Body, Entry, EntryId, Index, Limits, Message, NodeId, RoleName, Round, Term};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The name of this invariant.
 pub const NAME: &str = "bounds";
@@ -25,20 +27,138 @@ struct Uncommitted {
     entries: usize,
 }
 
+/// How much longer than its limits a log may grow while a snapshot is being sent, so that transfers end.
+const PATIENCE: u64 = 4;
+/// How many times its window a leader may send of a snapshot in one round without an answer: what it takes for lost, it
+/// sends again, and what its disk was slow to read leaves late.
+const REPEATS: usize = 4;
+
+/// The snapshots and chunks of one process.
+#[derive(Clone, Debug, Default)]
+struct Transfers {
+    /// The last snapshots that it knew as its newest.
+    snapshots: VecDeque<Index>,
+    /// Chunks that its disk is storing.
+    storing: usize,
+    /// Chunks that were sent to each member since it was last heard of them, and the round then.
+    sent: BTreeMap<NodeId, (Round, usize)>,
+}
+
 /// The counts of every node.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     limits: Limits,
     uncommitted: Vec<Uncommitted>,
+    transfers: Vec<Transfers>,
 }
 
 impl Bounds {
     pub(crate) fn new(nodes: usize, limits: Limits) -> Bounds {
-        Bounds { limits, uncommitted: vec![Uncommitted::default(); nodes + 1] }
+        Bounds {
+            limits,
+            uncommitted: vec![Uncommitted::default(); nodes + 1],
+            transfers: vec![Transfers::default(); nodes + 1],
+        }
+    }
+
+    /// A process begins.
+    pub(crate) fn started(&mut self, node: NodeId) {
+        *self.of(node) = Transfers::default();
+    }
+
+    /// A chunk is handed to a disk.
+    pub(crate) fn storing(&mut self, node: NodeId) -> Verdict {
+        let most = self.limits.inflight_chunks;
+        let own = self.of(node);
+        own.storing += 1;
+        demand(own.storing <= most, NAME, Class::Bounds, || {
+            format!(
+                "node {node} has its disk store {} chunks at once, more than the {most} allowed",
+                own.storing
+            )
+        })
+    }
+
+    /// A disk is done with a chunk.
+    pub(crate) fn store_answered(&mut self, node: NodeId) {
+        let own = self.of(node);
+        own.storing = own.storing.saturating_sub(1);
+    }
+
+    /// A follower's word on a snapshot reaches a leader.
+    pub(crate) fn chunk_heard(&mut self, node: NodeId, from: NodeId) {
+        self.of(node).sent.remove(&from);
+    }
+
+    /// A chunk leaves a leader, in its newest round.
+    pub(crate) fn chunk_sent(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Round) -> Verdict {
+        let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
+        demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
+            format!(
+                "node {node} sends {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
+            )
+        })?;
+        let (since, count) = self.of(node).sent.entry(to).or_insert((round, 0));
+        if *since != round {
+            (*since, *count) = (round, 0);
+        }
+        *count += usize::from(bytes > 0);
+        let count = *count;
+        demand(count <= REPEATS * inflight_chunks, NAME, Class::Bounds, || {
+            format!(
+                "node {node} has sent {count} chunks to node {to} in one round without an answer; {inflight_chunks} \
+                 may be on their way"
+            )
+        })
+    }
+
+    /// The log since the snapshots. A capture that is under way may be slow; a snapshot that is being sent keeps the log
+    /// behind it, and a driver keeps two.
+    fn since_snapshots(&mut self, cluster: &Cluster, step: &Step<'_>) -> Verdict {
+        let (node, limits) = (step.node, self.limits);
+        let newest = step.after.snapshot.unwrap_or_default().index;
+        let own = self.of(node);
+        if own.snapshots.back() != Some(&newest) {
+            own.snapshots.push_back(newest);
+        }
+        if own.snapshots.len() > 3 {
+            own.snapshots.pop_front();
+        }
+        let oldest = own.snapshots.front().copied().filter(|_| own.snapshots.len() == 3).unwrap_or_default();
+        let (base, retained) = (step.after.base.index, limits.retain_entries);
+        demand(base.0.saturating_add(retained) >= oldest.0, NAME, Class::Bounds, || {
+            format!(
+                "the log of node {node} begins behind {base}, though two snapshots after the one at {oldest} are \
+                 durable and {retained} entries are to be kept"
+            )
+        })?;
+        let Some(before) = step.before else { return Ok(()) };
+        let snapshot = before.snapshot.unwrap_or_default().index;
+        let capturing = cluster.seat(node).capturing.as_ref().is_some_and(|base| base.id.index > snapshot);
+        let entries = before.applied.0.saturating_sub(snapshot.0);
+        let bytes = cluster.model.bytes_between(snapshot, before.applied);
+        let within = entries <= limits.snapshot_entries.saturating_mul(PATIENCE)
+            && bytes
+                <= limits
+                    .snapshot_bytes
+                    .saturating_mul(PATIENCE as usize)
+                    .saturating_add(limits.command_bytes);
+        demand(capturing || before.halted || within, NAME, Class::Bounds, || {
+            format!(
+                "node {node} has applied {entries} entries of {bytes} bytes since its snapshot at {snapshot}, and asks \
+                 for no other"
+            )
+        })
+    }
+
+    fn of(&mut self, node: NodeId) -> &mut Transfers {
+        &mut self.transfers[super::chain::position(Index(node.0))]
     }
 
     /// A turn is over; `seat` has its log already. `waiting`: tickets from earlier turns without an answer.
-    pub(crate) fn stepped(&mut self, seat: &Seat, step: &Step<'_>, waiting: usize) -> Verdict {
+    pub(crate) fn stepped(&mut self, cluster: &Cluster, step: &Step<'_>, waiting: usize) -> Verdict {
+        self.since_snapshots(cluster, step)?;
+        let seat = cluster.seat(step.node);
         let waiting = waiting.max(step.after.tickets);
         demand(waiting <= self.limits.tickets, NAME, Class::Bounds, || {
             format!(

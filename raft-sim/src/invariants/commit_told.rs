@@ -1,6 +1,6 @@
 //! A follower commits what it was told, and no more than the telling message covers: min(leader's commit, the last
-//! index that this very append covers), or a heartbeat's commit (rule 7 of DESIGN). What lies beyond may differ from
-//! the leader's log.
+//! index that this very append covers), or a heartbeat's commit (rule 7 of DESIGN), or a snapshot that took the place of
+//! its log. What lies beyond may differ from the leader's log.
 
 use super::{
     Verdict,
@@ -28,7 +28,8 @@ pub(crate) fn stepped(seat: &mut Seat, step: &Step<'_>) -> Verdict {
     let told = std::mem::take(&mut seat.told);
     let led = |status: &raft_core::Status| status.role == RoleName::Leader;
     let counts = led(step.after) || step.before.is_some_and(led);
-    let known = step.before.map_or(step.log.base().index, |before| before.commit);
+    let known = step.before.map_or(seat.started_at, |before| before.commit);
+    let told = if step.installed { told.max(step.log.base().index) } else { told };
     demand(counts || step.after.commit <= told.max(known), NAME, Class::Safety, || {
         format!(
             "node {} follows and commits {}, but knew {known} and was told at most {told} by what it received",

@@ -1,7 +1,11 @@
 //! At most one leader in a term (Figure 3), over restarts: winning one term twice breaks it too. And a leader has the
 //! votes of a quorum, each sent once and durable, to this very process.
 
-use super::{Broken, Verdict, cluster::Cluster, demand};
+use super::{
+    Broken, Verdict,
+    cluster::{Cluster, quorum_of_any},
+    demand,
+};
 use crate::facts::Class;
 use raft_core::{Membership, NodeId, Stamp, Term};
 use std::collections::BTreeMap;
@@ -42,24 +46,22 @@ impl ElectionSafety {
     }
 }
 
-/// A node has won an election: by whose votes? `members` is the configuration in force in its log.
-pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term, members: &Membership) -> Verdict {
+/// A node has won an election: by whose votes? What counts is a configuration that was in force in its log in the turn.
+pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term) -> Verdict {
     let winner = cluster.seat(node);
-    let voted = |voter: NodeId| {
+    let voted = |members: &Membership, voter: NodeId| {
         if voter == node {
             return winner.ledger.vote_in(term) == Some(node) && members.on_record(node, winner.stamp.disk);
         }
-        let vote = cluster.find(voter).and_then(|seat| seat.votes.get(&term));
-        vote.is_some_and(|vote| {
-            vote.candidate == node && vote.asker == winner.stamp && members.on_record(voter, vote.disk)
-        })
+        let disk = members.get(voter).and_then(|member| member.disk);
+        let vote = disk.and_then(|disk| cluster.find(voter)?.votes.get(&(term, disk)));
+        vote.is_some_and(|vote| vote.candidate == node && vote.asker == winner.stamp)
     };
-    demand(members.is_quorum(voted), NAME, Class::Safety, || {
-        let voters: Vec<u64> =
-            members.members().iter().map(|member| member.id).filter(|id| voted(*id)).map(|id| id.0).collect();
-        format!(
-            "node {node} leads term {term} with the votes of {voters:?}, which are no quorum of {} members",
-            members.members().len()
-        )
+    quorum_of_any(winner.in_play(), voted).or_else(|(voters, all)| {
+        demand(false, NAME, Class::Safety, || {
+            format!(
+                "node {node} leads term {term} with the votes of {voters:?}, which are no quorum of {all} members"
+            )
+        })
     })
 }

@@ -11,7 +11,7 @@ pub const NAME: &str = "leader_append_only";
 pub(crate) fn stepped(step: &Step<'_>) -> Verdict {
     let led =
         step.before.is_some_and(|before| before.role == RoleName::Leader && before.term == step.after.term);
-    demand(!led || !step.truncated(), NAME, Class::Safety, || {
+    demand(!led || !(step.truncated() || step.installed), NAME, Class::Safety, || {
         format!(
             "node {} led term {} with a log to {}, and then kept it only to index {}",
             step.node, step.after.term, step.ended, step.kept

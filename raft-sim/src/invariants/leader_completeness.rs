@@ -1,7 +1,7 @@
 //! What is committed in a term is in the logs of the leaders of all later terms (Figure 3). A candidate of an older
 //! term may still win late: it owes only what was committed in terms below its own.
 
-use super::{Verdict, demand};
+use super::{Verdict, chain::Chain, demand};
 use crate::facts::Class;
 use raft_core::{EntryId, Log, NodeId, Term};
 use std::collections::BTreeMap;
@@ -16,16 +16,23 @@ pub(crate) struct LeaderCompleteness {
 }
 
 impl LeaderCompleteness {
+    /// The newest term in which anything was committed.
+    pub(crate) fn newest_term(&self) -> Term {
+        self.newest.last_key_value().map(|(term, _)| *term).unwrap_or_default()
+    }
+
     /// An entry was committed by the leader of a term.
     pub(crate) fn committed(&mut self, term: Term, id: EntryId, hash: u64) {
         self.newest.insert(term, (id, hash));
     }
 
-    /// A node begins to lead a term with this log.
-    pub(crate) fn elected(&self, node: NodeId, term: Term, log: &Log) -> Verdict {
+    /// A node begins to lead a term with this log. What is before its base is in it if the base is canonical.
+    pub(crate) fn elected(&self, node: NodeId, term: Term, log: &Log, canon: &Chain) -> Verdict {
         let owed = self.newest.range(..term).max_by_key(|(_, (id, _))| id.index);
         let Some((in_term, (id, hash))) = owed else { return Ok(()) };
-        demand(log.hash_at(id.index) == Some(*hash), NAME, Class::Safety, || {
+        let base = log.base();
+        let compacted = id.index < base.index && canon.hash_at(base.index) == log.hash_at(base.index);
+        demand(compacted || log.hash_at(id.index) == Some(*hash), NAME, Class::Safety, || {
             format!(
                 "{id} was committed in term {in_term}, but node {node} leads term {term} with {} there and a log \
                  to {}",

@@ -14,8 +14,12 @@ pub const RECOVERY: &str = "recovery";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     hard: HardState,
-    base: Option<Base>,
+    /// Whether the log stands on a base. One that doesn't was sent from its first entry on by a leader.
+    based: bool,
+    /// The log since the newest base that was written. What the disk has forgotten since is kept.
     chain: Chain,
+    /// The log on the disk may begin anywhere up to here: only whole files of it are dropped, and not at once.
+    released: Index,
     in_flight: VecDeque<(u64, Update)>,
     written: u64,
     ballot: Option<Ballot>,
@@ -77,9 +81,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// The disk may forget the entries up to an index.
+    pub(crate) fn released(&mut self, through: Index) {
+        self.released = self.released.max(through);
+    }
+
     /// A process starts on what the disk gave: the durable content and an unbroken run of what was in flight.
     pub(crate) fn started(&mut self, recovered: &Recovered) -> Result<Survival, Broken> {
-        let mut given = Chain::default();
+        let mut given = Chain::on(recovered.base.as_ref());
         for entry in &recovered.entries {
             demand(given.push(entry), RECOVERY, Class::Durability, || {
                 format!("recovery gave {} after {}", entry.id(), given.last())
@@ -90,10 +99,11 @@ impl Ledger {
         while !self.is(recovered, &given) {
             demand(!self.in_flight.is_empty(), RECOVERY, Class::Durability, || {
                 format!(
-                    "the disk held {durable} and {in_flight} writes in flight, but recovery gave {:?}, founded \
-                     {}, log to {}",
+                    "the disk held {durable} and {in_flight} writes in flight, but recovery gave {:?}, based: {}, log \
+                     from {} to {}",
                     recovered.hard,
                     recovered.base.is_some(),
+                    given.base(),
                     given.last()
                 )
             })?;
@@ -107,14 +117,33 @@ impl Ledger {
 
     /// What is durable, in words.
     pub(crate) fn summary(&self) -> String {
-        format!("{:?}, founded {}, log to {}", self.hard, self.base.is_some(), self.chain.last())
+        format!(
+            "{:?}, based: {}, log from {} to {}, released to {}",
+            self.hard,
+            self.based,
+            self.chain.base(),
+            self.chain.last(),
+            self.released
+        )
     }
 
     fn is(&self, recovered: &Recovered, given: &Chain) -> bool {
         self.hard == recovered.hard
-            && self.base == recovered.base
+            && self.may_begin(recovered.base.as_ref())
             && self.chain.last() == given.last()
             && self.chain.last_hash() == given.last_hash()
+    }
+
+    /// Whether the log may begin there: on the base that was written last, or where entries were released.
+    fn may_begin(&self, base: Option<&Base>) -> bool {
+        let Some(base) = base else { return !self.based };
+        let written = self.based && base.id == self.chain.base();
+        let index = base.id.index;
+        let released = index > self.chain.base().index && index <= self.released;
+        (written || released)
+            && self.chain.id_at(index) == Some(base.id)
+            && self.chain.hash_at(index) == Some(base.hash)
+            && self.chain.membership_at(index).is_none_or(|members| *members == base.membership)
     }
 
     /// The oldest write in flight becomes durable.
@@ -127,8 +156,8 @@ impl Ledger {
         }
         let log_untouched = update.base.is_none() && update.keep.is_none() && update.entries.is_empty();
         if update.base.is_some() {
-            self.base = update.base;
-            self.chain.truncate(Index(0));
+            self.based = true;
+            self.chain = Chain::on(update.base.as_ref());
         }
         if let Some(keep) = update.keep {
             self.chain.truncate(keep);

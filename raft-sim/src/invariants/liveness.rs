@@ -1,15 +1,15 @@
-//! Once the faults are over, the cluster serves: there is a leader, all live logs are the same, committed and applied
-//! to their end, every ticket is answered, and a fresh write and a fresh read have been served. Asked only where a
-//! quorum is left to do it.
+//! Once the faults are over, the cluster serves: there is a leader, the logs of all live members are the same, committed
+//! and applied to their end, no change of the configuration is under way, every ticket is answered, and a fresh write and
+//! a fresh read have been served. Asked only where a quorum is left to do it.
 
 use super::{
     Rules, Verdict,
     cluster::{Cluster, Seat},
-    demand,
+    demand, quorum,
     tickets::Tickets,
 };
 use crate::facts::{Class, Time};
-use raft_core::{Answer, NodeId, Ticket};
+use raft_core::{Answer, Member, Membership, NodeId, Standing, Ticket};
 use std::collections::BTreeSet;
 
 /// The name of this invariant.
@@ -21,12 +21,16 @@ const LATE: Time = 10;
 const NEVER: Time = 100;
 /// Election timeouts from the first leader until everything has converged.
 const CONVERGED: Time = 30;
+/// .. at most, if snapshots and changes go on.
+const MOVED: Time = 300;
 
 /// What became of the cluster since it was healed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Liveness {
     healed: Option<Time>,
     led: Option<Time>,
+    /// The last time that a snapshot or a change went on.
+    moved: Time,
     /// What was asked since, and not answered.
     fresh: BTreeSet<(NodeId, Ticket)>,
     /// Such a write was served.
@@ -62,20 +66,27 @@ impl Liveness {
         at > healed + LATE * rules.election_timeout
     }
 
+    /// A snapshot arrives in part, or a configuration is appended: what follows takes its time.
+    pub(crate) fn moves(&mut self, at: Time) {
+        self.moved = at;
+    }
+
     /// Whether the time is over in which the cluster had to recover. Constant time, so that it can be asked often.
     pub(crate) fn overdue(&self, at: Time, rules: &Rules) -> bool {
         let timeouts = |number| number * rules.election_timeout;
         match (self.healed, self.led) {
             (None, _) => false,
             (Some(healed), None) => at > healed + timeouts(NEVER),
-            (Some(_), Some(led)) => at > led + timeouts(CONVERGED),
+            (Some(_), Some(led)) => {
+                at > led.max(self.moved) + timeouts(CONVERGED) || at > led + timeouts(MOVED)
+            }
         }
     }
 
     /// The run is over: if it was healed, it must have settled.
-    pub(crate) fn ended(&self, cluster: &Cluster, tickets: &Tickets) -> Verdict {
+    pub(crate) fn ended(&self, cluster: &Cluster, tickets: &Tickets, rules: &Rules) -> Verdict {
         let Some(healed) = self.healed else { return Ok(()) };
-        match self.unsettled(cluster, tickets) {
+        match self.unsettled(cluster, tickets, rules) {
             None => Ok(()),
             Some(why) => demand(false, NAME, Class::Liveness, || {
                 format!("the faults ended at {healed} us, and still {why}")
@@ -84,25 +95,22 @@ impl Liveness {
     }
 
     /// What a healed cluster has not done yet, if anything.
-    pub(crate) fn unsettled(&self, cluster: &Cluster, tickets: &Tickets) -> Option<String> {
-        let live = || cluster.seats().filter(|(_, seat)| lives(seat));
-        let all = cluster.seats().count();
-        // A cluster is founded by all together; after that, a quorum will do.
-        let able = live().filter(|(_, seat)| founded(seat)).count();
-        if live().count() < all && able <= all / 2 {
+    pub(crate) fn unsettled(&self, cluster: &Cluster, tickets: &Tickets, rules: &Rules) -> Option<String> {
+        if !able(cluster, rules) {
             return None;
         }
-        let newest = live().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
+        let members = || cluster.seats().filter(|(node, seat)| counts(cluster, rules, *node, seat));
+        let newest = members().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
         let leads = |seat: &Seat| seat.leading().is_some_and(|status| Some(status.term) == newest);
-        let Some((leader, first)) = live().find(|(_, seat)| leads(seat)) else {
+        let Some((leader, first)) = members().find(|(_, seat)| leads(seat)) else {
             return Some("nobody leads the newest term".into());
         };
         let end = first.log.last();
-        live()
-            .find_map(|(node, seat)| lags(leader, first, node, seat))
+        changing(cluster, leader, first)
+            .or_else(|| members().find_map(|(node, seat)| lags(leader, first, node, seat)))
             .or_else(|| {
                 let owed = |node| tickets.owed(node, end.index);
-                let owing = live().map(|(node, _)| node).find(|node| owed(*node) > 0)?;
+                let owing = members().map(|(node, _)| node).find(|node| owed(*node) > 0)?;
                 Some(format!("node {owing} owes {} answers, with every log equal to {end}", owed(owing)))
             })
             .or_else(|| {
@@ -112,6 +120,62 @@ impl Liveness {
                 })
             })
     }
+}
+
+/// Whether a quorum is left to serve: by the newest configuration that is committed, and by the one in force in the log
+/// of each live member of it, since each must be able to elect by its own.
+fn able(cluster: &Cluster, rules: &Rules) -> bool {
+    let Some((_, newest)) = cluster.canon.configuration() else {
+        let founders = || cluster.seats().take(rules.founders);
+        // A cluster is founded by all together; after that, a quorum will do.
+        let live = founders().filter(|(_, seat)| lives(seat)).count();
+        let able = founders().filter(|(_, seat)| lives(seat) && founded(seat)).count();
+        return live == rules.founders || able > rules.founders / 2;
+    };
+    let quorum = |members: &Membership| {
+        quorum::agreed(members, |id| {
+            let recorded = |seat: &&Seat| lives(seat) && members.on_record(id, seat.stamp.disk);
+            cluster.find(id).filter(recorded).is_some()
+        })
+    };
+    let by_its_own = |member: &Member| {
+        let live = cluster.find(member.id).filter(|seat| lives(seat) && member.disk == Some(seat.stamp.disk));
+        live.and_then(Seat::members).is_none_or(quorum)
+    };
+    quorum(newest) && newest.members().iter().all(by_its_own)
+}
+
+/// Whether a node must take part: it lives, and the newest committed configuration has it with this disk, or waits for a
+/// disk of it to put on record. Who was removed, or is none of it yet, is nobody's care.
+fn counts(cluster: &Cluster, rules: &Rules, node: NodeId, seat: &Seat) -> bool {
+    let Some((_, newest)) = cluster.canon.configuration() else {
+        return lives(seat) && node.0 <= rules.founders as u64;
+    };
+    let disk = seat.stamp.disk;
+    let waits = |member: &Member| {
+        member.disk.is_none() && member.replaced != Some(disk) && (seat.joins || member.replaced.is_none())
+    };
+    lives(seat) && newest.get(node).is_some_and(|member| member.disk == Some(disk) || waits(member))
+}
+
+/// What change of the configuration is not complete, by the leader.
+fn changing(cluster: &Cluster, leader: NodeId, first: &Seat) -> Option<String> {
+    let (at, members) = first.log.configuration()?;
+    if at > first.commit() {
+        return Some(format!("the configuration of leader {leader} at {at} is not committed"));
+    }
+    if quorum::halves(members).len() > 1 {
+        return Some(format!("the joint configuration of leader {leader} at {at} is not left"));
+    }
+    let waiting = |member: &&Member| {
+        let live = |seat: &&Seat| lives(seat) && seat.joins && member.replaced != Some(seat.stamp.disk);
+        let unrecorded = member.disk.is_none();
+        let seat = cluster.find(member.id).filter(live);
+        let here = seat.is_some_and(|seat| unrecorded || member.disk == Some(seat.stamp.disk));
+        here && (unrecorded || member.standing == Standing::Entrant)
+    };
+    let member = members.members().iter().find(waiting)?;
+    Some(format!("node {} waits for leader {leader} to go on: {member:?}", member.id))
 }
 
 /// Whether a node counts: it runs, and is not one that must stay away because its disk was wiped.

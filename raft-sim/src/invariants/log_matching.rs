@@ -16,6 +16,13 @@ pub(crate) struct LogMatching {
 impl LogMatching {
     /// Looks at what a turn appended.
     pub(crate) fn stepped(&mut self, step: &Step<'_>) -> Verdict {
+        let base = step.log.base();
+        if step.installed
+            && let Some(hash) = step.log.hash_at(base.index)
+            && base.index > Index(0)
+        {
+            self.appended(step.node, base.term, base.index, hash)?;
+        }
         let mut index = step.kept.next();
         while let (Some(id), Some(hash)) = (step.log.id_at(index), step.log.hash_at(index)) {
             self.appended(step.node, id.term, index, hash)?;

@@ -7,34 +7,41 @@ mod chain;
 mod cluster;
 pub mod commit_quorum;
 pub mod commit_told;
+pub mod configurations;
 pub mod election_safety;
-pub mod halts;
 pub mod leader_append_only;
 pub mod leader_completeness;
+pub mod leases;
 pub mod ledger;
 pub mod liveness;
 pub mod log_matching;
+mod messages;
+mod model;
 pub mod monotone;
 pub mod one_vote;
 pub mod pre_vote;
 pub mod progress;
 pub mod promises;
+mod quorum;
 pub mod reads;
 pub mod recovery;
+pub mod removal;
 mod sightings;
+pub mod snapshots;
 pub mod state_machine_safety;
 #[cfg(test)]
 mod tests;
 pub mod tickets;
+mod turns;
 pub mod up_to_date;
 
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
-use cluster::{Ack, Cluster, Heard, PreVote, Step, Vote};
-use raft_core::{
-    Answer, Body, Limits, Log, Membership, Message, NodeId, Recovered, RoleName, Stamp, Status, Ticket,
-};
+use cluster::Cluster;
+use raft_core::{Answer, Limits, NodeId, Recovered, Stamp, Ticket};
+use reads::Means;
+use tickets::Answered;
 
 /// A violation without its time.
 #[derive(Clone, Debug)]
@@ -135,7 +142,7 @@ impl Judges {
 
     /// What liveness still asks for, in words.
     pub fn unsettled(&self) -> Option<String> {
-        self.liveness.unsettled(&self.cluster, &self.tickets)
+        self.liveness.unsettled(&self.cluster, &self.tickets, &self.rules)
     }
 
     /// Whether a healed cluster has had all the time that it may take to settle.
@@ -150,55 +157,52 @@ impl Judges {
 
     fn judge(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
         match *fact {
-            Fact::Started { node, stamp, recovered, .. } => self.started(node, stamp, recovered),
+            Fact::Started { node, stamp, recovered, joins } => self.started(node, stamp, recovered, joins),
             Fact::Crashed { node } => {
                 self.crashed(node);
                 Ok(())
             }
-            Fact::Wiped { node } | Fact::Seated { node } => {
+            Fact::Wiped { node } => {
                 recovery::wiped(self.cluster.seat_mut(node));
                 Ok(())
             }
+            Fact::Seated { node } => {
+                recovery::seated(self.cluster.seat_mut(node));
+                Ok(())
+            }
             Fact::Received { node, from, message } => {
-                sightings::received(&self.cluster, &mut self.coverage, node, from, message);
-                commit_told::received(self.cluster.seat_mut(node), message);
-                if let Body::Appended { matched } = message.body {
-                    progress::heard(&mut self.cluster, node, from, message, matched);
-                }
+                self.received(node, from, message);
                 Ok(())
             }
             Fact::Proposed { node, ticket, command } => {
                 self.liveness.asked(node, ticket);
                 self.tickets.proposed(node, ticket, command)
             }
-            Fact::ReadAsked { node, ticket, .. } => {
+            Fact::ReadAsked { node, ticket, lease } => {
                 self.liveness.asked(node, ticket);
-                let asked = self.reads.asked(self.cluster.seat(node));
+                let asked = self.reads.asked(self.cluster.seat(node), lease);
                 self.tickets.read_asked(node, ticket, asked)
             }
+            Fact::Reconfigured { node, ticket, changes, expect } => {
+                self.tickets.reconfigured(node, ticket, changes, expect)
+            }
+            Fact::TransferAsked { node, ticket } => self.tickets.transfer_asked(node, ticket),
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
-            Fact::Wrote { node, number, update } => self.cluster.seat_mut(node).ledger.wrote(number, update),
+            Fact::Wrote { node, number, update } => {
+                snapshots::wrote(&self.cluster, node, update)?;
+                self.cluster.seat_mut(node).ledger.wrote(number, update)
+            }
             Fact::Synced { node, through } => self.cluster.seat_mut(node).ledger.synced(through),
-            Fact::Sent { node, to, message } => self.sent(node, to, message),
+            Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { node, entry } => {
                 state_machine_safety::applied(&self.cluster, node, entry)?;
                 self.applies.applied(node, entry)?;
                 promises::applied(&self.cluster, node, entry)
             }
-            Fact::Reconfigured { .. }
-            | Fact::TransferAsked { .. }
-            | Fact::Capturing { .. }
-            | Fact::Captured { .. }
-            | Fact::Storing { .. }
-            | Fact::Stored { .. }
-            | Fact::StoreAnswered { .. }
-            | Fact::Restored { .. }
-            | Fact::Released { .. } => Ok(()),
-            Fact::Answered { node, ticket, answer } => self.answered(node, ticket, answer),
+            Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
             Fact::Halted { node, report } => {
-                let seat = self.cluster.seat_mut(node);
-                seat.halted = true;
-                halts::halted(seat, node, report)
+                self.cluster.seat_mut(node).halted = true;
+                removal::halted(&self.cluster, node, report)
             }
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
             Fact::Returned { op, outcome } => {
@@ -209,16 +213,60 @@ impl Judges {
                 Ok(())
             }
             Fact::Ended => {
-                self.liveness.ended(&self.cluster, &self.tickets)?;
+                self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
                 self.history.ended(&mut self.coverage)
             }
+            Fact::Capturing { .. }
+            | Fact::Captured { .. }
+            | Fact::Storing { .. }
+            | Fact::Stored { .. }
+            | Fact::StoreAnswered { .. }
+            | Fact::Restored { .. }
+            | Fact::Released { .. } => self.snapshot(at, fact),
         }
     }
 
-    fn started(&mut self, node: NodeId, stamp: Stamp, recovered: &Recovered) -> Verdict {
-        self.applies.started(node);
-        let survival = recovery::started(self.cluster.seat_mut(node), node, stamp, recovered)?;
-        sightings::started(&mut self.coverage, stamp, survival);
+    /// What happens to snapshots, and to the log because of them.
+    fn snapshot(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
+        match *fact {
+            Fact::Capturing { node, base, machine } => {
+                snapshots::capturing(&mut self.cluster, node, base, machine, self.applies.newest(node))
+            }
+            Fact::Captured { node, snapshot } => {
+                self.coverage.reach(Mark::Snapshots);
+                snapshots::captured(&mut self.cluster, node, snapshot)
+            }
+            Fact::Storing { node } => {
+                self.liveness.moves(at);
+                self.bounds.storing(node)
+            }
+            Fact::Stored { node, snapshot } => snapshots::stored(&mut self.cluster, node, snapshot),
+            Fact::StoreAnswered { node } => {
+                self.bounds.store_answered(node);
+                Ok(())
+            }
+            Fact::Restored { node, snapshot, machine } => {
+                self.coverage.reach(Mark::SnapshotsInstalled);
+                if snapshot.base.membership.is_joint() {
+                    self.coverage.reach(Mark::SnapshotInstalledWhileJoint);
+                }
+                snapshots::restored(&self.cluster, node, snapshot, machine)?;
+                self.applies.restored(node, snapshot.last().index)
+            }
+            Fact::Released { node, through } => snapshots::released(&mut self.cluster, node, through),
+            _ => Ok(()),
+        }
+    }
+
+    fn started(&mut self, node: NodeId, stamp: Stamp, recovered: &Recovered, joins: bool) -> Verdict {
+        let from = recovered.snapshot.as_ref().map(|snapshot| snapshot.last().index);
+        self.applies.started(node, from.unwrap_or_default());
+        self.bounds.started(node);
+        let seat = self.cluster.seat_mut(node);
+        seat.joins = joins;
+        let survival = recovery::started(seat, node, stamp, recovered)?;
+        snapshots::started(&mut self.cluster, node, recovered)?;
+        sightings::started(&mut self.coverage, stamp, survival, from.is_some());
         Ok(())
     }
 
@@ -231,162 +279,28 @@ impl Judges {
         }
     }
 
-    fn stepped(&mut self, at: Time, node: NodeId, status: &Status, log: &Log) -> Verdict {
-        let seat = self.cluster.seat(node);
-        let before = seat.status.clone();
-        let kept = seat.log.agreement(log);
-        let step = Step { node, before: before.as_ref(), after: status, log, ended: seat.log.last(), kept };
-        monotone::stepped(&step, seat.started_in)?;
-        leader_append_only::stepped(&step)?;
-        acknowledged_stays::stepped(seat, &step)?;
-        state_machine_safety::stepped(&self.cluster, &step)?;
-        self.matching.stepped(&step)?;
-        commit_told::stepped(self.cluster.seat_mut(node), &step)?;
-        self.cluster.seat_mut(node).stepped(&step);
-        if status.role == RoleName::Leader {
-            self.leads(at, &step)?;
-        }
-        if status.commit > self.cluster.canon.last().index {
-            self.committed(&step)?;
-        }
-        sightings::stepped(&self.cluster, &mut self.coverage, &step);
-        let waiting = self.tickets.waiting(node);
-        self.bounds.stepped(self.cluster.seat(node), &step, waiting)?;
-        self.tickets.stepped(&step);
-        Ok(())
-    }
-
-    /// A node leads after a turn.
-    fn leads(&mut self, at: Time, step: &Step<'_>) -> Verdict {
-        if self.liveness.leads(at, &self.rules) {
-            self.coverage.reach(Mark::LateLeader);
-        }
-        let (node, term) = (step.node, step.after.term);
-        if self.cluster.seat(node).led == Some(term) {
-            return Ok(());
-        }
-        let newest = self.elections.newest();
-        self.claim(node, step.after.term)?;
-        let nobody = Membership::default();
-        election_safety::elected(&self.cluster, node, term, step.log.membership().unwrap_or(&nobody))?;
-        self.completeness.elected(node, term, step.log)?;
-        sightings::elected(&self.cluster, &mut self.coverage, newest, step);
-        Ok(())
-    }
-
-    /// A process leads a term, or speaks as if it did.
-    fn claim(&mut self, node: NodeId, term: raft_core::Term) -> Verdict {
-        let seat = self.cluster.seat_mut(node);
-        if seat.led == Some(term) {
-            return Ok(());
-        }
-        self.elections.claim(term, node, seat.stamp)?;
-        seat.led = Some(term);
-        seat.round = Default::default();
-        seat.matched.clear();
-        Ok(())
-    }
-
-    /// The first node whose commit reaches an index.
-    fn committed(&mut self, step: &Step<'_>) -> Verdict {
-        let term = commit_quorum::advanced(&self.cluster, step)?;
-        let first = self.cluster.canon.last().index.next();
-        for entry in step.log.from(first).take_while(|entry| entry.index() <= step.after.commit) {
-            let follows = self.cluster.canon.push(entry);
-            assert!(follows, "a log is contiguous, and the common part was compared");
-            self.coverage.reach(Mark::Commits);
-            if entry.term() < term {
-                self.coverage.reach(Mark::OldTermCommitted);
-            }
-            self.history.committed(entry)?;
-        }
-        let canon = &self.cluster.canon;
-        self.completeness.committed(term, canon.last(), canon.last_hash());
-        Ok(())
-    }
-
-    fn sent(&mut self, node: NodeId, to: NodeId, message: &Message) -> Verdict {
-        let seat = self.cluster.seat(node);
-        promises::sent(seat, node, to, message)?;
-        self.bounds.sent(node, message)?;
-        sightings::sent(seat, &mut self.coverage, to, message);
-        let term = message.term;
-        let (disk, asker) = (message.from.disk, message.to.unwrap_or_default());
-        self.cluster.seat_mut(node).spoke = message.from;
-        match message.body {
-            Body::Append { ref slice, .. } => {
-                self.claim(node, term)?;
-                progress::sent(self.cluster.seat(node), node, to, message, slice.prev().index)
-            }
-            Body::TimeoutNow => self.claim(node, term),
-            Body::Heartbeat { round, .. } => {
-                self.claim(node, term)?;
-                let seat = self.cluster.seat_mut(node);
-                seat.round = seat.round.max(round);
-                Ok(())
-            }
-            Body::VoteReply { granted: true } => {
-                up_to_date::granted(&self.cluster, node, to, term)?;
-                self.voted(node, message, Vote { disk, candidate: to, asker })
-            }
-            Body::PreVoteReply { granted: true } => {
-                self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
-                Ok(())
-            }
-            Body::Vote { last, transfer } => {
-                if self.rules.pre_vote && !transfer {
-                    pre_vote::stands(&self.cluster, node, term)?;
-                }
-                self.cluster.seat_mut(node).stood.insert(term, last);
-                self.voted(node, message, Vote { disk, candidate: node, asker: message.from })
-            }
-            Body::Appended { matched } => self.acknowledged(node, to, message, matched),
-            Body::HeartbeatReply { round } => {
-                self.cluster.seat_mut(node).heard(to, Heard { disk, asker, term, round });
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn voted(&mut self, node: NodeId, message: &Message, vote: Vote) -> Verdict {
-        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote)?;
-        sightings::voted(self.cluster.seat(node), &mut self.coverage, node, message.term, vote, again);
-        Ok(())
-    }
-
-    fn acknowledged(
-        &mut self,
-        node: NodeId,
-        to: NodeId,
-        message: &Message,
-        matched: raft_core::Index,
-    ) -> Verdict {
-        let (seat, asker) = (self.cluster.seat(node), message.to.unwrap_or_default());
-        let current = seat.ledger.hard().term == message.term;
-        if current && self.elections.leader_of(message.term) == Some((to, asker)) {
-            promises::truthful(seat, self.cluster.seat(to), node, asker, matched)?;
-        }
-        let hash = if current { seat.ledger.chain().hash_at(matched) } else { None };
-        let ack = Ack { disk: message.from.disk, asker, matched, hash };
-        let known = self.cluster.seat_mut(node).acks.entry(message.term).or_insert(ack);
-        // Another boot of the leader can't lead this term, so its asker is the same.
-        if ack.matched > known.matched || ack.disk != known.disk {
-            *known = ack;
-        }
-        Ok(())
-    }
-
-    fn answered(&mut self, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
+    fn answered(&mut self, at: Time, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
         let asked = self.tickets.answered(&self.cluster, node, ticket, answer)?;
-        sightings::answered(&mut self.coverage, answer);
+        sightings::answered(&mut self.coverage, asked, answer);
         self.liveness.answered(node, ticket, answer);
         match (answer, asked) {
             (Answer::Committed(id), _) => {
                 self.reads.told(id.index);
                 promises::answered(&self.cluster, node, id)
             }
-            (Answer::ReadAt(index), Some(asked)) => self.reads.answered(&self.cluster, node, asked, index),
+            (Answer::ReadAt(index), Answered::Read(asked)) => {
+                let Judges { cluster, rules, completeness, coverage, .. } = self;
+                match self.reads.answered(cluster, node, asked, index)? {
+                    Means::Round => Ok(()),
+                    Means::Told => {
+                        coverage.reach(Mark::FollowerReads);
+                        Ok(())
+                    }
+                    Means::Neither => {
+                        leases::answered(cluster, rules, completeness, coverage, at, node, index)
+                    }
+                }
+            }
             _ => Ok(()),
         }
     }

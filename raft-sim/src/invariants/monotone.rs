@@ -9,14 +9,16 @@ use raft_core::{Entry, Index, NodeId, Term};
 pub const TERM: &str = "monotone_term";
 /// The name of the invariant for commit and applied.
 pub const COMMIT: &str = "monotone_commit";
+/// The name of the invariant for the base of the log.
+pub const BASE: &str = "monotone_base";
 
 /// A term replaces another one on a disk.
 pub(crate) fn durable(old: Term, new: Term) -> Verdict {
     demand(old <= new, TERM, Class::Safety, || format!("a disk that held term {old} is given term {new}"))
 }
 
-/// A turn; `started_in` is the term that the process started with.
-pub(crate) fn stepped(step: &Step<'_>, started_in: Term) -> Verdict {
+/// A turn. A process starts with the term on its disk, and with what its snapshot covers.
+pub(crate) fn stepped(step: &Step<'_>, started_in: Term, started_at: Index) -> Verdict {
     let (node, after) = (step.node, step.after);
     let term = step.before.map_or(started_in, |before| before.term);
     demand(after.term >= term, TERM, Class::Safety, || {
@@ -25,7 +27,17 @@ pub(crate) fn stepped(step: &Step<'_>, started_in: Term) -> Verdict {
     demand(after.applied <= after.commit, COMMIT, Class::Safety, || {
         format!("node {node} has applied {} and knows only {} as committed", after.applied, after.commit)
     })?;
-    let Some(before) = step.before else { return Ok(()) };
+    let Some(before) = step.before else {
+        return demand(after.commit.min(after.applied) >= started_at, COMMIT, Class::Safety, || {
+            format!(
+                "node {node} started from a snapshot to {started_at}, and knows {} as committed and {} as applied",
+                after.commit, after.applied
+            )
+        });
+    };
+    demand(after.base.index >= before.base.index, BASE, Class::Safety, || {
+        format!("the log of node {node} began behind {} and now begins behind {}", before.base, after.base)
+    })?;
     demand(after.commit >= before.commit, COMMIT, Class::Safety, || {
         format!("node {node} knew {} as committed and now only {}", before.commit, after.commit)
     })?;
@@ -45,9 +57,24 @@ impl Applies {
         Applies { newest: vec![Index(0); nodes + 1] }
     }
 
-    /// A new process begins at its base.
-    pub(crate) fn started(&mut self, node: NodeId) {
-        self.newest[super::chain::position(Index(node.0))] = Index(0);
+    /// A new process begins behind its snapshot.
+    pub(crate) fn started(&mut self, node: NodeId, snapshot: Index) {
+        self.newest[super::chain::position(Index(node.0))] = snapshot;
+    }
+
+    /// The last index that a node's application has taken in.
+    pub(crate) fn newest(&self, node: NodeId) -> Index {
+        self.newest[super::chain::position(Index(node.0))]
+    }
+
+    /// The application takes over a snapshot: what comes next follows it.
+    pub(crate) fn restored(&mut self, node: NodeId, snapshot: Index) -> Verdict {
+        let newest = &mut self.newest[super::chain::position(Index(node.0))];
+        demand(snapshot > *newest, COMMIT, Class::Safety, || {
+            format!("node {node} has applied {newest}, and takes over a snapshot to {snapshot}")
+        })?;
+        *newest = snapshot;
+        Ok(())
     }
 
     /// An entry is applied.

@@ -7,7 +7,7 @@ use super::{
     demand,
 };
 use crate::facts::Class;
-use raft_core::{HardState, NodeId, Term};
+use raft_core::{DiskId, HardState, NodeId, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "one_vote";
@@ -18,18 +18,16 @@ pub(crate) fn durable(old: HardState, new: HardState) -> Verdict {
     demand(kept, NAME, Class::Safety, || format!("a disk that held {old:?} is given {new:?}"))
 }
 
-/// A vote leaves a node. Whether the same one had left before.
+/// A vote leaves a node. A seat that was given a fresh disk to join anew is another voter. Whether the same one had left before.
 pub(crate) fn sent(seat: &mut Seat, voter: NodeId, term: Term, vote: Vote) -> Result<bool, Broken> {
-    let Some(given) = seat.votes.get(&term).copied() else {
-        seat.votes.insert(term, vote);
-        return Ok(false);
-    };
-    demand(given.candidate == vote.candidate, NAME, Class::Safety, || {
-        format!(
-            "node {voter} votes for node {} in term {term}, and has voted for node {} in it",
-            vote.candidate, given.candidate
-        )
-    })?;
-    seat.votes.insert(term, vote);
-    Ok(true)
+    let all = (term, DiskId(0))..=(term, DiskId(u64::MAX));
+    for given in seat.votes.range(all).map(|(_, given)| given).filter(|given| given.seating == vote.seating) {
+        demand(given.candidate == vote.candidate, NAME, Class::Safety, || {
+            format!(
+                "node {voter} votes for node {} in term {term}, and has voted for node {} in it",
+                vote.candidate, given.candidate
+            )
+        })?;
+    }
+    Ok(seat.votes.insert((term, vote.disk), vote).is_some())
 }

@@ -18,7 +18,7 @@ pub(crate) fn heard(cluster: &mut Cluster, node: NodeId, from: NodeId, message: 
     let current = seat.leading().is_some_and(|status| status.term == message.term)
         && message.to == Some(seat.stamp)
         && cluster.find(from).is_some_and(|sender| sender.stamp == message.from);
-    let recorded = seat.members.as_ref().is_some_and(|members| members.on_record(from, message.from.disk));
+    let recorded = seat.members().is_some_and(|members| members.on_record(from, message.from.disk));
     if current && recorded && matched <= seat.log.last().index {
         let known = cluster.seat_mut(node).matched.entry(from).or_default();
         *known = matched.max(*known);

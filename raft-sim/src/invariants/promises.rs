@@ -88,6 +88,10 @@ pub(crate) fn truthful(
     if leader.stamp != asker || leader.leading().is_none() {
         return Ok(());
     }
+    // What a snapshot covers is compared where the snapshot is.
+    if matched < follower.ledger.chain().base().index.max(leader.log.base().index) {
+        return Ok(());
+    }
     let (ours, theirs) = (follower.ledger.chain().hash_at(matched), leader.log.hash_at(matched));
     demand(ours == theirs, TRUTHFUL, Class::Safety, || {
         let id = |chain: &Chain| chain.id_at(matched).map_or("nothing".into(), |id| id.to_string());
@@ -121,5 +125,8 @@ pub(crate) fn answered(cluster: &Cluster, node: NodeId, id: EntryId) -> Verdict 
 }
 
 fn held(cluster: &Cluster, node: NodeId, id: EntryId) -> bool {
-    cluster.seat(node).ledger.chain().hash_at(id.index) == cluster.canon.hash_at(id.index)
+    let chain = cluster.seat(node).ledger.chain();
+    // A base is written only when its snapshot is on stable storage.
+    let covered = id.index < chain.base().index;
+    covered || chain.hash_at(id.index) == cluster.canon.hash_at(id.index)
 }

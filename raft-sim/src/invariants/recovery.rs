@@ -3,7 +3,7 @@
 
 use super::{Broken, cluster::Seat, demand, ledger::Survival};
 use crate::facts::Class;
-use raft_core::{NodeId, Recovered, Stamp};
+use raft_core::{Index, NodeId, Recovered, Stamp};
 
 /// The name of the invariant that every process has a stamp of its own.
 pub const STAMP: &str = "own_stamp";
@@ -26,19 +26,41 @@ pub(crate) fn started(
     seat.halted = false;
     seat.stamp = stamp;
     seat.started_in = recovered.hard.term;
+    seat.started_at = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
     seat.status = None;
     seat.log = seat.ledger.chain().clone();
-    seat.members = None;
-    seat.members_at = None;
+    seat.installed = seat.log.base().index;
+    seat.forces = seat.members().cloned().into_iter().collect();
+    seat.turn_since = 0;
     seat.led = None;
+    seat.handed_over = None;
+    seat.stands_by = None;
     seat.matched.clear();
+    seat.questions.clear();
+    seat.told_to_read = Default::default();
+    seat.capturing = None;
+    seat.said_what_it_has = false;
     seat.round = Default::default();
+    seat.rounds.clear();
     Ok(survival)
 }
 
 /// A disk is emptied: what its node was, it is no more. What it said before stays said.
 pub(crate) fn wiped(seat: &mut Seat) {
     seat.wiped = true;
+    emptied(seat);
+}
+
+/// A seat gets a fresh disk, and its processes join anew: nothing binds them that was said before.
+pub(crate) fn seated(seat: &mut Seat) {
+    seat.wiped = false;
+    seat.seating += 1;
+    emptied(seat);
+}
+
+fn emptied(seat: &mut Seat) {
     seat.ledger = Default::default();
     seat.log = Default::default();
+    seat.snapshots.clear();
+    seat.started_at = Index(0);
 }

@@ -3,12 +3,16 @@
 use super::{
     cluster::{Cluster, Seat, Step, Vote},
     ledger::Survival,
+    tickets::Answered,
 };
 use crate::coverage::{Coverage, Mark};
-use raft_core::{Answer, Body, Boot, Message, NodeId, RoleName, Stamp, Term};
+use raft_core::{Answer, Body, Boot, Membership, Message, NodeId, RoleName, Stamp, Term};
 
 /// A process starts.
-pub(super) fn started(coverage: &mut Coverage, stamp: Stamp, survival: Survival) {
+pub(super) fn started(coverage: &mut Coverage, stamp: Stamp, survival: Survival, from_snapshot: bool) {
+    if from_snapshot {
+        coverage.reach(Mark::StartedFromSnapshot);
+    }
     if stamp.boot > Boot(1) {
         coverage.reach(Mark::Restarts);
     }
@@ -24,6 +28,12 @@ pub(super) fn started(coverage: &mut Coverage, stamp: Stamp, survival: Survival)
 pub(super) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_>) {
     if step.truncated() {
         coverage.reach(Mark::Truncations);
+    }
+    if step.before.is_some_and(|before| before.membership_at > step.kept) && step.truncated() {
+        coverage.reach(Mark::MembershipRolledBack);
+    }
+    if step.before.is_some_and(|before| before.base < step.after.base) && !step.installed {
+        coverage.reach(Mark::CompactedLogs);
     }
     let commit = step.after.commit;
     let advanced = step.before.is_none_or(|before| before.commit < commit);
@@ -56,6 +66,9 @@ pub(super) fn elected(
             break;
         }
     }
+    if step.after.membership.is_joint() {
+        coverage.reach(Mark::ElectedWhileJoint);
+    }
     if terms >= 3 {
         coverage.reach(Mark::LeaderWithThreeTerms);
     }
@@ -69,9 +82,19 @@ pub(super) fn sent(seat: &Seat, coverage: &mut Coverage, to: NodeId, message: &M
     match message.body {
         Body::Conflict { .. } => coverage.reach(Mark::Conflicts),
         Body::VoteReply { granted: false } => {
-            let voted = seat.votes.get(&message.term);
+            let voted = seat.votes.get(&(message.term, message.from.disk));
             if voted.is_some_and(|vote| vote.candidate != to) {
                 coverage.reach(Mark::VoteRefusedInTerm);
+            }
+        }
+        Body::ChunkReply { have, .. } if have > 0 && !seat.said_what_it_has => {
+            coverage.reach(Mark::TransferResumed);
+        }
+        Body::Removed { .. } => coverage.reach(Mark::RemovedTold),
+        Body::TimeoutNow => {
+            let settled = seat.members_at().is_none_or(|at| at <= seat.commit());
+            if !settled || seat.members().is_some_and(Membership::is_joint) {
+                coverage.reach(Mark::TransferWhileChanging);
             }
         }
         _ => {}
@@ -103,11 +126,19 @@ pub(super) fn received(
     if message.to.is_some_and(|asker| asker.disk == seat.stamp.disk && asker.boot < seat.stamp.boot) {
         coverage.reach(Mark::ReplyToEarlierBoot);
     }
+    if let Body::Chunk { ref snapshot, .. } = message.body {
+        if snapshot.last().index <= seat.commit() {
+            coverage.reach(Mark::SnapshotRefusedAsOld);
+        } else if seat.log.holds(snapshot.last()) {
+            coverage.reach(Mark::SuffixKept);
+        }
+    }
     let Some(status) = seat.leading() else { return };
     match message.body {
         Body::Stale => coverage.reach(Mark::StaleLeaderTold),
         Body::Conflict { asked, .. } if message.term == status.term => {
-            let ack = cluster.find(from).and_then(|sender| sender.acks.get(&status.term));
+            let ack =
+                cluster.find(from).and_then(|sender| sender.acks.get(&(status.term, message.from.disk)));
             if ack.is_some_and(|ack| ack.matched >= asked.index) {
                 coverage.reach(Mark::LateConflict);
             }
@@ -117,12 +148,15 @@ pub(super) fn received(
 }
 
 /// A ticket is answered.
-pub(super) fn answered(coverage: &mut Coverage, answer: Answer) {
+pub(super) fn answered(coverage: &mut Coverage, asked: Answered, answer: Answer) {
     match answer {
+        Answer::Committed(_) if matches!(asked, Answered::Change) => coverage.reach(Mark::Reconfigurations),
+        Answer::Refused(_) if matches!(asked, Answered::Change) => coverage.reach(Mark::ChangesRefused),
+        Answer::Unknown => coverage.reach(Mark::UnknownAnswers),
         Answer::Lost => coverage.reach(Mark::LostAnswers),
         Answer::Busy(_) => coverage.reach(Mark::BusyAnswers),
         Answer::NotLeader { .. } => coverage.reach(Mark::NotLeaderAnswers),
         Answer::ReadAt(_) => coverage.reach(Mark::ReadAnswers),
-        Answer::Committed(_) | Answer::Unknown | Answer::Refused(_) | Answer::HandingOver { .. } => {}
+        Answer::Committed(_) | Answer::Refused(_) | Answer::HandingOver { .. } => {}
     }
 }

@@ -2,13 +2,16 @@
 //! `Lost` only when another committed entry stands in its place or one of a later term before it, and a refusal only when
 //! nothing was appended.
 
+mod changes;
+
 use super::{
     Broken, Verdict,
     cluster::{Cluster, Step},
     demand, reads,
 };
 use crate::facts::Class;
-use raft_core::{Answer, EntryId, Index, NodeId, Payload, RoleName, Status, Ticket, hash};
+use changes::Request;
+use raft_core::{Answer, Change, EntryId, Index, NodeId, Payload, RoleName, Status, Ticket, hash};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of this invariant.
@@ -26,10 +29,21 @@ enum Place {
 }
 
 /// What a ticket stands for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Asked {
     Command { hash: u64, place: Place },
     Read(reads::Asked),
+    Change(Request),
+    Transfer,
+}
+
+/// What a ticket that was answered stood for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answered {
+    Command,
+    Read(reads::Asked),
+    Change,
+    Transfer,
 }
 
 /// The tickets of one process.
@@ -39,6 +53,8 @@ struct Desk {
     closed: BTreeSet<Ticket>,
     /// The commands of the turn that is being taken, in order.
     proposed: Vec<(Ticket, u64)>,
+    /// The changes of the configuration that were handed in for it.
+    changed: Vec<Ticket>,
     /// How many tickets were handed in since the turn before.
     fresh: usize,
 }
@@ -73,9 +89,12 @@ impl Tickets {
     /// command beyond the end is known only once another entry stands there.
     pub(crate) fn owed(&self, node: NodeId, end: Index) -> usize {
         let due = |asked: &&Asked| match asked {
-            Asked::Command { place: Place::At(id), .. } => id.index <= end,
-            Asked::Command { place: Place::Nowhere, .. } | Asked::Read(_) => true,
-            Asked::Command { place: Place::Unclear, .. } => false,
+            Asked::Command { place, .. } | Asked::Change(Request { place, .. }) => match place {
+                Place::At(id) => id.index <= end,
+                Place::Nowhere => true,
+                Place::Unclear => false,
+            },
+            Asked::Read(_) | Asked::Transfer => true,
         };
         self.desks.get(node.0 as usize).map_or(0, |desk| desk.open.values().filter(due).count())
     }
@@ -98,11 +117,31 @@ impl Tickets {
         self.desk(node).take(node, ticket, Asked::Read(asked))
     }
 
+    /// A change of the configuration is handed in.
+    pub(crate) fn reconfigured(
+        &mut self,
+        node: NodeId,
+        ticket: Ticket,
+        changes: &[Change],
+        expect: Option<Index>,
+    ) -> Verdict {
+        let desk = self.desk(node);
+        desk.changed.push(ticket);
+        let request = Request { changes: changes.to_vec(), expect, place: Place::Unclear };
+        desk.take(node, ticket, Asked::Change(request))
+    }
+
+    /// A hand-over is asked for.
+    pub(crate) fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {
+        self.desk(node).take(node, ticket, Asked::Transfer)
+    }
+
     /// A turn is over: which entries are the commands that were handed in for it? They are taken in order, so the new
     /// entries are some of the commands, in the same order.
     pub(crate) fn stepped(&mut self, step: &Step<'_>) {
         let desk = self.desk(step.node);
         desk.fresh = 0;
+        changes::placed(desk, step);
         if desk.proposed.is_empty() {
             return;
         }
@@ -142,35 +181,38 @@ impl Tickets {
         node: NodeId,
         ticket: Ticket,
         answer: Answer,
-    ) -> Result<Option<reads::Asked>, Broken> {
+    ) -> Result<Answered, Broken> {
         let desk = self.desk(node);
         let Some(asked) = desk.open.remove(&ticket) else {
             let again = if desk.closed.contains(&ticket) { "again" } else { "though nobody asked" };
             return demand(false, NAME, Class::Safety, || {
                 format!("node {node} answers ticket {ticket} {again}: {answer:?}")
             })
-            .map(|()| None);
+            .map(|()| Answered::Transfer);
         };
         desk.closed.insert(ticket);
-        match asked {
-            Asked::Read(asked) => {
-                let fits = matches!(answer, Answer::ReadAt(_) | Answer::NotLeader { .. } | Answer::Busy(_));
-                demand(fits, NAME, Class::Safety, || {
-                    format!("node {node} answers the read of ticket {ticket} with {answer:?}")
-                })?;
-                Ok(Some(asked))
-            }
-            Asked::Command { hash, place } => {
-                truthful(cluster, node, place, hash, answer).map_err(|why| {
-                    let said = format!("node {node} answers ticket {ticket} with {answer:?}, but {why}");
-                    super::broken(NAME, Class::Safety, said)
-                })?;
-                if let Answer::Committed(id) = answer {
-                    self.once(node, ticket, id)?;
-                }
-                Ok(None)
-            }
+        let halted = cluster.seat(node).status.as_ref().is_some_and(|status| status.halted);
+        let verdict = match (&asked, answer) {
+            (_, Answer::Unknown) if halted => Ok(()),
+            (Asked::Read(_), Answer::ReadAt(_) | Answer::NotLeader { .. } | Answer::Busy(_)) => Ok(()),
+            (Asked::Read(_), _) => Err("it stands for a read".into()),
+            (Asked::Command { hash, place }, _) => truthful(cluster, node, *place, *hash, answer),
+            (Asked::Change(request), _) => changes::truthful(cluster, node, request, answer),
+            (Asked::Transfer, _) => changes::handed_over(cluster, node, answer),
+        };
+        verdict.map_err(|why| {
+            let said = format!("node {node} answers ticket {ticket} with {answer:?}, but {why}");
+            super::broken(NAME, Class::Safety, said)
+        })?;
+        if let Answer::Committed(id) = answer {
+            self.once(node, ticket, id)?;
         }
+        Ok(match asked {
+            Asked::Read(asked) => Answered::Read(asked),
+            Asked::Command { .. } => Answered::Command,
+            Asked::Change(_) => Answered::Change,
+            Asked::Transfer => Answered::Transfer,
+        })
     }
 
     fn once(&mut self, node: NodeId, ticket: Ticket, id: EntryId) -> Verdict {
@@ -190,8 +232,8 @@ impl Tickets {
 /// Whether an answer to a command is true; if not, why.
 fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: Answer) -> Result<(), String> {
     let canon = &cluster.canon;
-    match (answer, place) {
-        (Answer::Committed(id), _) => {
+    match answer {
+        Answer::Committed(id) => {
             let before = id.index.previous().and_then(|index| canon.hash_at(index));
             let kind = u64::from(Payload::Command(Default::default()).kind());
             let with_it = before.map(|before| hash::chain(before, &[id.index.0, id.term.0, kind, hash]));
@@ -201,31 +243,54 @@ fn truthful(cluster: &Cluster, node: NodeId, place: Place, hash: u64, answer: An
                     canon.last()
                 ));
             }
-            match place {
-                Place::At(own) if own != id => Err(format!("its command was appended as {own}")),
-                Place::Nowhere => Err("its command was never appended".into()),
-                _ => Ok(()),
-            }
+            placed(place, id)
         }
-        (Answer::Lost, Place::At(id)) if canon.holds(id) => {
-            Err(format!("{id} is its command, and is committed"))
-        }
-        (Answer::Lost, Place::At(id)) if canon.last().index < id.index && canon.last().term <= id.term => {
-            Err(format!(
-                "nothing is committed yet in the place of {id}, nor anything of a later term before it"
-            ))
-        }
-        (Answer::Lost, _) => Ok(()),
-        (Answer::NotLeader { .. } | Answer::Busy(_), Place::At(id)) => {
-            Err(format!("its command was appended as {id}"))
-        }
-        (Answer::NotLeader { .. } | Answer::Busy(_), _) => Ok(()),
-        (Answer::Unknown, _) if cluster.seat(node).status.as_ref().is_some_and(|status| status.halted) => {
-            Ok(())
-        }
-        (Answer::Unknown, _) => Err("the node has not halted, and no snapshot covers anything here".into()),
-        (Answer::Refused(_) | Answer::HandingOver { .. } | Answer::ReadAt(_), _) => {
+        Answer::Lost => lost(cluster, place),
+        Answer::NotLeader { .. } | Answer::Busy(_) => not_appended(place),
+        Answer::Unknown => unknown(cluster, node, place),
+        Answer::Refused(_) | Answer::HandingOver { .. } | Answer::ReadAt(_) => {
             Err("it stands for a command".into())
         }
+    }
+}
+
+fn placed(place: Place, id: EntryId) -> Result<(), String> {
+    match place {
+        Place::At(own) if own != id => Err(format!("it was appended as {own}")),
+        Place::Nowhere => Err("it was never appended".into()),
+        _ => Ok(()),
+    }
+}
+
+fn not_appended(place: Place) -> Result<(), String> {
+    match place {
+        Place::At(id) => Err(format!("it was appended as {id}")),
+        Place::Nowhere | Place::Unclear => Ok(()),
+    }
+}
+
+fn lost(cluster: &Cluster, place: Place) -> Result<(), String> {
+    let canon = &cluster.canon;
+    match place {
+        Place::At(id) if canon.holds(id) => Err(format!("{id} is what was asked for, and is committed")),
+        Place::At(id) if canon.last().index < id.index && canon.last().term <= id.term => Err(format!(
+            "nothing is committed yet in the place of {id}, nor anything of a later term before it"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A snapshot that took the place of the log hides what stood in it.
+fn unknown(cluster: &Cluster, node: NodeId, place: Place) -> Result<(), String> {
+    let installed = cluster.seat(node).installed;
+    match place {
+        Place::At(id) if id.index > installed => {
+            Err(format!("{id} is what was asked for, and the newest snapshot that came covers {installed}"))
+        }
+        Place::Nowhere => Err("it was never appended".into()),
+        _ if installed == Index(0) => {
+            Err("the node has not halted, and no snapshot covers anything here".into())
+        }
+        _ => Ok(()),
     }
 }

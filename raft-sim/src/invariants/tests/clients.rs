@@ -1,6 +1,6 @@
 //! Tickets, reads, limits, halts and what a healed cluster owes.
 
-use super::super::{bounds, halts, liveness, promises, reads, tickets};
+use super::super::{bounds, liveness, promises, reads, removal, tickets};
 use super::*;
 use crate::coverage::Mark;
 use raft_core::{Answer, DiskId, Limit, Report, Round, Ticket};
@@ -12,7 +12,7 @@ impl Stage {
     }
 
     fn read(&mut self, node: u64, ticket: u64) -> Verdict {
-        self.tell(&Fact::ReadAsked { node: NodeId(node), ticket: Ticket(ticket) })
+        self.tell(&Fact::ReadAsked { node: NodeId(node), ticket: Ticket(ticket), lease: false })
     }
 
     fn answer(&mut self, node: u64, ticket: u64, answer: Answer) -> Verdict {
@@ -281,9 +281,9 @@ fn more_open_tickets_than_allowed_are_reported() {
 
 #[test]
 fn a_halt_is_reported_unless_the_disk_was_lost() {
-    let report = Report::NotOnRecord { disk: DiskId(1), on_record: None, told_by: NodeId(2) };
+    let report = Report::NotOnRecord { disk: DiskId(100), on_record: None, told_by: NodeId(2) };
     let halt = Fact::Halted { node: NodeId(1), report: &report };
-    falls(Stage::new(3).tell(&halt), halts::NAME);
+    falls(Stage::new(3).tell(&halt), removal::NAME);
     let mut stage = Stage::new(3);
     stage.crash(1, 0).unwrap();
     stage.tell(&Fact::Wiped { node: NodeId(1) }).unwrap();

@@ -92,7 +92,7 @@ fn a_message_before_the_boot_is_durable_or_with_another_stamp_is_reported() {
     stage.crash(1, 0).unwrap();
     let (stamp, recovered) =
         (Stamp { boot: raft_core::Boot(2), ..stage.actor(1).stamp }, stage.actor(1).image.clone());
-    stage.tell(&Fact::Started { node: NodeId(1), stamp, recovered: &recovered }).unwrap();
+    stage.tell(&Fact::Started { node: NodeId(1), stamp, recovered: &recovered, joins: false }).unwrap();
     falls(stage.send(1, 2, ask.clone()), promises::NAME);
     stage.actor(1).stamp = stamp;
     falls(stage.send(1, 2, ask), promises::NAME);

@@ -29,6 +29,7 @@ struct Actor {
     stamp: Stamp,
     status: Status,
     log: Log,
+    joins: bool,
     /// What its disk would give after a crash.
     image: Recovered,
     /// What was written and not synced.
@@ -45,7 +46,8 @@ struct Stage {
 
 fn rules(nodes: u64) -> Rules {
     let nodes = usize::try_from(nodes).unwrap();
-    Rules { nodes, limits: Limits::default(), pre_vote: false, election_timeout: 1_000 }
+    let limits = Limits::default();
+    Rules { nodes, founders: nodes, lease: true, limits, pre_vote: false, election_timeout: 1_000 }
 }
 
 fn command(text: &'static str) -> Payload {
@@ -65,16 +67,17 @@ impl Stage {
         Stage::with(rules(nodes))
     }
 
-    /// All nodes are started and founded, in term 0.
+    /// All founders are started and founded, in term 0. The others never ran.
     fn with(rules: Rules) -> Stage {
-        let ids = || (1..=rules.nodes as u64).map(NodeId);
+        let ids = || (1..=rules.founders as u64).map(NodeId);
         let membership = Membership::founders(ids()).unwrap().with_disks(|id| Some(DiskId(id.0 * 100)));
         let base = Base { id: EntryId::ORIGIN, hash: 0, membership };
-        let actors = ids().map(|id| Actor::new(id, &base)).collect();
+        let all = (1..=rules.nodes as u64).map(NodeId);
+        let actors = all.map(|id| Actor::new(id, (id.0 <= rules.founders as u64).then_some(&base))).collect();
         let mut stage = Stage { judges: Judges::new(rules), actors, now: 0 };
         for id in ids() {
             let (stamp, recovered) = (stage.actor(id.0).stamp, Recovered::default());
-            stage.tell(&Fact::Started { node: id, stamp, recovered: &recovered }).unwrap();
+            stage.tell(&Fact::Started { node: id, stamp, recovered: &recovered, joins: false }).unwrap();
             let hard = Some(HardState { boot: stamp.boot, ..HardState::default() });
             stage.write(id.0, Update { hard, base: Some(base.clone()), ..Update::default() }).unwrap();
             stage.sync(id.0).unwrap();
@@ -95,7 +98,7 @@ impl Stage {
     /// A turn of a node ends as its actor stands.
     fn step(&mut self, node: u64) -> Verdict {
         let actor = self.actor(node);
-        actor.status.last = actor.log.last();
+        actor.look();
         let (status, log) = (actor.status.clone(), actor.log.clone());
         self.tell(&Fact::Stepped { node: NodeId(node), status, log: &log })
     }
@@ -255,11 +258,13 @@ impl Stage {
         let (stamp, recovered) = (actor.stamp, actor.image.clone());
         let hard = HardState { boot: stamp.boot, ..recovered.hard };
         actor.status = status(NodeId(node), hard);
-        actor.log = Log::new(recovered.base.as_ref());
-        for entry in &recovered.entries {
-            actor.log.append(entry.clone());
-        }
-        self.tell(&Fact::Started { node: NodeId(node), stamp, recovered: &recovered })?;
+        let snapshot = recovered.snapshot.as_ref().map(|snapshot| snapshot.last());
+        actor.status.snapshot = snapshot;
+        actor.status.commit = snapshot.unwrap_or_default().index;
+        actor.status.applied = actor.status.commit;
+        actor.log = Log::recovered(recovered.base.as_ref(), recovered.entries.iter().cloned());
+        let joins = actor.joins;
+        self.tell(&Fact::Started { node: NodeId(node), stamp, recovered: &recovered, joins })?;
         self.step(node)?;
         self.write_durably(node, Update { hard: Some(hard), ..Update::default() })
     }
@@ -277,6 +282,11 @@ fn status(id: NodeId, hard: HardState) -> Status {
         applied: Index(0),
         durable: Index(0),
         last: EntryId::ORIGIN,
+        base: EntryId::ORIGIN,
+        snapshot: None,
+        membership: Membership::default(),
+        membership_at: Index(0),
+        transferring: None,
         founded: true,
         halted: false,
         held: 0,
@@ -286,16 +296,25 @@ fn status(id: NodeId, hard: HardState) -> Status {
 }
 
 impl Actor {
-    fn new(id: NodeId, base: &Base) -> Actor {
+    fn new(id: NodeId, base: Option<&Base>) -> Actor {
         let stamp = Stamp { disk: DiskId(id.0 * 100), boot: raft_core::Boot(1) };
         Actor {
             stamp,
             status: status(id, HardState { boot: stamp.boot, ..HardState::default() }),
-            log: Log::new(Some(base)),
+            log: Log::new(base),
+            joins: base.is_none(),
             image: Recovered::default(),
             in_flight: Vec::new(),
             number: 0,
         }
+    }
+
+    /// Its status says what is in its log.
+    fn look(&mut self) {
+        self.status.last = self.log.last();
+        self.status.base = self.log.base();
+        self.status.membership = self.log.membership().cloned().unwrap_or_default();
+        self.status.membership_at = self.log.membership_index().unwrap_or_default();
     }
 
     fn adopt(&mut self, term: u64, vote: Option<u64>) -> HardState {
@@ -310,7 +329,9 @@ impl Actor {
         for update in self.in_flight.drain(..count) {
             let image = &mut self.image;
             image.hard = update.hard.unwrap_or(image.hard);
-            image.base = update.base.or(image.base.take());
+            if update.base.is_some() {
+                (image.base, image.entries) = (update.base, Vec::new());
+            }
             if let Some(keep) = update.keep {
                 image.entries.retain(|entry| entry.index() <= keep);
             }

@@ -1,0 +1,60 @@
+//! A leader's lease (dissertation 6.4.1): it runs from when the newest round began that a quorum has answered, for less
+//! than an election timeout; while it runs nobody else has committed; and once a hand-over has left there is none for the
+//! rest of the term (rule 14 of DESIGN). Asked only where the clocks are as good as the nodes take them to be.
+
+use super::{Rules, Verdict, cluster::Cluster, demand, leader_completeness::LeaderCompleteness, reads};
+use crate::coverage::{Coverage, Mark};
+use crate::facts::{Class, Time};
+use raft_core::{Index, NodeId, Round};
+
+/// The name of this invariant.
+pub const NAME: &str = "leases";
+
+/// A read is answered, with no round since it was asked.
+pub(crate) fn answered(
+    cluster: &Cluster,
+    rules: &Rules,
+    committed: &LeaderCompleteness,
+    coverage: &mut Coverage,
+    at: Time,
+    node: NodeId,
+    index: Index,
+) -> Verdict {
+    coverage.reach(Mark::LeaseReads);
+    if !rules.lease {
+        return Ok(());
+    }
+    let seat = cluster.seat(node);
+    let fails = |said: &str| {
+        demand(false, NAME, Class::Linearizability, || {
+            format!("node {node} serves a read at {index} by its lease, but {said}")
+        })
+    };
+    let Some(term) = seat.leading().map(|status| status.term) else { return fails("it doesn't lead") };
+    if seat.handed_over == Some(term) {
+        return fails("it has handed over in this term");
+    }
+    let newest = committed.newest_term();
+    if newest > term {
+        return fails(&format!("it leads term {term}, and the leader of term {newest} has committed"));
+    }
+    // The newest round that a quorum has answered, by any configuration of the newest turn.
+    let heard = |members: &raft_core::Membership, round: Round| {
+        super::quorum::agreed(members, |voter| {
+            reads::heard_round(cluster, node, members, voter, term) >= Some(round)
+        })
+    };
+    let confirmed = |round: Round| seat.in_play().iter().any(|members| heard(members, round));
+    let alone = seat.in_play().iter().any(|members| heard(members, Round(u64::MAX)));
+    let Some((_, begun)) = seat.rounds.iter().rev().find(|(round, _)| confirmed(**round)) else {
+        return if alone { Ok(()) } else { fails("no quorum has answered any of its rounds") };
+    };
+    let age = at - begun;
+    if !alone && age >= rules.election_timeout {
+        return fails(&format!("the newest round that a quorum has answered began {age} us ago"));
+    }
+    if age > rules.election_timeout / 2 {
+        coverage.reach(Mark::LeaseReadNearEnd);
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What is looked at when a message leaves a node, or reaches one.
+
+use super::cluster::{Ack, Heard, PreVote, Vote};
+use super::{
+    Judges, Verdict, commit_told, one_vote, pre_vote, progress, promises, reads, removal, sightings,
+    snapshots, up_to_date,
+};
+use crate::facts::Time;
+use raft_core::{Body, Index, Message, NodeId};
+
+impl Judges {
+    pub(super) fn received(&mut self, node: NodeId, from: NodeId, message: &Message) {
+        sightings::received(&self.cluster, &mut self.coverage, node, from, message);
+        let seat = self.cluster.seat_mut(node);
+        commit_told::received(seat, message);
+        match message.body {
+            Body::Appended { matched } => progress::heard(&mut self.cluster, node, from, message, matched),
+            Body::ReadIndex { batch } => self.reads.questioned(seat, from, message, batch),
+            Body::ReadIndexReply { index, .. } => reads::heard(seat, message, index),
+            Body::ChunkReply { .. } => self.bounds.chunk_heard(node, from),
+            _ => {}
+        }
+    }
+
+    pub(super) fn sent(&mut self, at: Time, node: NodeId, to: NodeId, message: &Message) -> Verdict {
+        let seat = self.cluster.seat(node);
+        promises::sent(seat, node, to, message)?;
+        self.bounds.sent(node, message)?;
+        sightings::sent(seat, &mut self.coverage, to, message);
+        let term = message.term;
+        let (disk, asker) = (message.from.disk, message.to.unwrap_or_default());
+        let seat = self.cluster.seat_mut(node);
+        seat.spoke = message.from;
+        let seating = seat.seating;
+        match message.body {
+            Body::Append { ref slice, .. } => {
+                self.claim(node, term)?;
+                progress::sent(self.cluster.seat(node), node, to, message, slice.prev().index)
+            }
+            Body::TimeoutNow => {
+                self.claim(node, term)?;
+                self.cluster.seat_mut(node).handed_over = Some(term);
+                Ok(())
+            }
+            Body::Heartbeat { round, .. } => {
+                self.claim(node, term)?;
+                self.cluster.seat_mut(node).begins(at, round);
+                Ok(())
+            }
+            Body::Chunk { ref snapshot, ref data, .. } => {
+                self.claim(node, term)?;
+                snapshots::sent(&self.cluster, node, snapshot)?;
+                let round = self.cluster.seat(node).round;
+                self.bounds.chunk_sent(node, to, data.len(), round)
+            }
+            Body::ChunkReply { .. } => {
+                self.cluster.seat_mut(node).said_what_it_has = true;
+                Ok(())
+            }
+            Body::ReadIndexReply { batch, index } => {
+                self.reads.tells(&self.cluster, node, to, message, batch, index)
+            }
+            Body::Removed { at } => removal::told(&self.cluster, node, to, at),
+            Body::VoteReply { granted: true } => {
+                up_to_date::granted(&self.cluster, node, to, term)?;
+                self.voted(node, message, Vote { disk, candidate: to, asker, seating })
+            }
+            Body::PreVoteReply { granted: true } => {
+                self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
+                Ok(())
+            }
+            Body::Vote { last, transfer } => {
+                pre_vote::stands(&self.cluster, node, term, self.rules.pre_vote && !transfer)?;
+                self.cluster.seat_mut(node).stood.insert(term, last);
+                self.voted(node, message, Vote { disk, candidate: node, asker: message.from, seating })
+            }
+            Body::Appended { matched } => self.acknowledged(node, to, message, matched),
+            Body::HeartbeatReply { round } => {
+                self.cluster.seat_mut(node).heard(to, Heard { disk, asker, term, round });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn voted(&mut self, node: NodeId, message: &Message, vote: Vote) -> Verdict {
+        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote)?;
+        sightings::voted(self.cluster.seat(node), &mut self.coverage, node, message.term, vote, again);
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, node: NodeId, to: NodeId, message: &Message, matched: Index) -> Verdict {
+        let (seat, asker) = (self.cluster.seat(node), message.to.unwrap_or_default());
+        let current = seat.ledger.hard().term == message.term;
+        if current && self.elections.leader_of(message.term) == Some((to, asker)) {
+            promises::truthful(seat, self.cluster.seat(to), node, asker, matched)?;
+        }
+        let hash = if current { seat.ledger.chain().hash_at(matched) } else { None };
+        let ack = Ack { asker, matched, hash };
+        let known = self.cluster.seat_mut(node).acks.entry((message.term, message.from.disk)).or_insert(ack);
+        // Another boot of the leader can't lead this term, so its asker is the same.
+        if ack.matched > known.matched {
+            *known = ack;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What is looked at when a turn of a node is over.
+
+use super::chain::Agreement;
+use super::cluster::Step;
+use super::{
+    Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
+    leader_append_only, monotone, sightings, state_machine_safety,
+};
+use crate::coverage::Mark;
+use crate::facts::Time;
+use raft_core::{Index, Log, NodeId, RoleName, Status, Term};
+
+impl Judges {
+    pub(super) fn stepped(&mut self, at: Time, node: NodeId, status: &Status, log: &Log) -> Verdict {
+        let seat = self.cluster.seat(node);
+        let before = seat.status.clone();
+        let Agreement { kept, installed } = seat.log.agreement(log);
+        let ended = seat.log.last();
+        let step = Step { node, before: before.as_ref(), after: status, log, ended, kept, installed };
+        monotone::stepped(&step, seat.started_in, seat.started_at)?;
+        leader_append_only::stepped(&step)?;
+        acknowledged_stays::stepped(seat, &step)?;
+        state_machine_safety::stepped(&self.cluster, &step)?;
+        self.matching.stepped(&step)?;
+        commit_told::stepped(self.cluster.seat_mut(node), &step)?;
+        self.cluster.seat_mut(node).stepped(&step);
+        if status.role == RoleName::Leader {
+            self.leads(at, &step)?;
+        }
+        if status.commit > self.cluster.canon.last().index {
+            self.committed(&step)?;
+        }
+        configurations::stepped(&self.cluster, &mut self.coverage, &step)?;
+        if before.as_ref().is_some_and(|before| before.membership_at < status.membership_at) {
+            self.liveness.moves(at);
+        }
+        sightings::stepped(&self.cluster, &mut self.coverage, &step);
+        let waiting = self.tickets.waiting(node);
+        self.bounds.stepped(&self.cluster, &step, waiting)?;
+        self.tickets.stepped(&step);
+        Ok(())
+    }
+
+    /// A node leads after a turn.
+    fn leads(&mut self, at: Time, step: &Step<'_>) -> Verdict {
+        if self.liveness.leads(at, &self.rules) {
+            self.coverage.reach(Mark::LateLeader);
+        }
+        let (node, term) = (step.node, step.after.term);
+        if self.cluster.seat(node).led == Some(term) {
+            return Ok(());
+        }
+        let newest = self.elections.newest();
+        self.claim(node, step.after.term)?;
+        election_safety::elected(&self.cluster, node, term)?;
+        self.completeness.elected(node, term, step.log, &self.cluster.canon)?;
+        sightings::elected(&self.cluster, &mut self.coverage, newest, step);
+        Ok(())
+    }
+
+    /// A process leads a term, or speaks as if it did.
+    pub(super) fn claim(&mut self, node: NodeId, term: Term) -> Verdict {
+        let seat = self.cluster.seat_mut(node);
+        if seat.led == Some(term) {
+            return Ok(());
+        }
+        self.elections.claim(term, node, seat.stamp)?;
+        // What a slow disk had to read leaves late.
+        if seat.led < Some(term) {
+            seat.led = Some(term);
+            seat.round = Default::default();
+            seat.rounds.clear();
+            seat.matched.clear();
+        }
+        Ok(())
+    }
+
+    /// The first node whose commit reaches an index.
+    fn committed(&mut self, step: &Step<'_>) -> Verdict {
+        let term = commit_quorum::advanced(&self.cluster, step)?;
+        if let Some(founding) = step.log.membership_at(Index(0)) {
+            self.cluster.canon.found(founding);
+        }
+        let first = self.cluster.canon.last().index.next();
+        for entry in step.log.from(first).take_while(|entry| entry.index() <= step.after.commit) {
+            let follows = self.cluster.canon.push(entry);
+            assert!(follows, "a log is contiguous, and the common part was compared");
+            self.coverage.reach(Mark::Commits);
+            if entry.term() < term {
+                self.coverage.reach(Mark::OldTermCommitted);
+            }
+            self.cluster.model.committed(entry);
+            self.history.committed(entry)?;
+        }
+        let canon = &self.cluster.canon;
+        self.completeness.committed(term, canon.last(), canon.last_hash());
+        Ok(())
+    }
+}
