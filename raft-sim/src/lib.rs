@@ -4,6 +4,7 @@ pub mod choices;
 mod clients;
 pub mod clock;
 mod copies;
+mod course;
 mod counts;
 pub mod coverage;
 pub mod disk;
