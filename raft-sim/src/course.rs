@@ -60,6 +60,11 @@ impl World {
         }
     }
 
+    /// From here on the choices of another stream.
+    pub fn fork(&mut self, stream: u64) {
+        self.choices.fork(stream);
+    }
+
     /// How many steps this run took: how often it advanced.
     pub fn steps(&self) -> u64 {
         self.course.steps

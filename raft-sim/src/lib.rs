@@ -1,13 +1,17 @@
 //! A deterministic simulator of Raft clusters that runs the shipping core and its log.
 
+pub mod case;
 pub mod choices;
 mod clients;
 pub mod clock;
 mod copies;
 mod course;
 mod counts;
+pub mod cover;
 pub mod coverage;
 pub mod disk;
+pub mod explain;
+pub mod explore;
 pub mod facts;
 mod faults;
 mod history;
@@ -18,16 +22,20 @@ mod life;
 pub mod machine;
 pub mod network;
 mod operator;
+mod notation;
 pub mod options;
 pub mod planted;
 pub mod queue;
+mod record;
 pub mod report;
 pub mod runner;
 pub mod server;
+pub mod shrink;
 pub mod snapshots;
 pub mod swarm;
 pub mod tape;
 pub mod trace;
 mod turn;
+pub mod view;
 pub mod workload;
 pub mod world;

@@ -24,6 +24,21 @@ impl Tape {
         self.sites[site.number()].push(value);
     }
 
+    /// The choices of each site, by the site's number.
+    pub(crate) fn sites(&self) -> &[Vec<u64>] {
+        &self.sites
+    }
+
+    /// See [`Tape::sites`].
+    pub(crate) fn sites_mut(&mut self) -> &mut [Vec<u64>] {
+        &mut self.sites
+    }
+
+    /// How many choices are not the benign one.
+    pub fn weight(&self) -> u64 {
+        self.sites.iter().flatten().filter(|value| **value != 0).count() as u64
+    }
+
     /// Reads a tape from its text.
     ///
     /// # Errors
@@ -90,16 +105,19 @@ impl fmt::Display for Tape {
 pub struct Player {
     tape: Tape,
     at: Vec<usize>,
+    /// What was asked for and said: nothing that was never asked for, and all of it in range.
+    heard: Tape,
 }
 
 impl Player {
     /// A player at the tape's start.
     pub fn new(tape: Tape) -> Player {
-        Player { tape, at: vec![0; Site::COUNT] }
+        Player { tape, at: vec![0; Site::COUNT], heard: Tape::default() }
     }
 
-    pub(crate) fn tape(&self) -> &Tape {
-        &self.tape
+    /// What was played so far.
+    pub(crate) fn heard(&self) -> &Tape {
+        &self.heard
     }
 }
 
@@ -111,6 +129,7 @@ impl Choices for Player {
         let at = &mut self.at[site.number()];
         let value = self.tape.sites[site.number()].get(*at).copied().unwrap_or(0);
         *at += 1;
+        self.heard.record(site, value % n);
         value % n
     }
 }

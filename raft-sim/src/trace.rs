@@ -2,12 +2,15 @@
 //! along.
 
 use crate::facts::Time;
+use crate::notation::At;
+use crate::record::Moment;
 use raft_core::hash::chain;
 use raft_core::{
-    Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output, Snapshot,
+    Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output,
 };
 use std::collections::VecDeque;
 use std::fmt::Arguments;
+use std::mem;
 
 /// How many steps are kept as text.
 const KEPT: usize = 40;
@@ -21,6 +24,8 @@ pub enum Reader {
     Report,
     /// A person who sees every step.
     Person,
+    /// A recorder that takes every step as data.
+    Recorder,
 }
 
 /// The trace of a run.
@@ -29,12 +34,13 @@ pub struct Trace {
     hash: u64,
     reader: Reader,
     last: VecDeque<String>,
+    moments: Vec<Moment>,
 }
 
 impl Trace {
     /// An empty trace.
     pub fn new(reader: Reader) -> Trace {
-        Trace { hash: 0, reader, last: VecDeque::new() }
+        Trace { hash: 0, reader, last: VecDeque::new(), moments: Vec::new() }
     }
 
     /// The hash of all that happened so far.
@@ -47,10 +53,21 @@ impl Trace {
         self.last.iter().map(String::as_str)
     }
 
+    /// From now on somebody else reads along.
+    pub(crate) fn listen(&mut self, reader: Reader) {
+        self.reader = reader;
+    }
+
+    /// What a recorder has not taken yet.
+    pub(crate) fn take(&mut self) -> Vec<Moment> {
+        mem::take(&mut self.moments)
+    }
+
     /// Adds a step in words. They are only made if somebody reads along.
     pub fn say(&mut self, at: Time, words: Arguments<'_>) {
         let line = match self.reader {
             Reader::Nobody => return,
+            Reader::Recorder => return self.moments.push(Moment::said(at, words)),
             Reader::Report | Reader::Person => format!("{at:>10} {words}"),
         };
         if self.reader == Reader::Person {
@@ -102,8 +119,10 @@ impl Trace {
             Input::Missing { last } => self.absorb(&[at, node.0, 25, place(*last)]),
             Input::Unreachable { peer } => self.absorb(&[at, node.0, 26, peer.0]),
         }
-        if self.reader != Reader::Nobody {
-            self.say(at, format_args!("{node} < {}", Words(input)));
+        match self.reader {
+            Reader::Nobody => {}
+            Reader::Recorder => self.moments.push(Moment::input(at, node, input)),
+            Reader::Report | Reader::Person => self.say(at, format_args!("{}", At(node, input))),
         }
     }
 
@@ -148,8 +167,10 @@ impl Trace {
             Output::Release { through } => self.absorb(&[at, node.0, 34, through.0]),
             Output::Event(event) => self.event(at, node, event),
         }
-        if self.reader != Reader::Nobody {
-            self.say(at, format_args!("{node} > {}", Words(output)));
+        match self.reader {
+            Reader::Nobody => {}
+            Reader::Recorder => self.moments.push(Moment::output(at, node, output)),
+            Reader::Report | Reader::Person => self.say(at, format_args!("{}", At(node, output))),
         }
     }
 
@@ -256,84 +277,5 @@ fn said(answer: &Answer) -> u64 {
         Answer::Unknown => 6 << 60,
         Answer::Refused(_) => 7 << 60,
         Answer::HandingOver { to } => 8 << 60 | to.0,
-    }
-}
-
-/// Inputs and outputs in words, in the notation of the golden scenarios: `index@term`.
-struct Words<'a, T>(&'a T);
-
-impl std::fmt::Display for Words<'_, Input> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Input::Receive { from, message } => write!(f, "from {from}: {}", Words(message)),
-            Input::Persisted(receipt) => write!(f, "{receipt:?}"),
-            Input::Propose { ticket, .. } => write!(f, "propose, ticket {ticket}"),
-            Input::Captured(Some(snapshot)) => write!(f, "captured {}", Words(snapshot)),
-            Input::Stored(_) => write!(f, "stored"),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Words<'_, Output> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Output::Persist(write) => {
-                let update = write.update();
-                write!(f, "write {}:", write.number())?;
-                if let Some(hard) = update.hard {
-                    write!(f, " term {} vote {:?} boot {}", hard.term, hard.vote.map(|id| id.0), hard.boot)?;
-                }
-                if let Some(base) = &update.base {
-                    write!(f, " base {}", base.id)?;
-                }
-                if let Some(keep) = update.keep {
-                    write!(f, " keep {keep}")?;
-                }
-                if let (Some(first), Some(last)) = (update.entries.first(), update.entries.last()) {
-                    write!(f, " entries {} to {}", first.id(), last.id())?;
-                }
-                Ok(())
-            }
-            Output::Send { to, message } => write!(f, "to {to}: {}", Words(message)),
-            Output::Apply(entry) => write!(f, "apply {}", entry.id()),
-            Output::Restore(snapshot) => write!(f, "restore {}", Words(snapshot)),
-            Output::Capture(base) => write!(f, "capture {}", base.id),
-            Output::Fetch(fetch) => {
-                let (to, from, length) = (fetch.to(), fetch.offset(), fetch.length());
-                write!(f, "fetch {length} bytes at {from} of {} for {to}", Words(fetch.snapshot()))
-            }
-            Output::Store(store) => {
-                let (from, length) = (store.offset(), store.data().len());
-                write!(f, "store {length} bytes at {from} of {}", Words(store.snapshot()))
-            }
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Words<'_, Message> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Message { from, to, term, body } = self.0;
-        write!(f, "[term {term}, boot {}", from.boot)?;
-        if let Some(to) = to {
-            write!(f, ", to boot {}", to.boot)?;
-        }
-        match body {
-            Body::Append { slice, commit } => {
-                let (prev, last, count) = (slice.prev(), slice.last(), slice.entries().len());
-                write!(f, "] Append after {prev}, {count} entries to {last}, commit {commit}")
-            }
-            Body::Chunk { snapshot, offset, data } => {
-                write!(f, "] Chunk of {} bytes at {offset} of {}", data.len(), Words(snapshot))
-            }
-            other => write!(f, "] {other:?}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Words<'_, Snapshot> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the snapshot to {} ({} bytes)", self.0.last(), self.0.size)
     }
 }
