@@ -19,9 +19,17 @@ const POOL: usize = 48;
 /// Worlds that one run may add to them.
 const KEPT: usize = 3;
 /// Runs that go on from one world.
-const FORKS: u64 = 12;
+const FORKS: u64 = 24;
+/// What is rare is known only after so many runs.
+const LEARNT: u64 = 64;
+/// A run that goes on from a world is given up after so many steps that led nowhere new ..
+const PATIENCE: u64 = 4_000;
+/// .. but every so many are run to their end, to see whether the cluster heals.
+const WHOLE: u64 = 6;
+/// More doublings than these tell of the length of a run, not of what is rare.
+const DOUBLINGS: u32 = 3;
 
-/// A rare state: a mark that one run reached once, or twice, or four times, and so on.
+/// A state: a mark that one run reached once, or twice, or four times, or eight times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The mark.
@@ -47,6 +55,8 @@ pub struct Plan {
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     places: BTreeMap<Place, (u64, Case)>,
+    /// How often each mark was reached; in a run that went on from a fork, behind it.
+    hits: Coverage,
     /// Runs.
     pub runs: u64,
     /// Inputs to nodes; of a run that went on from a fork, those behind it.
@@ -61,6 +71,7 @@ impl Reached {
     fn add(&mut self, trip: &Trip) {
         self.runs += 1;
         self.inputs += trip.inputs;
+        self.hits.merge(&trip.hits);
         for place in &trip.places {
             self.places.entry(*place).or_insert_with(|| (0, trip.case.clone())).0 += 1;
         }
@@ -111,6 +122,7 @@ struct Trip {
     fresh: bool,
     inputs: u64,
     places: BTreeSet<Place>,
+    hits: Coverage,
     outposts: Vec<Outpost>,
 }
 
@@ -155,7 +167,10 @@ pub fn explore(plan: Plan) -> Explored {
         let known = &out.explored;
         let trips = map(&begins, plan.jobs, |begin| travel(begin, Some(known)));
         for mut trip in trips {
-            pool.append(&mut trip.outposts);
+            // What goes on from a failed run mostly fails once more.
+            if trip.ran.failure.is_none() {
+                pool.append(&mut trip.outposts);
+            }
             out.explored.add(&trip);
             out.take(trip);
         }
@@ -213,9 +228,9 @@ impl Explored {
         ] {
             line(format_args!("{name:>22} {mine:>10} {theirs:>12}"));
         }
-        line(format_args!("(a place is a mark that one run reached 1, 2, 4, .. times)"));
+        line(format_args!("(a place is a mark that one run reached 1, 2, 4 or 8 times)"));
         line(format_args!(""));
-        line(format_args!("runs that reached the rarest marks:"));
+        line(format_args!("how often the rarest marks were reached:"));
         for (mark, mine, theirs) in self.rarest_marks() {
             line(format_args!("{:>22} {mine:>10} {theirs:>12}", mark.name()));
         }
@@ -231,13 +246,12 @@ impl Explored {
         out
     }
 
-    /// The marks that the fewest runs reached, with how many did.
+    /// The marks that were reached least often by the plain swarm, with how often they were.
     fn rarest_marks(&self) -> Vec<(Mark, u64, u64)> {
-        let once = |reached: &Reached, mark| reached.count(Place { mark, doublings: 0 });
-        let all = Mark::ALL.iter().map(|mark| (*mark, once(&self.explored, *mark), once(&self.plain, *mark)));
-        let mut all: Vec<_> = all.collect();
-        all.sort_by_key(|(_, mine, theirs)| mine + theirs);
-        all.truncate(12);
+        let (mine, theirs) = (&self.explored.hits, &self.plain.hits);
+        let mut all: Vec<_> = mine.iter().map(|(mark, count)| (mark, count, theirs.count(mark))).collect();
+        all.sort_by_key(|(_, _, theirs)| *theirs);
+        all.truncate(16);
         all
     }
 }
@@ -268,6 +282,10 @@ fn keep(pool: &mut Vec<Outpost>, known: &Reached) {
 
 /// A run. Worlds to go on from are kept if somebody says what is known.
 fn travel(begin: &Begin, known: Option<&Reached>) -> Trip {
+    let whole = match begin {
+        Begin::Seed(_) => true,
+        Begin::Fork { stream, .. } => stream.is_multiple_of(WHOLE),
+    };
     let (mut play, case, before) = match begin {
         Begin::Seed(seed) => (Case::seed(*seed).play(Reader::Nobody, false), Case::seed(*seed), 0),
         Begin::Fork { world, case, stream } => {
@@ -279,21 +297,29 @@ fn travel(begin: &Begin, known: Option<&Reached>) -> Trip {
             (Play::new(World::clone(world), &[fork]), case, world.counts().inputs)
         }
     };
-    let mut seen = play.world.coverage().clone();
-    let (mut places, mut outposts) = (BTreeSet::new(), Vec::new());
-    let ended = play.drive(u64::MAX, |world| {
-        if *world.coverage() == seen {
-            return;
-        }
-        let fresh = fresh(&seen, world.coverage());
-        seen.clone_from(world.coverage());
-        for place in fresh {
-            places.insert(place);
-            if let Some(known) = known {
-                notice(&mut outposts, place, world, &case, known);
+    let first = play.world.coverage().clone();
+    let (mut seen, mut places, mut outposts) = (first.clone(), BTreeSet::new(), Vec::new());
+    let mut newest = play.world.steps();
+    let ended = loop {
+        let patience = if whole { u64::MAX } else { newest + PATIENCE };
+        let ended = play.drive(patience, |world| {
+            if *world.coverage() == seen {
+                return;
             }
+            let fresh = fresh(&seen, world.coverage());
+            seen.clone_from(world.coverage());
+            for place in fresh {
+                newest = world.steps();
+                places.insert(place);
+                if let Some(known) = known {
+                    notice(&mut outposts, place, world, &case, known);
+                }
+            }
+        });
+        if !matches!(ended, Ended::GivenUp) || newest + PATIENCE <= play.world.steps() {
+            break ended;
         }
-    });
+    };
     // What the last fact reached before an invariant fell counts, too.
     places.extend(fresh(&seen, play.world.coverage()));
     let failure = match ended {
@@ -302,7 +328,11 @@ fn travel(begin: &Begin, known: Option<&Reached>) -> Trip {
     };
     let ran = Ran::of(&play.world, failure, Reader::Nobody);
     let inputs = ran.counts.inputs - before;
-    Trip { case, fresh: matches!(begin, Begin::Seed(_)), inputs, ran, places, outposts }
+    let mut hits = Coverage::default();
+    for ((mark, before), (_, after)) in first.iter().zip(ran.coverage.iter()) {
+        hits.add(mark, after - before);
+    }
+    Trip { case, fresh: matches!(begin, Begin::Seed(_)), inputs, ran, places, hits, outposts }
 }
 
 /// The places that came with this step.
@@ -312,7 +342,7 @@ fn fresh(before: &Coverage, after: &Coverage) -> Vec<Place> {
     let mut fresh = Vec::new();
     for ((mark, before), (_, after)) in risen {
         let first = before.checked_ilog2().map_or(0, |doublings| doublings + 1);
-        fresh.extend((first..=after.ilog2()).map(|doublings| Place { mark, doublings }));
+        fresh.extend((first..=after.ilog2().min(DOUBLINGS)).map(|doublings| Place { mark, doublings }));
     }
     fresh
 }
@@ -320,7 +350,7 @@ fn fresh(before: &Coverage, after: &Coverage) -> Vec<Place> {
 /// Keeps a world if it is at a place that is rarer than the others of this run.
 fn notice(outposts: &mut Vec<Outpost>, place: Place, world: &World, case: &Case, known: &Reached) {
     let rarity = known.count(place);
-    if rarity > 1 + known.runs / 50 {
+    if known.runs < LEARNT || rarity > 1 + known.runs / 50 {
         return;
     }
     if outposts.len() == KEPT {
