@@ -185,18 +185,29 @@ fn tell_failures(found: &Found) -> Result<Option<u8>, String> {
 fn again(case: &Case, hash: u64) -> Done {
     let ran = play(case, false);
     if ran.hash != hash {
-        let (first, then) = (hash, ran.hash);
-        println!("{}: trace {first:016x} first and {then:016x} then: NOT DETERMINISTIC", arguments(case));
-        return Ok(NOT_DETERMINISTIC);
+        return Ok(not_deterministic(case, hash, &ran));
     }
     println!();
     let written = keep(case, &ran, None)?;
     Ok(finish(case, &ran, written.as_deref()))
 }
 
+fn not_deterministic(case: &Case, first: u64, then: &Ran) -> u8 {
+    println!("{}: trace {first:016x} first and {:016x} then: NOT DETERMINISTIC", arguments(case), then.hash);
+    NOT_DETERMINISTIC
+}
+
 pub(crate) fn explore(plan: explore::Plan) -> Done {
     let explored = explore::explore(plan);
     print!("{}", explored.told());
+    if let Some((case, hash)) = &explored.proof {
+        // What is printed as a recipe must be one.
+        let ran = play(case, false);
+        if ran.hash != *hash {
+            return Ok(not_deterministic(case, *hash, &ran));
+        }
+        println!("run {} gave the same trace again", arguments(case));
+    }
     let Some((case, _, hash)) = explored.failures.first() else {
         println!("clean");
         return Ok(0);

@@ -26,7 +26,10 @@ pub fn explain(case: &Case, steps: usize) -> (String, u8) {
     let told: Vec<&Moment> = telling(&recording.moments).collect();
     let shown = &told[told.len().saturating_sub(steps)..];
     let (inputs, at) = (ran.counts.inputs, ran.simulated);
-    line(format_args!("the last {} steps, of {inputs} inputs up to {at} us (ticks that change nothing are left out):", shown.len()));
+    line(format_args!(
+        "the last {} steps, of {inputs} inputs up to {at} us (ticks that change nothing are left out):",
+        shown.len()
+    ));
     for moment in shown {
         line(format_args!("{:>10} {}", moment.at, moment.words));
     }

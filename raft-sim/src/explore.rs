@@ -120,6 +120,8 @@ struct Trip {
     case: Case,
     ran: Ran,
     fresh: bool,
+    /// It was not given up.
+    over: bool,
     inputs: u64,
     places: BTreeSet<Place>,
     hits: Coverage,
@@ -138,6 +140,8 @@ pub struct Explored {
     /// What fell.
     /// .. with the hash of each trace.
     pub failures: Vec<(Case, Failure, u64)>,
+    /// The last run that went on from a fork to its end, and the hash of its trace: to show that it can be had again.
+    pub proof: Option<(Case, u64)>,
     /// How long it took.
     pub took: Duration,
 }
@@ -164,8 +168,9 @@ pub fn explore(plan: Plan) -> Explored {
                 }
             });
         }
-        let known = &out.explored;
-        let trips = map(&begins, plan.jobs, |begin| travel(begin, Some(known)));
+        let learnt = out.explored.runs >= LEARNT.min(plan.runs / 4);
+        let known = learnt.then_some(&out.explored);
+        let trips = map(&begins, plan.jobs, |begin| travel(begin, known));
         for mut trip in trips {
             // What goes on from a failed run mostly fails once more.
             if trip.ran.failure.is_none() {
@@ -199,6 +204,9 @@ impl Explored {
             self.plain.add(&trip);
             self.totals.add(&trip.ran);
         }
+        if !trip.fresh && trip.over {
+            self.proof = Some((trip.case.clone(), trip.ran.hash));
+        }
         if let Some(failure) = trip.ran.failure {
             self.failures.push((trip.case, failure, trip.ran.hash));
         }
@@ -208,13 +216,16 @@ impl Explored {
         let Reached { runs, inputs, .. } = self.explored;
         let (marks, places) = (self.explored.marked(), self.explored.placed());
         let failed = self.failures.len();
-        format!("{runs} runs, {inputs} inputs, {marks} marks at {places} places, {pool} worlds, {failed} failed")
+        format!(
+            "{runs} runs, {inputs} inputs, {marks} marks at {places} places, {pool} worlds, {failed} failed"
+        )
     }
 
     /// What was found, in words.
     pub fn told(&self) -> String {
         let mut out = String::new();
-        let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").expect("a string takes any text");
+        let mut line =
+            |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").expect("a string takes any text");
         let (explored, plain) = (&self.explored, &self.plain);
         line(format_args!("{}", rates(&self.totals, self.took)));
         line(format_args!(""));
@@ -237,7 +248,11 @@ impl Explored {
         let rare: Vec<_> = explored.beyond(plain).filter(|(_, case)| case.plain_seed().is_none()).collect();
         if !rare.is_empty() {
             line(format_args!(""));
-            line(format_args!("beyond the plain swarm, from forks (the first {} of {}):", rare.len().min(12), rare.len()));
+            line(format_args!(
+                "beyond the plain swarm, from forks (the first {} of {}):",
+                rare.len().min(12),
+                rare.len()
+            ));
         }
         for (place, case) in rare.into_iter().take(12) {
             let times = 1_u64 << place.doublings;
@@ -269,7 +284,10 @@ fn worth(outpost: &Outpost, known: &Reached) -> u64 {
 }
 
 fn rarest<'a>(pool: &'a mut [Outpost], known: &Reached) -> Option<&'a Outpost> {
-    let outpost = pool.iter_mut().filter(|outpost| outpost.spent < FORKS).min_by_key(|outpost| worth(outpost, known))?;
+    let outpost = pool
+        .iter_mut()
+        .filter(|outpost| outpost.spent < FORKS)
+        .min_by_key(|outpost| worth(outpost, known))?;
     outpost.spent += 1;
     Some(outpost)
 }
@@ -322,6 +340,7 @@ fn travel(begin: &Begin, known: Option<&Reached>) -> Trip {
     };
     // What the last fact reached before an invariant fell counts, too.
     places.extend(fresh(&seen, play.world.coverage()));
+    let over = !matches!(ended, Ended::GivenUp);
     let failure = match ended {
         Ended::Failed(failure) => Some(failure),
         Ended::Clean | Ended::GivenUp => None,
@@ -332,7 +351,7 @@ fn travel(begin: &Begin, known: Option<&Reached>) -> Trip {
     for ((mark, before), (_, after)) in first.iter().zip(ran.coverage.iter()) {
         hits.add(mark, after - before);
     }
-    Trip { case, fresh: matches!(begin, Begin::Seed(_)), inputs, ran, places, hits, outposts }
+    Trip { case, fresh: matches!(begin, Begin::Seed(_)), over, inputs, ran, places, hits, outposts }
 }
 
 /// The places that came with this step.
@@ -350,11 +369,15 @@ fn fresh(before: &Coverage, after: &Coverage) -> Vec<Place> {
 /// Keeps a world if it is at a place that is rarer than the others of this run.
 fn notice(outposts: &mut Vec<Outpost>, place: Place, world: &World, case: &Case, known: &Reached) {
     let rarity = known.count(place);
-    if known.runs < LEARNT || rarity > 1 + known.runs / 50 {
+    if rarity > 1 + known.runs / 50 {
         return;
     }
     if outposts.len() == KEPT {
-        let common = outposts.iter().map(|outpost| known.count(outpost.place)).enumerate().max_by_key(|(_, count)| *count);
+        let common = outposts
+            .iter()
+            .map(|outpost| known.count(outpost.place))
+            .enumerate()
+            .max_by_key(|(_, count)| *count);
         match common {
             Some((at, count)) if count > rarity => outposts.remove(at),
             _ => return,

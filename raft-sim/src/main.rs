@@ -18,8 +18,11 @@ const USAGE: u8 = 2;
 
 /// A deterministic simulator of Raft clusters: a seed is a whole run.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 clean, 2 usage, 10 safety, 11 linearizability, 12 liveness, \
-    13 durability, 14 bounds, 15 not deterministic, 16 panic, 20 a coverage goal missed.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 clean, 2 usage, 10 safety, 11 linearizability, 12 liveness, \
+    13 durability, 14 bounds, 15 not deterministic, 16 panic, 20 a coverage goal missed."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -269,8 +272,7 @@ fn obey(command: Command) -> Result<u8, String> {
         Command::Shrink { which, out, tries, minutes, jobs } => {
             let (case, name) = which.case()?;
             let out = out.unwrap_or_else(|| Path::new(&name).with_extension("shrunk"));
-            let effort =
-                shrink::Effort { tries, limit: minutes.map(time), jobs: jobs.unwrap_or_else(cores) };
+            let effort = shrink::Effort { tries, limit: minutes.map(time), jobs: jobs.unwrap_or_else(cores) };
             commands::shrink(&case, &name, &out, effort)
         }
         Command::Explain { which, steps } => commands::explain(&which.case()?.0, steps),

@@ -176,9 +176,10 @@ impl Display for Text<'_, &[Entry]> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
             [first, _, _, .., last] => write!(f, "{} .. {}", first.id(), last.id()),
-            few => few.iter().enumerate().try_for_each(|(at, entry)| {
-                write!(f, "{}{}", if at == 0 { "" } else { ", " }, Text(entry))
-            }),
+            few => few
+                .iter()
+                .enumerate()
+                .try_for_each(|(at, entry)| write!(f, "{}{}", if at == 0 { "" } else { ", " }, Text(entry))),
         }
     }
 }

@@ -114,7 +114,8 @@ impl Moment {
     /// Something said in words. Whom it is about stands first, or last after the name of a fault.
     pub(crate) fn said(at: Time, words: Arguments<'_>) -> Moment {
         let words = words.to_string();
-        let about = if words.starts_with("fault") { words.rsplit(' ').next() } else { words.split(' ').next() };
+        let about =
+            if words.starts_with("fault") { words.rsplit(' ').next() } else { words.split(' ').next() };
         let node = about.and_then(|word| word.parse().ok()).unwrap_or_default();
         Moment { at, node, what: What::World, words, post: None }
     }
@@ -226,8 +227,7 @@ pub(crate) struct Arrow {
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) ran: Ran,
-    /// How many steps the run took in all, and how many of them came before the first that is shown, or nothing
-    /// happened in them.
+    /// What happened, oldest first.
     pub(crate) moments: Vec<Moment>,
     pub(crate) arrows: Vec<Arrow>,
     /// How the nodes change: after which moment, which, to what. Each has one after the first moment.
@@ -331,7 +331,13 @@ fn arrows(moments: &[Moment], world: &World) -> Vec<Arrow> {
         let Some(post) = &moment.post else { continue };
         let kind = kind(&post.message.body);
         if moment.what == What::Send {
-            arrows.push(Arrow { post: post.clone(), kind, sent: Some(at), heard: Vec::new(), fate: Fate::Lost });
+            arrows.push(Arrow {
+                post: post.clone(),
+                kind,
+                sent: Some(at),
+                heard: Vec::new(),
+                fate: Fate::Lost,
+            });
             continue;
         }
         let fresh = arrows.iter().position(|arrow| arrow.heard.is_empty() && arrow.post == *post);

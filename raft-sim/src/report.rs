@@ -37,7 +37,8 @@ pub fn report(case: &Case, ran: &Ran, failure: &Failure, file: Option<&Path>) ->
 
 /// The commands that show this run again.
 pub fn commands(case: &Case, file: Option<&Path>) -> String {
-    let features = if case.planted.is_some() { " --features planted --target-dir target/planted" } else { "" };
+    let features =
+        if case.planted.is_some() { " --features planted --target-dir target/planted" } else { "" };
     let program = format!("cargo run --profile sim -p raft-sim{features} --");
     let file = file.map(|path| path.display().to_string());
     let bug = case.planted.map_or(String::new(), |planted| format!(" --planted {}", planted.name()));

@@ -1,13 +1,16 @@
 //! A failing run becomes the smallest that still fails by the same invariant: delta debugging over the recorded choices.
 //! 0 is the benign choice, so less is calmer: families of faults and single choices are taken away, left out or made
-//! smaller, as long as the same invariant falls. Which candidates are tried depends on nothing but the case.
+//! smaller, as long as the same invariant falls. Since a run depends on each of its choices, what comes after the options
+//! is also drawn anew, to find a shorter way to the same failure. Which candidates are tried depends on nothing but the
+//! case.
 
 use crate::case::{Case, Origin};
-use crate::choices::{Purpose, Site};
-use crate::runner::{Ended, Failure};
+use crate::choices::{Purpose, Site, Source};
+use crate::runner::{Ended, Failure, Play};
 use crate::swarm::{Watch, first};
-use crate::tape::Tape;
+use crate::tape::{Player, Tape};
 use crate::trace::Reader;
+use crate::world::{Setup, World};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -66,22 +69,19 @@ pub struct Shrunk {
 pub fn shrink(case: &Case, name: &str, effort: Effort) -> Result<Shrunk, String> {
     let mut play = case.play(Reader::Nobody, true);
     let ended = play.drive(u64::MAX, |_| {});
-    let Ended::Failed(failure) = ended else { return Err("nothing falls: there is nothing to shrink".into()) };
+    let Ended::Failed(failure) = ended else {
+        return Err("nothing falls: there is nothing to shrink".into());
+    };
     if case.falls.as_ref().is_some_and(|falls| falls != failure.invariant()) {
         return Err(format!("{} falls, not {}", failure.invariant(), case.falls.as_deref().unwrap_or("-")));
     }
     let tape = play.world.choices().tape().cloned().unwrap_or_default();
     let whole = Case { origin: Origin::Tape(tape), ..case.clone() };
     let most = 2 * play.world.steps() + 1_000;
-    let begun = fails(&whole, &failure, most).ok_or("its tape doesn't fail as it does: NOT DETERMINISTIC")?;
-    let mut search = Search {
-        whole,
-        best: begun.clone(),
-        most,
-        tries: 0,
-        effort,
-        watch: Watch::new(effort.limit),
-    };
+    let begun = fails(|| whole.play(Reader::Nobody, false), &failure, most)
+        .ok_or("its tape doesn't fail as it does: NOT DETERMINISTIC")?;
+    let mut search =
+        Search { whole, best: begun.clone(), tries: 0, round: 0, effort, watch: Watch::new(effort.limit) };
     search.go();
     search.watch.clear();
     let Search { whole, best, tries, .. } = search;
@@ -115,10 +115,10 @@ fn kinds(tape: &Tape) -> u64 {
     kinds.filter(|sites| sites.iter().flatten().any(|value| *value != 0)).count() as u64
 }
 
-/// Whether this case fails as that one does, within so many steps. A candidate may do what no run ever did: whatever
+/// Whether a run fails as another one did, within so many steps. A candidate may do what no run ever did: whatever
 /// panics elsewhere, or goes on too long, is no smaller failure.
-fn fails(case: &Case, like: &Failure, most: u64) -> Option<Failing> {
-    let mut play = panic::catch_unwind(AssertUnwindSafe(|| case.play(Reader::Nobody, false))).ok()?;
+fn fails(begin: impl FnOnce() -> Play, like: &Failure, most: u64) -> Option<Failing> {
+    let mut play = panic::catch_unwind(AssertUnwindSafe(begin)).ok()?;
     let Ended::Failed(failure) = play.drive(most, |_| {}) else { return None };
     if !alike(&failure, like) {
         return None;
@@ -163,6 +163,8 @@ enum Edit {
     Omit { site: usize, from: usize, to: usize },
     /// A choice becomes a smaller one.
     Lower { spot: Spot, value: u64 },
+    /// This option becomes the benign one, if any, and everything but the options is drawn anew.
+    Reroll { spot: Option<Spot>, seed: u64 },
 }
 
 impl Edit {
@@ -175,7 +177,21 @@ impl Edit {
                 all[*site].drain(*from..*to);
             }
             Edit::Lower { spot: (site, at), value } => all[*site][*at] = *value,
+            Edit::Reroll { spot: Some((site, at)), .. } => all[*site][*at] = 0,
+            Edit::Reroll { spot: None, .. } => {}
         }
+    }
+
+    /// The run of a case's tape after this edit.
+    fn play(&self, whole: &Case, tape: &Tape) -> Play {
+        let mut tape = tape.clone();
+        self.apply(&mut tape);
+        let player = match self {
+            Edit::Reroll { seed, .. } => Player::rerolled(tape, *seed),
+            _ => Player::new(tape),
+        };
+        let setup = Setup { planted: whole.planted, reader: Reader::Nobody };
+        Play::new(World::new(Source::Tape(player), setup), &[])
     }
 
     /// From where on the sweep goes on once this was done.
@@ -186,15 +202,21 @@ impl Edit {
             Edit::Omit { site, from, .. } => (*site, *from),
             // Once more: it may become smaller still.
             Edit::Lower { spot, .. } => *spot,
+            Edit::Reroll { spot, .. } => spot.map_or((0, 0), |(site, at)| (site, at + 1)),
         }
     }
 }
 
+/// Candidates of one sweep before it gives up.
+const IN_VAIN: usize = 256;
+/// How often the rest is drawn anew for each option that is cleared, and for the options as they are.
+const REROLLS: (u64, u64) = (3, 48);
+
 struct Search {
     whole: Case,
     best: Failing,
-    most: u64,
     tries: u64,
+    round: usize,
     effort: Effort,
     watch: Watch,
 }
@@ -204,12 +226,15 @@ impl Search {
     fn go(&mut self) {
         loop {
             let before = self.best.size;
+            self.sweep(|_, _| (0..REROLLS.1).map(|seed| Edit::Reroll { spot: None, seed }).collect());
+            self.sweep(options);
             self.sweep(|tape, from| calmed(tape, from, Site::NODES));
             self.sweep(|tape, from| calmed(tape, from, 1));
             self.halving(cleared);
             self.sweep(|tape, from| cleared(tape, from, 1));
             self.halving(omitted);
             self.sweep(lowered);
+            self.round += 1;
             if self.best.size == before || self.spent() {
                 return;
             }
@@ -229,12 +254,14 @@ impl Search {
         }
     }
 
-    /// Tries all edits in order, and goes on behind each that succeeds.
+    /// Tries all edits in order, and goes on behind each that succeeds. Of very many only some, others in each round.
     fn sweep(&mut self, edits: impl Fn(&Tape, Spot) -> Vec<Edit>) {
         let mut from = (0, 0);
         while !self.spent() {
-            let edits = edits(&self.best.tape, from);
-            match self.attempt(&edits) {
+            let all = edits(&self.best.tape, from);
+            let stride = all.len().div_ceil(IN_VAIN).max(1);
+            let some: Vec<Edit> = all.into_iter().skip(self.round % stride).step_by(stride).collect();
+            match self.attempt(&some) {
                 Some(next) => from = next,
                 None => return,
             }
@@ -245,15 +272,14 @@ impl Search {
     fn attempt(&mut self, edits: &[Edit]) -> Option<Spot> {
         let left = (self.effort.tries - self.tries) as usize;
         let edits = &edits[..left.min(edits.len())];
-        let Search { whole, best, most, watch, .. } = self;
+        let Search { whole, best, watch, .. } = self;
+        let most = 2 * best.size.steps + 1_000;
         let found = first(edits, self.effort.jobs, |edit| {
             if watch.over() {
                 return None;
             }
-            let mut tape = best.tape.clone();
-            edit.apply(&mut tape);
-            let case = Case { origin: Origin::Tape(tape), ..whole.clone() };
-            fails(&case, &best.failure, *most).filter(|failing| failing.size < best.size)
+            let failing = fails(|| edit.play(whole, &best.tape), &best.failure, most);
+            failing.filter(|failing| failing.size < best.size)
         });
         self.tries += found.as_ref().map_or(edits.len(), |(at, _)| at + 1) as u64;
         let next = found.map(|(at, failing)| {
@@ -264,6 +290,16 @@ impl Search {
         self.watch.say(format!("{} tries: {choices} choices, {steps} steps", self.tries));
         next
     }
+}
+
+/// Options are cleared one by one: with the rest as it is, and with others.
+fn options(tape: &Tape, from: Spot) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for spot in spots(tape, from).into_iter().filter(|(site, _)| *site < AFTER_OPTIONS) {
+        edits.push(Edit::Clear { spots: vec![spot] });
+        edits.extend((0..REROLLS.0).map(|seed| Edit::Reroll { spot: Some(spot), seed }));
+    }
+    edits
 }
 
 /// The options are drawn first of all. Without them a run is another one; they are cleared one by one.
@@ -281,8 +317,12 @@ fn calmed(tape: &Tape, from: Spot, width: usize) -> Vec<Edit> {
 /// The choices from there on that are not benign.
 fn spots(tape: &Tape, from: Spot) -> Vec<Spot> {
     let all = tape.sites().iter().enumerate();
-    let spots = all.flat_map(|(site, values)| values.iter().enumerate().map(move |(at, value)| (site, at, value)));
-    spots.filter(|(site, at, value)| **value != 0 && (*site, *at) >= from).map(|(site, at, _)| (site, at)).collect()
+    let spots =
+        all.flat_map(|(site, values)| values.iter().enumerate().map(move |(at, value)| (site, at, value)));
+    spots
+        .filter(|(site, at, value)| **value != 0 && (*site, *at) >= from)
+        .map(|(site, at, _)| (site, at))
+        .collect()
 }
 
 fn cleared(tape: &Tape, from: Spot, length: usize) -> Vec<Edit> {

@@ -204,3 +204,19 @@ impl Watch {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_passes_is_the_same_with_any_number_of_jobs() {
+        let items: Vec<u64> = (0..1_000).collect();
+        for jobs in [1, 2, 7] {
+            let found = first(&items, jobs, |item| (item % 97 == 96).then_some(*item));
+            assert_eq!(found, Some((96, 96)), "{jobs} jobs");
+            assert_eq!(map(&items, jobs, |item| item + 1)[500], 501);
+        }
+        assert_eq!(first(&items, 3, |_| None::<()>), None);
+    }
+}

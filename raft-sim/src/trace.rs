@@ -5,9 +5,7 @@ use crate::facts::Time;
 use crate::notation::At;
 use crate::record::Moment;
 use raft_core::hash::chain;
-use raft_core::{
-    Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output,
-};
+use raft_core::{Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::mem;
@@ -176,9 +174,7 @@ impl Trace {
 
     fn event(&mut self, at: Time, node: NodeId, event: &Event) {
         let [kind, a, b] = match event {
-            Event::Role { role, term, leader } => {
-                [*role as u64, term.0, leader.unwrap_or_default().0]
-            }
+            Event::Role { role, term, leader } => [*role as u64, term.0, leader.unwrap_or_default().0],
             Event::Membership { at, membership } => [10, at.0, raft_core::hash::bytes(&membership.encode())],
             Event::MembershipCommitted { at } => [11, at.0, 0],
             Event::TransferBegun { to } => [12, to.0, 0],

@@ -37,9 +37,10 @@ fn data(case: &Case, recording: &Recording) -> String {
         .map(|it| format!("[{},{},{},{}]", it.at, it.node, text(it.what.name()), text(&it.words)));
     let states =
         recording.states.iter().map(|(at, node, state)| format!("[{at},{node},{}]", self::state(state)));
-    let cuts = recording.cuts.iter().map(|(at, cuts)| {
-        format!("[{at},{}]", list(cuts.iter().map(|(from, to)| format!("[{from},{to}]"))))
-    });
+    let cuts = recording
+        .cuts
+        .iter()
+        .map(|(at, cuts)| format!("[{at},{}]", list(cuts.iter().map(|(from, to)| format!("[{from},{to}]")))));
     let mut out = String::from("{");
     for (name, value) in [
         ("title", text(&title)),
