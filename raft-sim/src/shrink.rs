@@ -11,6 +11,7 @@ use crate::swarm::{Watch, first};
 use crate::tape::{Player, Tape};
 use crate::trace::Reader;
 use crate::world::{Setup, World};
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -80,9 +81,18 @@ pub fn shrink(case: &Case, name: &str, effort: Effort) -> Result<Shrunk, String>
     let most = 2 * play.world.steps() + 1_000;
     let begun = fails(|| whole.play(Reader::Nobody, false), &failure, most)
         .ok_or("its tape doesn't fail as it does: NOT DETERMINISTIC")?;
-    let mut search =
-        Search { whole, best: begun.clone(), tries: 0, round: 0, effort, watch: Watch::new(effort.limit) };
+    let mut search = Search {
+        whole,
+        best: begun.clone(),
+        tries: 0,
+        most: effort.tries * 2 / 3,
+        rerolls: true,
+        round: 0,
+        effort,
+        watch: Watch::new(effort.limit),
+    };
     search.go();
+    search.again(&begun);
     search.watch.clear();
     let Search { whole, best, tries, .. } = search;
     let mut story = case.story.clone();
@@ -210,12 +220,17 @@ impl Edit {
 /// Candidates of one sweep before it gives up.
 const IN_VAIN: usize = 256;
 /// How often the rest is drawn anew for each option that is cleared, and for the options as they are.
-const REROLLS: (u64, u64) = (3, 48);
+const REROLLS: (u64, u64) = (4, 256);
+/// A failure of so few choices is small enough not to look for another way to it.
+const SMALL: u64 = 16;
 
 struct Search {
     whole: Case,
     best: Failing,
     tries: u64,
+    most: u64,
+    /// Whether the rest of a run is drawn anew.
+    rerolls: bool,
     round: usize,
     effort: Effort,
     watch: Watch,
@@ -226,8 +241,10 @@ impl Search {
     fn go(&mut self) {
         loop {
             let before = self.best.size;
-            self.sweep(|_, _| (0..REROLLS.1).map(|seed| Edit::Reroll { spot: None, seed }).collect());
-            self.sweep(options);
+            if self.rerolls {
+                self.sweep(|_, _| (0..REROLLS.1).map(|seed| Edit::Reroll { spot: None, seed }).collect());
+                self.sweep(options);
+            }
             self.sweep(|tape, from| calmed(tape, from, Site::NODES));
             self.sweep(|tape, from| calmed(tape, from, 1));
             self.halving(cleared);
@@ -241,8 +258,21 @@ impl Search {
         }
     }
 
+    /// Another way, from the beginning and true to the tape, unless the first one led far enough: the smaller one counts.
+    fn again(&mut self, begun: &Failing) {
+        if self.best.size.choices <= SMALL {
+            return;
+        }
+        let first = mem::replace(&mut self.best, begun.clone());
+        (self.rerolls, self.round, self.most) = (false, 0, self.effort.tries);
+        self.go();
+        if first.size < self.best.size {
+            self.best = first;
+        }
+    }
+
     fn spent(&self) -> bool {
-        self.tries >= self.effort.tries || self.watch.over()
+        self.tries >= self.most || self.watch.over()
     }
 
     /// Sweeps with pieces of half of the choices, a quarter, and so on.
@@ -270,7 +300,7 @@ impl Search {
 
     /// Takes the first edit after which the same invariant falls in a smaller run.
     fn attempt(&mut self, edits: &[Edit]) -> Option<Spot> {
-        let left = (self.effort.tries - self.tries) as usize;
+        let left = (self.most - self.tries) as usize;
         let edits = &edits[..left.min(edits.len())];
         let Search { whole, best, watch, .. } = self;
         let most = 2 * best.size.steps + 1_000;
@@ -345,7 +375,8 @@ fn lowered(tape: &Tape, from: Spot) -> Vec<Edit> {
     let mut edits = Vec::new();
     for spot in spots(tape, from) {
         let value = tape.sites()[spot.0][spot.1];
-        let mut smaller = vec![1, value / 2, value - value / 8, value - 1];
+        // Only fewer bits count.
+        let mut smaller = vec![1, value / 2, (1 << value.ilog2()) - 1];
         smaller.retain(|less| *less > 0 && *less < value);
         smaller.dedup();
         edits.extend(smaller.into_iter().map(|value| Edit::Lower { spot, value }));

@@ -61,9 +61,15 @@ fn shrinks(case: &Case) -> Shrunk {
     let read = Case::parse(&shrunk.case.to_string()).unwrap();
     assert_eq!(fallen(&read), before);
     assert_eq!(shrunk.case.falls, before);
-    let alone = shrink(case, "a seed", Effort { jobs: 1, ..effort }).unwrap();
-    assert_eq!(alone.case, shrunk.case, "the jobs decide nothing");
     shrunk
+}
+
+#[test]
+fn the_jobs_decide_nothing() {
+    let case = failing(Planted::Driver(Lie::CutsDecay));
+    let shrunk = |jobs| shrink(&case, "a seed", Effort { tries: 300, limit: None, jobs }).unwrap();
+    let (alone, together) = (shrunk(1), shrunk(3));
+    assert_eq!((alone.case, alone.tries), (together.case, together.tries));
 }
 
 #[test]
