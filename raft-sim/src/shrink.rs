@@ -212,7 +212,8 @@ impl Edit {
             Edit::Omit { site, from, .. } => (*site, *from),
             // Once more: it may become smaller still.
             Edit::Lower { spot, .. } => *spot,
-            Edit::Reroll { spot, .. } => spot.map_or((0, 0), |(site, at)| (site, at + 1)),
+            Edit::Reroll { spot: Some((site, at)), .. } => (*site, at + 1),
+            Edit::Reroll { spot: None, seed } => (0, *seed as usize + 1),
         }
     }
 }
@@ -242,7 +243,7 @@ impl Search {
         loop {
             let before = self.best.size;
             if self.rerolls {
-                self.sweep(|_, _| (0..REROLLS.1).map(|seed| Edit::Reroll { spot: None, seed }).collect());
+                self.sweep(rerolled);
                 self.sweep(options);
             }
             self.sweep(|tape, from| calmed(tape, from, Site::NODES));
@@ -320,6 +321,11 @@ impl Search {
         self.watch.say(format!("{} tries: {choices} choices, {steps} steps", self.tries));
         next
     }
+}
+
+/// Everything but the options is drawn anew, many times.
+fn rerolled(_: &Tape, (_, first): Spot) -> Vec<Edit> {
+    (first as u64..REROLLS.1).map(|seed| Edit::Reroll { spot: None, seed }).collect()
 }
 
 /// Options are cleared one by one: with the rest as it is, and with others.
