@@ -49,7 +49,8 @@ impl Files {
 
     pub(crate) fn store(&mut self, store: Store, most: usize) {
         self.stores.push_back(store);
-        assert!(self.stores.len() <= most, "{} parts wait to be stored", self.stores.len());
+        // One more than the window: the question, too, carries a part.
+        assert!(self.stores.len() <= most + 1, "{} parts wait to be stored", self.stores.len());
     }
 
     /// What is older than an installed snapshot may go.
@@ -102,7 +103,8 @@ impl Files {
             return have;
         }
         self.partial = None;
-        if damaged {
+        // Nothing can't be damaged.
+        if damaged && have > 0 {
             return 0;
         }
         self.complete.push(snapshot.clone());

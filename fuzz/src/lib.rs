@@ -9,6 +9,7 @@ pub mod envelope;
 mod files;
 mod host;
 mod peer;
+pub mod snapshot;
 pub mod step;
 mod tally;
 pub mod wal;

@@ -51,9 +51,9 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
         3 => Body::HelloReply(
             members([Standing::Voter; 3]).map_or(Acquaintance::Founding, Acquaintance::OnRecord),
         ),
-        4 => Body::PreVote { last: id(draw, node) },
+        4 => Body::PreVote { last: id(draw, node), recorded: true },
         5 => Body::PreVoteReply { granted: draw.rarely(2) },
-        6 => Body::Vote { last: id(draw, node), transfer: draw.rarely(2) },
+        6 => Body::Vote { last: id(draw, node), transfer: draw.rarely(2), recorded: true },
         7 => Body::VoteReply { granted: draw.rarely(2) },
         8 => Body::Appended { matched: Index(draw.near(status.last.index.0)) },
         9 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },

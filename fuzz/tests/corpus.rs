@@ -29,6 +29,11 @@ fn envelope() {
 }
 
 #[test]
+fn snapshot() {
+    replay("snapshot", raft_fuzz::snapshot::read);
+}
+
+#[test]
 fn step() {
     replay("step", raft_fuzz::step::drive);
 }

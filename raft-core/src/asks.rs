@@ -69,19 +69,19 @@ impl Asks {
         Some(self.confirmed.swap_remove(at))
     }
 
-    /// Whether somebody waits for a leader other than this one.
-    pub(crate) fn are_lost(&self, leader: Option<NodeId>) -> bool {
-        let other = self.asked.as_ref().is_some_and(|asked| Some(asked.leader) != leader);
-        other || (leader.is_none() && !self.waiting.is_empty())
+    /// Whether another leader than this one was asked.
+    fn are_lost(&self, leader: NodeId) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.leader != leader)
     }
 
     /// Takes the tickets that no leader has confirmed.
-    pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Ticket> + use<> {
+    fn give_up(&mut self) -> impl Iterator<Item = Ticket> + use<> {
         let asked = self.asked.take().map(|asked| asked.tickets).unwrap_or_default();
         mem::take(&mut self.waiting).into_iter().chain(asked)
     }
 
-    /// Takes all tickets: the node halts.
+    /// Takes all tickets: there is no leader, or the node halts. Who waits for an index that was confirmed may wait for
+    /// ever without one.
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
         let confirmed = mem::take(&mut self.confirmed).into_iter().map(|(ticket, _)| ticket);
         self.give_up().chain(confirmed)
@@ -91,7 +91,7 @@ impl Asks {
 impl State {
     /// Takes a client's read at a follower.
     pub(crate) fn ask(&mut self, ticket: Ticket) {
-        if self.leader.is_none() {
+        if self.leader.is_none() || !self.founded() {
             self.answer(ticket, Answer::NotLeader { leader: None });
         } else if self.tickets.len() + self.asks.len() >= self.config.limits.tickets {
             self.answer(ticket, Answer::Busy(Limit::Tickets));
@@ -103,10 +103,13 @@ impl State {
     /// At the end of a turn: gives up what another leader was asked, and asks this one.
     pub(crate) fn ask_leader(&mut self) {
         let leader = self.leader.filter(|leader| *leader != self.config.id);
-        if self.asks.are_lost(leader) {
-            for ticket in self.asks.give_up() {
-                self.answer(ticket, Answer::NotLeader { leader: self.leader });
-            }
+        let given_up: Vec<Ticket> = match leader {
+            None => self.asks.give_up_all().collect(),
+            Some(leader) if self.asks.are_lost(leader) => self.asks.give_up().collect(),
+            Some(_) => Vec::new(),
+        };
+        for ticket in given_up {
+            self.answer(ticket, Answer::NotLeader { leader: self.leader });
         }
         if let Some(to) = leader.filter(|_| self.may_hold())
             && let Some(batch) = self.asks.ask(to)

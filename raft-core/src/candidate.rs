@@ -44,7 +44,8 @@ impl Candidate {
     pub(crate) fn ask_before(state: &mut State) -> Candidate {
         state.leader = None;
         state.clock.draw(&state.config);
-        let mut request = state.request(Body::PreVote { last: state.log.last() });
+        let mut request =
+            state.request(Body::PreVote { last: state.log.last(), recorded: state.is_recorded() });
         request.term = state.hard.term.next();
         ask(state, &request, Body::PreVoteReply { granted: true }, false);
         Candidate { phase: Phase::Pre, answers: Vec::new() }
@@ -57,7 +58,8 @@ impl Candidate {
         state.adopt(term);
         state.vote(state.config.id);
         state.clock.draw(&state.config);
-        let request = state.request(Body::Vote { last: state.log.last(), transfer });
+        let request =
+            state.request(Body::Vote { last: state.log.last(), transfer, recorded: state.is_recorded() });
         ask(state, &request, Body::VoteReply { granted: true }, true);
         Candidate { phase: Phase::Real, answers: Vec::new() }
     }

@@ -4,7 +4,7 @@
 
 use crate::config::Limits;
 use crate::event::Event;
-use crate::ids::Index;
+use crate::ids::{EntryId, Index};
 use crate::log::Log;
 use crate::outbox::Pending;
 use crate::planted::Bug;
@@ -26,6 +26,8 @@ pub(crate) struct Capture {
     wanted: bool,
     /// The log may begin behind this index.
     target: Option<Index>,
+    /// It had not come to that when the next snapshot was there: whoever needs the log longer needs too much.
+    late: bool,
 }
 
 impl Capture {
@@ -64,11 +66,19 @@ impl Capture {
 impl State {
     /// Asks for a snapshot if one is due. `sending`: to whom one is being sent may still need what follows it.
     pub(crate) fn capture(&mut self, sending: bool) {
-        if !self.capture.is_due(&self.config.limits, sending) || self.halted {
+        // The founders' disks are what each has heard until the first change puts them on record: nobody's snapshot may
+        // hold its own hearsay.
+        let hearsay = self.log.membership_index() == Some(EntryId::ORIGIN.index);
+        if !self.capture.is_due(&self.config.limits, sending) || hearsay || self.halted {
             return;
         }
         let Some(base) = self.log.base_at(self.applied) else { return };
-        self.capture = Capture { busy: true, target: self.capture.target, ..Capture::default() };
+        self.capture = Capture {
+            busy: true,
+            target: self.capture.target,
+            late: self.capture.late,
+            ..Capture::default()
+        };
         self.outbox.put(Pending::Capture(base));
     }
 
@@ -77,14 +87,15 @@ impl State {
         self.capture.busy = false;
         let Some(snapshot) = snapshot else { return };
         let last = snapshot.last();
-        if last.index < self.log.base().index
-            || self.snapshot.as_ref().is_some_and(|held| held.last() >= last)
+        // One of the same place takes the place of one that can't be read.
+        if last.index < self.log.base().index || self.snapshot.as_ref().is_some_and(|held| held.last() > last)
         {
             return;
         }
         assert!(self.log.holds(&snapshot.base), "a snapshot is of this node's own log");
         self.outbox.put(Pending::Event(Event::Captured { last }));
         self.snapshot = Some(snapshot);
+        self.capture.late = self.capture.target.is_some();
         self.capture.target = Some(retained(&self.log, last.index, &self.config.limits));
         if self.config.planted(Bug::CompactsPastSnapshot) {
             self.capture.target = Some(self.applied);
@@ -95,10 +106,10 @@ impl State {
     /// index.
     pub(crate) fn compact(&mut self, needed: Option<Index>) {
         let Some(target) = self.capture.target else { return };
-        let patient = !self.capture.exceeds(&self.config.limits, PATIENCE);
+        let patient = !self.capture.late && !self.capture.exceeds(&self.config.limits, PATIENCE);
         let through = needed.filter(|_| patient).map_or(target, |needed| target.min(needed));
         if through == target {
-            self.capture.target = None;
+            (self.capture.target, self.capture.late) = (None, false);
         }
         // Before its first configuration, a log that was joined has nothing that could stand for its beginning.
         if through > self.log.base().index && self.log.membership_at(through).is_some() {

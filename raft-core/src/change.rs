@@ -101,6 +101,11 @@ pub enum Refusal {
         /// Who.
         id: NodeId,
     },
+    /// It leads: hand leadership over first.
+    Leads {
+        /// Who.
+        id: NodeId,
+    },
     /// The learner has not caught up yet, or its disk is not on record.
     NotCaughtUp {
         /// Who.
@@ -108,7 +113,7 @@ pub enum Refusal {
     },
     /// The new configuration has no quorum of voters that are heard at the moment.
     WouldLoseQuorum,
-    /// Nobody would vote, a member is named twice, or a context is too long.
+    /// Nobody would vote, a member is named twice, or the configuration is too long: see [`Membership::new`].
     NotAConfiguration,
     /// Nothing would change.
     NoChange,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | magic, `RAFT` |
 //! | 4 | CRC-32 of all bytes from here to the end of the part |
-//! | 1, 1, 2 | version, kind of the message, flags (0 in version 1) |
+//! | 1, 1, 2 | version, kind of the message, flags |
 //! | 4, 4 | length of the part, length of the payloads |
 //! | part | sender's disk and boot, term, a reply also the asker's disk and boot; then what the kind says |
 //! | payloads | of an append: its entries' payloads, one after another |
@@ -28,7 +28,7 @@ use crate::ids::{EntryId, Index, Term};
 use crate::message::{Body, Message};
 use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use head::{Head, Kind};
+use head::Head;
 use part::Part;
 
 /// Payloads of at least this many bytes are shared; copying a smaller one costs less than a chunk of its own.
@@ -57,7 +57,7 @@ pub fn encode(message: &Message, out: &mut Vec<Bytes>) {
     frame.put_bytes(0, HEAD_BYTES);
     part::put(message, &mut frame);
     let payloads: usize = entries.iter().map(|entry| put_row(entry, &mut frame)).sum();
-    head::fill(&mut frame, Kind::of(&message.body), payloads + chunk.len());
+    head::fill(&mut frame, &message.body, payloads + chunk.len());
     for entry in entries {
         with_encoded(entry.payload(), |bytes| {
             if bytes.len() < SHARED_BYTES {
@@ -86,7 +86,7 @@ pub fn decode(frame: Bytes) -> Result<Message, CodecError> {
     let head = Head::read(&frame)?;
     let (part, payloads) = head.parts(&frame)?;
     let mut part = Part::new(part);
-    let message = part.message(head.kind, payloads)?;
+    let message = part.message(head.kind, head.flags, payloads)?;
     part.end()?;
     // Requests and replies differ by their kind already; what is left to check is what they carry.
     match &message.body {

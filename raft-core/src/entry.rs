@@ -105,6 +105,14 @@ impl Entry {
         }
     }
 
+    /// How many bytes the payload has on its way and in memory, a configuration's included.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.payload {
+            Payload::Membership(membership) => membership.size(),
+            Payload::Noop | Payload::Command(_) => self.size(),
+        }
+    }
+
     /// The log's running hash after this entry, given the one before it: two logs that agree on it at an index hold
     /// the same prefix (the Log Matching property of Figure 3 in one comparison).
     pub fn running_hash(&self, before: u64) -> u64 {

@@ -24,6 +24,7 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
         return state.halt(report);
     }
     let cap = if state.config.planted(Bug::CommitByOwnLast) { state.log.last().index } else { last.index };
+    state.met = state.met.max(last.index);
     state.commit_to(commit.min(cap).max(state.commit));
     let reply = state.reply(asker, Body::Appended { matched: last.index });
     if state.config.planted(Bug::AckBeforeDurable) {
@@ -64,17 +65,18 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
 }
 
 /// Takes a heartbeat of the current term's leader. Its commit is capped by what this server acknowledged, so a log that
-/// doesn't reach it has lost what it had promised (rule 8).
+/// doesn't reach it has lost what it had promised (rule 8); unless it is meant for the disk that was this member's
+/// before. For the same reason it commits only what this process was sent.
 pub(crate) fn heartbeat(state: &mut State, from: NodeId, asker: Stamp, commit: Index, round: Round) {
     let last = state.log.last();
     if state.config.planted(Bug::CommitGoesBack) {
         state.commit = commit.min(last.index).max(state.log.base().index);
     } else if state.config.planted(Bug::HeartbeatUncapped) {
         state.commit_to(commit.min(last.index));
-    } else if commit > last.index {
+    } else if commit > last.index && state.on_record(state.config.id, state.stamp()) {
         return state.halt(Report::LostAcknowledged { commit, last });
     } else {
-        state.commit_to(commit);
+        state.commit_to(commit.min(state.met).min(last.index));
     }
     let reply = state.reply(asker, Body::HeartbeatReply { round });
     state.outbox.send(from, reply);

@@ -28,7 +28,7 @@ pub(crate) struct Founding {
 /// Asks every other founder, also those that have answered: the cluster may have been formed since, and then the word of
 /// one is enough, even if another founder is gone for good. Founds at once if there is nobody to ask.
 pub(crate) fn ask(state: &mut State) {
-    if state.founded() {
+    if state.founded() || state.taken_in() {
         return;
     }
     let Some(founders) = state.config.founders.clone() else { return };
@@ -44,7 +44,7 @@ pub(crate) fn ask(state: &mut State) {
 /// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
 pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
     let acquaintance = match state.log.membership() {
-        None if state.config.founders.is_none() => return state.ignored += 1,
+        None if state.taken_in() => return state.ignored += 1,
         None => {
             if state.founding.heard.get(&from).is_some_and(|disk| *disk != message.from.disk) {
                 state.founding.heard.remove(&from);
@@ -75,7 +75,7 @@ fn record_is_committed(state: &State) -> bool {
 pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, acquaintance: &Acquaintance) {
     let Some(founders) = state.config.founders.clone() else { return };
     match acquaintance {
-        _ if state.founded() || !founders.is_voter(from) => state.ignored += 1,
+        _ if state.founded() || state.taken_in() || !founders.is_voter(from) => state.ignored += 1,
         Acquaintance::Founding => {
             state.founding.heard.insert(from, message.from.disk);
             found_if_complete(state, &founders);

@@ -55,6 +55,9 @@ impl Term {
 }
 
 impl Index {
+    /// No log comes this far: an index beyond it is nonsense, and all others can be counted on from.
+    pub(crate) const FARTHEST: Index = Index(1 << 62);
+
     /// The index after this one.
     pub fn next(self) -> Index {
         Index(self.0 + 1)

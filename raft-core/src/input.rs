@@ -13,7 +13,8 @@ use bytes::Bytes;
 #[derive(Debug)]
 #[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
 pub enum Input {
-    /// Time passed, in ticks of the driver's choosing. What waits is handed in first, then the clock is read.
+    /// Time passed, in ticks of the driver's choosing. What waits is taken first, then the clock is read, and the ticks that
+    /// are due are handed in before what was taken: a voter's patience with its leader must not begin in the past.
     Tick {
         /// How many ticks.
         elapsed: u32,
@@ -40,8 +41,8 @@ pub enum Input {
         ticket: Ticket,
     },
     /// A linearizable read that a leader's lease may answer without a round (dissertation 6.4.1). It is as good as the
-    /// clocks: the drift over an election timeout must be within `Config::drift_ticks`, and the driver hands in the ticks
-    /// that are due behind this and before the drain. Without a lease it is a `Read`.
+    /// clocks: any two may differ by `Config::drift_ticks` over an election timeout. The driver takes it, then reads the
+    /// clock, and hands in the ticks that are due first. Without a lease it is a `Read`.
     LeaseRead {
         /// Answered exactly once.
         ticket: Ticket,

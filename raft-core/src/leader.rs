@@ -29,6 +29,8 @@ struct Pulse {
     heard_at: u64,
     /// It answered something since the last probe.
     heard: bool,
+    /// The driver can't reach it: nothing but heartbeats is sent until the next one.
+    absent: bool,
     /// Something is on its way, and this many heartbeats passed without any of it arriving.
     stalled: u32,
     catch_up: CatchUp,
@@ -40,6 +42,10 @@ struct Peer {
     id: NodeId,
     /// The disk that it speaks from: the one on record, or the first that was heard while none is.
     disk: Option<DiskId>,
+    /// The newest round when it became a member with the disk that it has, or without one.
+    seated: Round,
+    /// The disk that was heard of it before that.
+    before: Option<DiskId>,
     progress: Progress,
     pulse: Pulse,
 }
@@ -62,7 +68,7 @@ pub(crate) struct Leader {
     /// A timeout-now has left in this term: whoever got it may be elected at any time, so there is no lease (rule 14).
     abdicated: bool,
     /// Members that the configuration in force is without, to be told once it is committed.
-    leaving: Vec<NodeId>,
+    leaving: Vec<(NodeId, Option<DiskId>)>,
     /// This leader entered the joint configuration itself (used by a planted bug).
     entered: bool,
     /// Something changed that may call for a change of the configuration.
@@ -166,6 +172,7 @@ impl Leader {
     /// Time passes. Whether this server may go on leading.
     pub(crate) fn tick(&mut self, state: &mut State, elapsed: u32) -> bool {
         self.beat += u64::from(elapsed);
+        self.end_transfer(state);
         if self.beat < u64::from(state.config.heartbeat_ticks) {
             self.tell_commits(state);
             return true;
@@ -173,7 +180,8 @@ impl Leader {
         self.beat = 0;
         self.beat_due = true;
         self.attends = true;
-        self.end_transfer(state);
+        self.ask_successor_again();
+        self.peers.iter_mut().for_each(|peer| peer.pulse.absent = false);
         self.probe_the_stalled(state);
         let stalls = state.disk_stalls() && !state.config.planted(Bug::LeadsWithStalledDisk);
         let alone = state.config.check_quorum
@@ -301,7 +309,8 @@ impl Leader {
 
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
-        let peers = self.peers.iter().map(|peer| (peer.id, peer.disk, &peer.progress));
+        let pulse = |pulse: &Pulse| (pulse.heard, pulse.absent, pulse.stalled, pulse.catch_up.is_done());
+        let peers = self.peers.iter().map(move |it| (it.id, it.disk, &it.progress, pulse(&it.pulse)));
         (
             (peers.collect::<Vec<_>>(), self.first, self.round, &self.reads),
             (self.transfer.as_ref().map(Transfer::protocol), self.abdicated, &self.leaving, self.attends),

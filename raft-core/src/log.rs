@@ -62,6 +62,12 @@ impl Log {
         self.memberships.get(newest.checked_sub(1)?).map(|(_, membership)| membership)
     }
 
+    /// The configuration in force at an index, and all later ones.
+    pub(crate) fn memberships_from(&self, index: Index) -> impl Iterator<Item = &Membership> {
+        let newest = self.memberships.partition_point(|(at, _)| *at <= index);
+        self.memberships.iter().skip(newest.saturating_sub(1)).map(|(_, membership)| membership)
+    }
+
     /// Forgets the entries up to an index; a snapshot covers them.
     pub fn compact(&mut self, through: Index) {
         let base = self.base_at(through).expect("what is forgotten is in the log");

@@ -41,7 +41,7 @@ pub struct Member {
     pub replaced: Option<DiskId>,
     /// What it may do.
     pub standing: Standing,
-    /// Addresses and the like: the core carries it and never looks inside. At most 65,535 bytes.
+    /// Addresses and the like: the core carries it and never looks inside.
     pub context: Bytes,
 }
 
@@ -59,20 +59,27 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A configuration of these members; `None` if two have the same id, a context is too long, a member has a disk on
-    /// record and a replaced one, or nobody votes.
+    /// A configuration of these members; `None` if two have the same id, a member has a disk on record and a replaced one,
+    /// nobody votes, or its encoding is longer than [`Membership::MOST_BYTES`].
     pub fn new(mut members: Vec<Member>) -> Option<Membership> {
         members.sort_by_key(|member| member.id);
         let distinct = members.iter().zip(members.iter().skip(1)).all(|(a, b)| a.id != b.id);
-        let short = members.len() <= usize::from(u16::MAX)
-            && members.iter().all(|member| member.context.len() <= usize::from(u16::MAX))
-            && members.iter().all(|member| member.disk.is_none() || member.replaced.is_none());
+        let one_disk = members.iter().all(|member| member.disk.is_none() || member.replaced.is_none());
         let membership = Membership { members: members.into() };
         (distinct
-            && short
+            && one_disk
+            && membership.size() <= Membership::MOST_BYTES
             && membership.new_half().next().is_some()
             && membership.old_half().next().is_some())
         .then_some(membership)
+    }
+
+    /// The longest encoding of a configuration, in bytes: it travels whole with an append and with each part of a snapshot.
+    pub const MOST_BYTES: usize = 1 << 16;
+
+    /// The length of the encoding in bytes.
+    pub(crate) fn size(&self) -> usize {
+        2 + self.members.iter().map(|member| 20 + member.context.len()).sum::<usize>()
     }
 
     /// Voters with these ids, their disks not on record yet: what a cluster is founded with.
@@ -170,8 +177,7 @@ impl Membership {
     /// count u16, then per member: id u64, standing u8, disk kind u8 (0 none, 1 on record, 2 replaced), disk u64, context
     /// length u16, context.
     pub fn encode(&self) -> Bytes {
-        let size: usize = self.members.iter().map(|member| 20 + member.context.len()).sum();
-        let mut out = BytesMut::with_capacity(2 + size);
+        let mut out = BytesMut::with_capacity(self.size());
         out.put_u16_le(self.members.len() as u16);
         for member in self.members.iter() {
             out.put_u64_le(member.id.0);

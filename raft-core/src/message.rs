@@ -31,6 +31,8 @@ pub enum Body {
     PreVote {
         /// The candidate's last entry.
         last: EntryId,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a pre-vote.
     PreVoteReply {
@@ -43,6 +45,8 @@ pub enum Body {
         last: EntryId,
         /// The leader itself asked for this election: being in touch with it is no reason to refuse.
         transfer: bool,
+        /// The candidate's configuration stands in its log, and is not the founders' hearsay of each other.
+        recorded: bool,
     },
     /// The answer to a request for a vote.
     VoteReply {
@@ -109,7 +113,8 @@ pub enum Body {
         /// What must be applied before the reads are served.
         index: Index,
     },
-    /// The receiver is not a member any more: the configuration at this index, which is committed, is without its disk.
+    /// The receiver is not a member any more: the configuration at this index, which is committed, is without its disk. An
+    /// answer to whatever it said last, so that it reaches no other process of that id.
     Removed {
         /// Where the configuration stands.
         at: Index,
@@ -146,6 +151,7 @@ impl Body {
             | Body::HeartbeatReply { .. }
             | Body::ChunkReply { .. }
             | Body::ReadIndexReply { .. }
+            | Body::Removed { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }
@@ -154,7 +160,6 @@ impl Body {
             | Body::Heartbeat { .. }
             | Body::Chunk { .. }
             | Body::ReadIndex { .. }
-            | Body::Removed { .. }
             | Body::TimeoutNow => false,
         }
     }

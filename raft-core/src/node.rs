@@ -15,6 +15,7 @@ use crate::output::{Answer, Output};
 use crate::planted::Bug;
 use crate::receiving;
 use crate::state::State;
+use crate::voter::Asker;
 use crate::write::Recovered;
 use alloc::boxed::Box;
 use core::mem;
@@ -140,7 +141,7 @@ impl Node {
     /// The end of a turn.
     fn finish(&mut self) {
         if self.state.halted {
-            return;
+            return self.become_follower();
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.flush(&mut self.state);
@@ -189,6 +190,8 @@ impl Node {
             }
             Role::Follower | Role::Candidate(_) => {
                 if self.state.clock.timed_out() {
+                    // Also for who may not stand: it knows of no leader any more.
+                    self.state.leader = None;
                     self.election_timeout();
                 }
             }
@@ -272,13 +275,8 @@ impl Node {
     /// (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
-        let of_use = match message.body {
-            Body::Append { .. } | Body::Chunk { .. } => true,
-            // One with a commit is meant for the disk that this one is to replace.
-            Body::Heartbeat { commit, .. } => commit <= self.state.log.last().index,
-            _ => false,
-        };
-        let taken_in = self.state.config.founders.is_none() && of_use;
+        let taken_in = self.state.taken_in()
+            && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
         let held = matches!(
             message.body,
             Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }
@@ -332,18 +330,29 @@ impl Node {
         true
     }
 
+    /// Whether a leader takes answers and questions from this process: not from a disk that is no member's.
+    fn accepts(&mut self, from: NodeId, message: &Message) -> bool {
+        match &mut self.role {
+            Role::Leader(leader)
+                if message.body.is_reply() || matches!(message.body, Body::ReadIndex { .. }) =>
+            {
+                leader.accepts(&self.state, from, message.from, &message.body)
+            }
+            _ => true,
+        }
+    }
+
     /// The protocol: every message in every role.
     fn dispatch(&mut self, from: NodeId, message: Message) {
         let stamp = message.from;
+        let accepted = self.accepts(from, &message);
         let state = &mut self.state;
-        let accepted = match &mut self.role {
-            Role::Leader(leader) if message.body.is_reply() => leader.accepts(state, from, stamp),
-            _ => true,
-        };
         match (&mut self.role, message.body) {
-            (_, Body::PreVote { last }) => state.answer_pre_vote(from, stamp, message.term, last),
-            (_, Body::Vote { last, transfer: _ }) => {
-                if state.answer_vote(from, stamp, last) {
+            (_, Body::PreVote { last, recorded }) => {
+                state.answer_pre_vote(Asker { id: from, stamp, last, recorded }, message.term);
+            }
+            (_, Body::Vote { last, transfer: _, recorded }) => {
+                if state.answer_vote(Asker { id: from, stamp, last, recorded }) {
                     self.become_follower();
                 }
             }

@@ -146,8 +146,12 @@ impl Progress {
         self.matched = self.matched.max(matched);
         let after = self.matched.next();
         match &mut self.flow {
-            // The entries that follow are gone, and the snapshot is still needed.
-            Flow::Snapshot(_) if self.matched < base => {}
+            // The entries that follow are gone, and the snapshot is still needed; or a newer one, if it has this one.
+            Flow::Snapshot(sending) if self.matched < base => {
+                if self.matched >= sending.last().index {
+                    self.probe(after);
+                }
+            }
             Flow::Probe { .. } | Flow::Snapshot(_) => {
                 self.flow = Flow::Replicate { next: after, window: VecDeque::new(), bytes: 0 };
             }

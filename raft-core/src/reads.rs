@@ -41,13 +41,22 @@ impl Reads {
         self.waiting.len() + self.asked.len() + self.confirmed.len() + self.leased.len()
     }
 
-    /// A read arrived while `commit` was the commit index. A follower's question may come twice.
+    /// A read arrived while `commit` was the commit index.
     pub(crate) fn arrive(&mut self, reader: Reader, commit: Index) {
-        let again = matches!(reader, Reader::Follower { .. })
-            && (self.waiting.iter().any(|(other, _)| *other == reader)
-                || self.asked.iter().any(|(_, other, _)| *other == reader));
+        self.waiting.push((reader, commit));
+    }
+
+    /// A follower's question arrived. It may come twice; and a new one takes the place of an older one, since a follower
+    /// waits for one answer at a time.
+    pub(crate) fn arrive_from(&mut self, id: NodeId, asker: Stamp, batch: Round, commit: Index) {
+        let reader = Reader::Follower { id, asker, batch };
+        let older = |other: &Reader| matches!(other, Reader::Follower { id: from, .. } if *from == id && *other != reader);
+        self.waiting.retain(|(other, _)| !older(other));
+        self.asked.retain(|(_, other, _)| !older(other));
+        let again = self.waiting.iter().any(|(other, _)| *other == reader)
+            || self.asked.iter().any(|(_, other, _)| *other == reader);
         if !again {
-            self.waiting.push((reader, commit));
+            self.arrive(reader, commit);
         }
     }
 

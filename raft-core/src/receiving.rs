@@ -39,7 +39,8 @@ pub(crate) fn chunk(
         return acknowledge(state, from, asker, snapshot.last());
     }
     // A window of parts and a question, whatever they are of (rule 18).
-    if state.storing > state.config.limits.inflight_chunks {
+    let too_many = state.storing > state.config.limits.inflight_chunks;
+    if too_many || snapshot.last().index > Index::FARTHEST {
         state.ignored += 1;
         return;
     }
@@ -71,6 +72,7 @@ fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
         state.commit_to(last.index);
         last.index
     };
+    state.met = state.met.max(matched);
     let reply = state.reply(asker, Body::Appended { matched });
     state.outbox.promise(from, reply);
 }
@@ -114,6 +116,7 @@ fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
         }
     }
     state.commit_to(last.index);
+    state.met = state.met.max(last.index);
     state.snapshot = Some(snapshot);
     state.capture.restored();
     let reply = state.reply(asker, Body::Appended { matched: last.index });

@@ -45,6 +45,9 @@ pub(crate) struct State {
     pub(crate) commit: Index,
     pub(crate) applied: Index,
     pub(crate) leader: Option<NodeId>,
+    /// The last index that appends and snapshots of this term's leader have covered here: only up to there is the log
+    /// known to be its log.
+    pub(crate) met: Index,
     pub(crate) founding: Founding,
     /// The newest boot seen of each server.
     pub(crate) seen: BTreeMap<NodeId, Stamp>,
@@ -72,7 +75,8 @@ pub(crate) struct State {
 impl State {
     /// The state of a new boot on what the data directory held. Its first write raises the boot counter (rule 16).
     pub(crate) fn new(config: Config, recovered: Recovered) -> State {
-        let restarted = recovered.hard.term > Term(0);
+        // Not by the term: a heartbeat may have been acknowledged before its term was durable.
+        let restarted = recovered.hard.boot > crate::ids::Boot(0);
         let boot = crate::ids::Boot(recovered.hard.boot.0 + 1);
         let hard = HardState { boot, ..recovered.hard };
         let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
@@ -85,6 +89,7 @@ impl State {
             commit: applied,
             applied,
             leader: None,
+            met: Index(0),
             founding: Founding::default(),
             seen: BTreeMap::new(),
             tickets: Tickets::default(),
@@ -115,18 +120,23 @@ impl State {
         self.log.membership().is_some()
     }
 
+    /// Whether this server doesn't found, or not any more: a leader brings it the log, or has begun to.
+    pub(crate) fn taken_in(&self) -> bool {
+        self.config.founders.is_none() || self.founding.taken_in || self.log.last() != EntryId::ORIGIN
+    }
+
     /// Whether this server votes, by its own log (rule 10).
     pub(crate) fn is_voter(&self) -> bool {
         self.log.membership().is_some_and(|membership| membership.is_voter(self.config.id))
     }
 
     /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
-    /// whose vote goes with a configuration that is not committed yet may, too: it might be the only one that can still
-    /// be elected (dissertation 4.2.2).
+    /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
+    /// still be elected (dissertation 4.2.2).
     pub(crate) fn may_campaign(&self) -> bool {
-        let until_committed =
-            || self.log.membership_at(self.commit).is_some_and(|it| it.is_voter(self.config.id));
-        self.is_voter() || until_committed() || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
+        let mut memberships = self.log.memberships_from(self.commit);
+        memberships.any(|membership| membership.is_voter(self.config.id))
+            || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
     /// Whether those who said yes are a quorum of the configuration in force.
@@ -203,6 +213,7 @@ impl State {
         assert!(term > self.hard.term, "terms only grow");
         self.hard = HardState { term, vote: None, ..self.hard };
         self.leader = None;
+        self.met = Index(0);
         self.outbox.stage_hard(self.hard);
     }
 
@@ -273,24 +284,30 @@ impl State {
     }
 
     /// Stops if a configuration that is applied is the first without this server, or gives its place to another data
-    /// directory. One that had not been a member before reads what happened before its time.
+    /// directory. One that had not been a member before reads what happened before its time, and so does one that is a
+    /// member again by a later configuration.
     pub(crate) fn note_membership(&mut self, at: Index, membership: &Membership) {
         let (id, disk) = (self.config.id, self.config.disk);
         let member = membership.on_record(id, disk);
-        if self.member && !member {
+        let in_force = self.log.membership().and_then(|membership| membership.get(id));
+        let again = in_force.is_some_and(|it| it.disk.map_or(it.replaced != Some(disk), |had| had == disk));
+        if self.member && !member && !again {
             self.removed(at, membership);
         }
         self.member = member;
     }
 
-    /// A leader says that the configuration at `at`, which is committed, is without this server. It is of no matter to one
-    /// that is no member by its own log, or by a later configuration is one again.
+    /// A leader says that the configuration at `at`, which is committed, is without this server. One that is no member by
+    /// its own log, or by a later configuration is one again, goes on; but its leader serves it no reads.
     pub(crate) fn told_removed(&mut self, at: Index) {
         let (Some(membership), Some(own)) = (self.log.membership(), self.log.membership_index()) else {
             return;
         };
         if at > own && membership.on_record(self.config.id, self.config.disk) {
-            self.halt(Report::Removed { at });
+            return self.halt(Report::Removed { at });
+        }
+        for ticket in self.asks.give_up_all() {
+            self.answer(ticket, Answer::NotLeader { leader: self.leader });
         }
     }
 
@@ -338,9 +355,17 @@ impl State {
     /// What the protocol depends on.
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
         (
-            (&self.hard, &self.log, self.commit, self.applied, self.leader),
+            (&self.hard, &self.log, self.commit, self.applied, self.leader, self.met),
             (&self.founding, &self.seen, &self.tickets, self.outbox.protocol(), self.halted),
-            (&self.asks, &self.snapshot, &self.capture, &self.receiving, self.storing, self.member),
+            (
+                &self.asks,
+                &self.snapshot,
+                &self.capture,
+                &self.receiving,
+                self.storing,
+                self.member,
+                self.hears_leader(),
+            ),
         )
     }
 }

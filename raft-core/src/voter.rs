@@ -5,36 +5,54 @@ use crate::message::Body;
 use crate::planted::Bug;
 use crate::state::State;
 
+/// Who asks for a vote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) id: NodeId,
+    pub(crate) stamp: Stamp,
+    /// Its last entry.
+    pub(crate) last: EntryId,
+    /// Its configuration stands in its log.
+    pub(crate) recorded: bool,
+}
+
 impl State {
     /// Says whether it would vote for a candidate in a later term. A refusal teaches a newer term.
-    pub(crate) fn answer_pre_vote(&mut self, from: NodeId, asker: Stamp, asked: Term, last: EntryId) {
-        let granted = asked > self.hard.term && !self.hears_leader() && self.eligible(from, asker, last);
-        let mut reply = self.reply(asker, Body::PreVoteReply { granted });
+    pub(crate) fn answer_pre_vote(&mut self, asker: Asker, asked: Term) {
+        let granted = asked > self.hard.term && !self.hears_leader() && self.eligible(asker);
+        let mut reply = self.reply(asker.stamp, Body::PreVoteReply { granted });
         reply.term = if granted { asked } else { self.hard.term.max(Term(asked.0.saturating_sub(1))) };
-        self.outbox.send(from, reply);
+        self.outbox.send(asker.id, reply);
     }
 
     /// Votes, at most once a term; a granted vote waits until it is durable (rule 4). Whether it was granted.
-    pub(crate) fn answer_vote(&mut self, from: NodeId, asker: Stamp, last: EntryId) -> bool {
-        let free = self.hard.vote.is_none_or(|voted| voted == from);
-        let granted = free && self.eligible(from, asker, last);
+    pub(crate) fn answer_vote(&mut self, asker: Asker) -> bool {
+        let free = self.hard.vote.is_none_or(|voted| voted == asker.id);
+        let granted = free && self.eligible(asker);
         if granted {
-            self.vote(from);
+            self.vote(asker.id);
             self.clock.reset();
         }
-        let reply = self.reply(asker, Body::VoteReply { granted });
+        let reply = self.reply(asker.stamp, Body::VoteReply { granted });
         if granted && !self.config.planted(Bug::VoteBeforeDurable) {
-            self.outbox.promise(from, reply);
+            self.outbox.promise(asker.id, reply);
         } else {
-            self.outbox.send(from, reply);
+            self.outbox.send(asker.id, reply);
         }
         granted
     }
 
-    /// Whether a candidate could lead: its log is up-to-date, and its disk is not one that the record has replaced.
-    fn eligible(&self, from: NodeId, asker: Stamp, last: EntryId) -> bool {
-        let member = self.log.membership().and_then(|membership| membership.get(from));
-        let on_record = member.and_then(|member| member.disk);
-        self.up_to_date(last) && on_record.is_none_or(|disk| disk == asker.disk)
+    /// Whether a candidate could lead: its log is up-to-date, and its disk is the one on record. A longer log may have a
+    /// newer record than this one; but the founders' hearsay of each other, which stands in no log, doesn't count.
+    fn eligible(&self, asker: Asker) -> bool {
+        let member = self.log.membership().and_then(|membership| membership.get(asker.id));
+        let on_record = member.and_then(|member| member.disk).is_none_or(|disk| disk == asker.stamp.disk);
+        let newer = asker.recorded && asker.last > self.log.last();
+        self.up_to_date(asker.last) && (on_record || newer)
+    }
+
+    /// Whether the configuration in force stands in the log: it is not what the founders have heard of each other.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.log.membership_index().is_some_and(|at| at > EntryId::ORIGIN.index)
     }
 }

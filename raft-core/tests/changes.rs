@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use raft_core::{Change, DiskId, Member, Membership, NodeId, Refusal, Standing};
 use std::collections::BTreeSet;
 
-/// A member that is not in the middle of a change. A voter's disk is on record: the first leader's first change sees to it.
+/// A member that is not in the middle of a change.
 fn member(id: u64) -> impl Strategy<Value = Member> {
     let standing =
         prop_oneof![3 => Just(Standing::Voter), 1 => Just(Standing::Learner), 1 => Just(Standing::Entrant)];
     (standing, 0..5_u8).prop_map(move |(standing, disk)| {
         let mut member = Member::new(NodeId(id), standing, "".into());
         match disk {
-            0 if !standing.votes() => {}
+            0 => {}
             1 if !standing.votes() => member.replaced = Some(DiskId(200 + id)),
             _ => member.disk = Some(DiskId(100 + id)),
         }

@@ -135,7 +135,7 @@ fn errors_say_what_and_where() {
     assert_eq!(codec::decode(with(0, b'x')), Err(CodecError::NotAFrame { found: *b"xAFT" }));
     assert_eq!(codec::decode(with(8, 2)), Err(CodecError::UnknownVersion { found: 2 }));
     assert_eq!(codec::decode(with(9, 99)), Err(CodecError::UnknownKind { found: 99 }));
-    assert_eq!(codec::decode(with(10, 1)), Err(CodecError::UnknownFlags { found: 1 }));
+    assert_eq!(codec::decode(with(10, 2)), Err(CodecError::UnknownFlags { found: 2 }));
     assert!(matches!(codec::decode(with(30, 77)), Err(CodecError::Checksum { .. })));
     let length = whole.len();
     assert_eq!(

@@ -74,5 +74,5 @@ scripts!(
     election replication conflict commit crash restart founding reads transfer tickets one_node check_quorum
     joining learners joint change_refused change_rollback leaving removed replacing
     compaction snapshot_install snapshot_transfer snapshot_losses snapshot_membership
-    lease follower_reads unreachable transfer_and_change
+    lease follower_reads unreachable transfer_and_change together
 );

@@ -1,5 +1,6 @@
-//! The Raft paper (extended version), sections 5.1 to 5.4: one test for each sentence that states a behaviour. A test's
-//! name says what the sentence says; its comment cites the section and paraphrases it.
+//! The Raft paper (extended version), sections 5 to 8, and the dissertation where it says more: one test for each sentence
+//! that states a behaviour. A test's name says what the sentence says; its comment cites the section and paraphrases it.
+//! "Dissertation" is said; a section alone is the paper's.
 #![allow(clippy::unwrap_used)] // helpers outside of test functions are tests, too
 
 #[allow(dead_code)] // each test target uses its own part of the cluster
@@ -7,15 +8,29 @@ mod cluster;
 
 #[path = "paper/basics.rs"]
 mod basics;
+#[path = "paper/changes.rs"]
+mod changes;
+#[path = "paper/clients.rs"]
+mod clients;
+#[path = "paper/compaction.rs"]
+mod compaction;
 #[path = "paper/elections.rs"]
 mod elections;
+#[path = "paper/handover.rs"]
+mod handover;
+#[path = "paper/newcomers.rs"]
+mod newcomers;
+#[path = "paper/reads.rs"]
+mod reads;
 #[path = "paper/replication.rs"]
 mod replication;
 #[path = "paper/safety.rs"]
 mod safety;
 
 use cluster::{Cluster, Event, Packet, with_log};
-use raft_core::{Body, Entry, Index, Payload, RoleName};
+use raft_core::{
+    Answer, Body, Change, Entry, Index, Membership, NodeId, Payload, Report, RoleName, Standing, Ticket,
+};
 
 /// A cluster of the paper's Raft: without pre-vote and check-quorum, which are of the dissertation.
 fn plain(n: u64) -> Cluster {
@@ -50,6 +65,60 @@ fn elect(cluster: &mut Cluster, id: u64) {
     cluster.turn(id, vec![raft_core::Input::Heartbeat]);
     cluster.settle();
     cluster.events.clear();
+}
+
+/// A new server joins as a learner and catches up.
+fn learner(cluster: &mut Cluster, leader: u64, id: u64) {
+    cluster.join(id, plainly);
+    let changes = vec![Change::Add { id: NodeId(id), context: "".into(), votes: false }];
+    cluster.change(leader, changes, None);
+    cluster.settle();
+    assert_eq!(standing(cluster, leader, id), Some(Standing::Learner));
+    cluster.events.clear();
+}
+
+fn plainly(config: &mut raft_core::Config) {
+    config.pre_vote = false;
+    config.check_quorum = false;
+}
+
+/// Voters `old` under server 1, and learners `new` that have caught up.
+fn with_learners(old: u64, new: &[u64]) -> Cluster {
+    let mut cluster = led(old);
+    new.iter().for_each(|id| learner(&mut cluster, 1, *id));
+    cluster
+}
+
+fn promote(id: u64) -> Change {
+    Change::Promote { id: NodeId(id) }
+}
+
+fn remove(id: u64) -> Change {
+    Change::Remove { id: NodeId(id) }
+}
+
+/// The configuration in force at a server.
+fn membership(cluster: &Cluster, id: u64) -> Membership {
+    cluster.status(id).membership
+}
+
+/// What a member may do, as a server knows it.
+fn standing(cluster: &Cluster, at: u64, id: u64) -> Option<Standing> {
+    membership(cluster, at).get(NodeId(id)).map(|member| member.standing)
+}
+
+/// Delivers from one server to another, and what comes back of it.
+fn talk(cluster: &mut Cluster, from: u64, to: u64) {
+    cluster.deliver(|packet| (packet.from, packet.to) == (from, to));
+    cluster.deliver(|packet| (packet.from, packet.to) == (to, from));
+}
+
+/// Heartbeats until everybody knows what is committed.
+fn spread(cluster: &mut Cluster, leader: u64) {
+    for _ in 0..3 {
+        cluster.tick(leader, 2);
+        cluster.settle();
+    }
 }
 
 fn role(cluster: &Cluster, id: u64) -> RoleName {

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod admin;
 mod logging;
 mod settings;
+mod table;
 
 use crate::exit::{Code, Exit};
 use crate::{local, start};
@@ -37,6 +39,27 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "httpraft-data/local")]
         data_dir: PathBuf,
     },
+    /// List and change the members of a running cluster
+    Member {
+        #[command(flatten)]
+        asking: admin::Asking,
+        #[command(subcommand)]
+        command: admin::Member,
+    },
+    /// Say who leads, or hand leadership over
+    #[command(after_help = "Example: httpraft leader --endpoints localhost:9000")]
+    Leader {
+        #[command(flatten)]
+        asking: admin::Asking,
+        #[command(subcommand)]
+        command: Option<admin::Leadership>,
+    },
+    /// Have each endpoint take a snapshot now, and forget the log that it covers
+    #[command(after_help = "Example: httpraft snapshot --endpoints localhost:9000,localhost:9001")]
+    Snapshot {
+        #[command(flatten)]
+        asking: admin::Asking,
+    },
     /// Print settings
     Config {
         #[command(subcommand)]
@@ -54,7 +77,7 @@ enum ConfigCommand {
         #[arg(default_value = "0", allow_negative_numbers = true)]
         id: String,
         #[command(flatten)]
-        flags: NodeFlags,
+        flags: Box<NodeFlags>,
     },
     /// Print a config file for three nodes on this machine
     Example,
@@ -88,6 +111,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Exit> {
         },
 
         Some(Command::Local { nodes, data_dir }) => local::run(nodes.map(usize::from), &data_dir),
+        Some(Command::Member { asking, command }) => admin::member(asking, command),
+        Some(Command::Leader { asking, command }) => admin::leader(asking, command),
+        Some(Command::Snapshot { asking }) => admin::snapshot(asking),
         Some(Command::Config { what: ConfigCommand::Show { id, flags } }) => {
             print(&format!("{:#}", flags.config(&id)?.to_json()))
         }

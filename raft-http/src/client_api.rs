@@ -2,10 +2,16 @@
 //! JSON, carries the common headers and names a leader that a client may go to.
 
 mod about;
+mod admin;
 mod answer;
 mod body;
+mod changes;
 mod connections;
+mod forward;
+mod leadership;
+mod members;
 mod query;
+mod reads;
 mod seed;
 mod socket;
 mod writes;
@@ -13,13 +19,15 @@ mod writes;
 pub(crate) use connections::serve;
 
 use crate::config::Limits;
-use crate::driver::Core;
+use crate::contact::{AddressBook, Contact, founders};
+use crate::driver::{Core, TickTimes};
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use raft_core::{DiskId, NodeId};
+use raft_core::{ClusterId, DiskId, Membership, NodeId};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -31,11 +39,15 @@ pub(crate) struct Api {
     core: Core,
     id: NodeId,
     disk: DiskId,
-    /// All nodes' addresses for clients, by id, as text and as a header.
-    apis: Vec<(String, HeaderValue)>,
-    peers: Vec<String>,
+    cluster: ClusterId,
+    book: Arc<AddressBook>,
+    /// Who founds the cluster, to be shown until it is founded.
+    founders: Membership,
     limits: Limits,
     election_timeout: Duration,
+    /// How long one of the core's ticks is.
+    tick: Duration,
+    lease_reads: bool,
     stage: AtomicU8,
 }
 
@@ -52,19 +64,23 @@ pub(crate) enum Stage {
 }
 
 impl Api {
-    pub(crate) fn new(core: Core, config: &crate::config::Config, disk: DiskId) -> Api {
-        let header = |address: &String| {
-            let value = HeaderValue::try_from(address).expect("a checked host:port is a header value");
-            (address.clone(), value)
-        };
+    pub(crate) fn new(
+        core: Core,
+        book: Arc<AddressBook>,
+        config: &crate::config::Config,
+        disk: DiskId,
+    ) -> Api {
         Api {
             core,
             id: NodeId(config.id as u64),
             disk,
-            apis: config.apis.iter().map(header).collect(),
-            peers: config.peers.clone(),
+            cluster: config.cluster_id,
+            book,
+            founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
             election_timeout: config.election_timeout,
+            tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
+            lease_reads: config.lease_reads,
             stage: AtomicU8::new(Stage::Serving as u8),
         }
     }
@@ -80,9 +96,14 @@ impl Api {
 
     /// Answers one request.
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let versioned = request.uri().path().starts_with("/v1/");
         let answer = match self.route(request).await {
             Ok(answer) => answer,
-            Err(problem) => problem.answer(self.leader_or_self()),
+            Err(problem) => {
+                let answer = problem.answer(&self.leader_or_self().api);
+                let content_type = if versioned { answer::PROBLEM_JSON } else { answer.content_type };
+                Answer { content_type, ..answer }
+            }
         };
         self.respond(answer)
     }
@@ -93,13 +114,13 @@ impl Api {
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
-        let writes = matches!(*request.method(), Method::POST | Method::PUT);
+        let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
         self.check_head(&request).map_err(|problem| problem.of_write(writes))?;
         let method = request.method().clone();
         match (request.uri().path(), &method) {
             ("/request", &Method::POST) => seed::append(self, request).await,
             ("/request", _) => Err(Problem::method("POST").of_write(writes)),
-            ("/log", &Method::GET) => seed::log(self, &request),
+            ("/log", &Method::GET) => seed::log(self, &request).await,
             ("/", &Method::PUT) => seed::put(self, request).await,
             ("/", &Method::GET) => seed::get(self, &request).await,
             ("/", _) => Err(Problem::method("GET, PUT").of_write(writes)),
@@ -110,6 +131,7 @@ impl Api {
             ("/log" | "/v1/status" | "/livez" | "/readyz" | "/version", _) => {
                 Err(Problem::method("GET").of_write(writes))
             }
+            (path, _) if admin::is_route(path) => admin::answer(self, request).await,
             _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path").of_write(writes)),
         }
     }
@@ -128,16 +150,15 @@ impl Api {
         Ok(())
     }
 
-    /// The leader's address for clients, if a leader is known.
-    fn leader(&self) -> Option<&(String, HeaderValue)> {
+    /// Where the leader is, if one is known.
+    fn leader(&self) -> Option<Arc<Contact>> {
         let leader = self.core.status.borrow().leader?;
-        self.apis.get(usize::try_from(leader.0).ok()?)
+        self.book.find(leader)
     }
 
     /// Where a client should go next: the leader, or this node while none is known.
-    fn leader_or_self(&self) -> &str {
-        let this = usize::try_from(self.id.0).ok().and_then(|id| self.apis.get(id));
-        self.leader().or(this).map_or("", |(text, _)| text)
+    fn leader_or_self(&self) -> Arc<Contact> {
+        self.leader().unwrap_or_else(|| self.book.own().clone())
     }
 
     /// Adds the headers that every answer has.
@@ -150,14 +171,24 @@ impl Api {
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("raft-node", HeaderValue::from(self.id.0));
         headers.insert("raft-term", HeaderValue::from(self.core.status.borrow().term.0));
-        if let Some((_, leader)) = self.leader() {
-            headers.insert("raft-leader", leader.clone());
+        if let Some(leader) = self.leader().and_then(|leader| HeaderValue::try_from(&leader.api).ok()) {
+            headers.insert("raft-leader", leader);
         }
         if let Some(index) = answer.index {
             headers.insert("raft-index", HeaderValue::from(index.0));
         }
         if let Some(consistency) = answer.consistency {
             headers.insert("raft-consistency", HeaderValue::from_static(consistency));
+        }
+        if let Some(ago) = answer.last_contact {
+            headers.insert("raft-last-contact-ms", HeaderValue::from(ago));
+        }
+        if let Some(at) = answer.etag {
+            let etag = HeaderValue::try_from(format!("\"{at}\"")).expect("digits are a header value");
+            headers.insert(http::header::ETAG, etag);
+        }
+        if let Some(location) = answer.location.and_then(|url| HeaderValue::try_from(url).ok()) {
+            headers.insert(http::header::LOCATION, location);
         }
         if let Some(allow) = answer.allow {
             headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));
@@ -180,7 +211,7 @@ impl Api {
             }
             _ => Problem::new(ProblemCode::BadRequest, "this is not HTTP/1.1"),
         };
-        let answer = problem.with(Outcome::NotApplied).answer(self.leader_or_self());
+        let answer = problem.with(Outcome::NotApplied).answer(&self.leader_or_self().api);
         let body = answer.body.clone();
         (self.respond(answer), body)
     }

@@ -8,6 +8,7 @@ mod settings;
 pub use file::{FileError, find, read};
 pub use settings::{Given, GivenFrom, from_environment};
 
+use crate::contact::Contact;
 use address::Address;
 use raft_core::{ClusterId, hash};
 use serde_json::{Value, json};
@@ -24,8 +25,10 @@ const BODY_AT_MOST: usize = 8 << 20;
 /// All settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// This node: the index into both lists.
+    /// This node: a founder's is the index into both lists.
     pub id: usize,
+    /// This node's own addresses: the lists', unless others were given.
+    pub own: Contact,
     /// Where the nodes reach each other, `host:port`, by id.
     pub peers: Vec<String>,
     /// Where clients reach the nodes, `host:port`, by id.
@@ -35,14 +38,24 @@ pub struct Config {
     /// The cluster that these settings found: a hash of both lists and the name, so that every founder computes the
     /// same one. A data directory that already belongs to a cluster overrules it.
     pub cluster_id: ClusterId,
+    /// Running nodes, by their addresses for clients, of a cluster that this node joins.
+    pub join: Vec<String>,
+    /// Whether this node founds the cluster of its lists on an empty disk. One that joins never does.
+    pub founds: bool,
+    /// The lists overrule the addresses in the log: all nodes live in one process, and get free ports at each start.
+    pub moved: bool,
     /// Where the log is kept.
     pub store: Store,
     /// A leader's heartbeat interval.
     pub heartbeat: Duration,
     /// The minimal election timeout; each draw is between it and twice it.
     pub election_timeout: Duration,
+    /// Whether clients may ask for reads that rest on the leader's lease, and so on clocks.
+    pub lease_reads: bool,
     /// What is bounded, and by how much.
     pub limits: Limits,
+    /// When the log is compacted.
+    pub compaction: Compaction,
     /// Whether a non-loopback address may be bound although there is neither TLS nor authentication.
     pub insecure: bool,
     /// Never sync: writes are acknowledged that a power cut takes back.
@@ -56,6 +69,31 @@ pub enum Store {
     Directory(PathBuf),
     /// Nowhere: a restart is a node with a wiped disk.
     Memory,
+}
+
+/// When a snapshot is taken, and how much of the log stays behind it. Clients' entries are in the snapshot, too: what
+/// goes is Raft's own copy of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Entries since the newest snapshot after which the next one is taken.
+    pub snapshot_entries: usize,
+    /// Bytes of entries since the newest snapshot after which the next one is taken.
+    pub snapshot_bytes: usize,
+    /// Entries that stay behind a snapshot, for followers that were away briefly.
+    pub retain_entries: usize,
+    /// Bytes of entries that stay behind a snapshot.
+    pub retain_bytes: usize,
+}
+
+impl Default for Compaction {
+    fn default() -> Compaction {
+        Compaction {
+            snapshot_entries: 1_000_000,
+            snapshot_bytes: 64 << 20,
+            retain_entries: 16_384,
+            retain_bytes: 16 << 20,
+        }
+    }
 }
 
 /// Bounds on what clients may make this node hold.
@@ -123,19 +161,28 @@ impl Config {
     pub fn new(id: usize, given: &[Given]) -> Result<Config, ConfigError> {
         let mut config = Config {
             id,
+            own: Contact { peer: String::new(), api: String::new() },
             peers: Vec::new(),
             apis: Vec::new(),
             cluster: None,
             cluster_id: ClusterId(0),
+            join: Vec::new(),
+            founds: true,
+            moved: false,
             store: Store::Directory(PathBuf::new()),
             heartbeat: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
+            lease_reads: false,
             limits: Limits::default(),
+            compaction: Compaction::default(),
             insecure: false,
             unsafe_no_fsync: false,
         };
         settings::apply(&mut config, given)?;
+        config.check_lists()?;
+        config.own_from_lists();
         config.check()?;
+        config.founds = config.join.is_empty();
         if config.store == Store::Directory(PathBuf::new()) {
             config.store = Store::Directory(PathBuf::from(format!("httpraft-data/node-{id}")));
         }
@@ -145,12 +192,31 @@ impl Config {
 
     /// This node's address for other nodes.
     pub fn peer(&self) -> &str {
-        self.peers.get(self.id).expect("the id was checked against the lists")
+        &self.own.peer
     }
 
     /// This node's address for clients.
     pub fn api(&self) -> &str {
-        self.apis.get(self.id).expect("the id was checked against the lists")
+        &self.own.api
+    }
+
+    /// The nodes of the lists, by id.
+    pub fn listed(&self) -> impl Iterator<Item = Contact> + '_ {
+        self.peers.iter().zip(&self.apis).map(|(peer, api)| Contact { peer: peer.clone(), api: api.clone() })
+    }
+
+    /// Whether this node is one of the lists'.
+    pub fn is_listed(&self) -> bool {
+        self.id < self.peers.len()
+    }
+
+    /// Takes this node's own addresses from the lists where none were given.
+    fn own_from_lists(&mut self) {
+        for (own, list) in [(&mut self.own.peer, &self.peers), (&mut self.own.api, &self.apis)] {
+            if let Some(listed) = list.get(self.id).filter(|_| own.is_empty()) {
+                own.clone_from(listed);
+            }
+        }
     }
 
     /// The settings as a config file.
@@ -161,6 +227,7 @@ impl Config {
             "apis": self.apis,
             "heartbeat": duration(self.heartbeat),
             "election_timeout": duration(self.election_timeout),
+            "lease_reads": self.lease_reads,
             "max_body": settings::size_text(self.limits.body),
             "max_headers": settings::size_text(self.limits.headers),
             "header_read_timeout": duration(self.limits.header_read),
@@ -168,11 +235,23 @@ impl Config {
             "max_connections": self.limits.connections,
             "max_proposals": self.limits.proposals,
             "max_proposal_bytes": settings::size_text(self.limits.proposal_bytes),
+            "snapshot_entries": self.compaction.snapshot_entries,
+            "snapshot_bytes": settings::size_text(self.compaction.snapshot_bytes),
+            "retain_entries": self.compaction.retain_entries,
+            "retain_bytes": settings::size_text(self.compaction.retain_bytes),
             "insecure": self.insecure,
             "unsafe_no_fsync": self.unsafe_no_fsync,
         });
         if let Some(cluster) = &self.cluster {
             json["cluster"] = json!(cluster);
+        }
+        for (key, own, list) in [("peer", &self.own.peer, &self.peers), ("api", &self.own.api, &self.apis)] {
+            if list.get(self.id) != Some(own) {
+                json[key] = json!(own);
+            }
+        }
+        if !self.join.is_empty() {
+            json["join"] = json!(self.join);
         }
         match &self.store {
             Store::Directory(path) => json["data_dir"] = json!(path),
@@ -196,7 +275,6 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.check_lists()?;
         self.check_addresses()?;
         if self.limits.body > BODY_AT_MOST {
             let (body, most) = (settings::size_text(self.limits.body), settings::size_text(BODY_AT_MOST));
@@ -217,18 +295,21 @@ impl Config {
         Ok(())
     }
 
-    /// Both lists name every node once, and this one is among them.
+    /// Both lists name every node once, and this one is among them or has addresses of its own.
     fn check_lists(&self) -> Result<(), ConfigError> {
         let (id, peers, apis) = (self.id, self.peers.len(), self.apis.len());
+        let has_own = !self.own.peer.is_empty() && !self.own.api.is_empty();
         let problem = match (peers, apis) {
+            (0, 0) if has_own => return Ok(()),
             (0, _) => "\"peers\" is missing or empty: it must list one host:port a node".to_string(),
             (_, 0) => "\"apis\" is missing or empty: it must list one host:port a node".to_string(),
             _ if peers != apis => format!(
                 "\"peers\" lists {peers} and \"apis\" lists {apis} addresses: each must list one a node, in the same order"
             ),
-            _ if id >= peers => {
+            _ if id >= peers && !has_own => {
                 format!(
-                    "node id {id} is out of range: the lists have {peers} nodes, numbered from 0 to {}",
+                    "node id {id} is out of range: the lists have {peers} nodes, numbered from 0 to {}; a further node \
+                     needs --peer and --api, its own addresses, and --join",
                     peers - 1
                 )
             }
@@ -246,18 +327,31 @@ impl Config {
                 let address: Address = text
                     .parse()
                     .map_err(|problem| ConfigError::Check(format!("{place}: {text:?} {problem}")))?;
-                if at == self.id && address.is_exposed() && !self.insecure {
-                    return Err(ConfigError::Check(format!(
-                        "{place}: {text:?} can be reached from other machines, and there is neither TLS nor \
-                         authentication yet: use a loopback address, or allow it with --insecure"
-                    )));
-                }
                 if let Some(first) = seen.insert(address, place.clone()) {
                     return Err(ConfigError::Check(format!(
                         "{first} and {place} are the same address {text:?}: every node needs two of its own"
                     )));
                 }
             }
+        }
+        for (name, list, text) in [("peer", "peers", &self.own.peer), ("api", "apis", &self.own.api)] {
+            let listed = if list == "peers" { &self.peers } else { &self.apis };
+            let place = match listed.get(self.id) {
+                Some(listed) if listed == text => format!("{list}[{}]", self.id),
+                _ => format!("--{name}"),
+            };
+            let address: Address =
+                text.parse().map_err(|problem| ConfigError::Check(format!("{place}: {text:?} {problem}")))?;
+            if address.is_exposed() && !self.insecure {
+                return Err(ConfigError::Check(format!(
+                    "{place}: {text:?} can be reached from other machines, and there is neither TLS nor \
+                     authentication yet: use a loopback address, or allow it with --insecure"
+                )));
+            }
+        }
+        for text in &self.join {
+            let parsed = text.parse::<Address>();
+            parsed.map_err(|problem| ConfigError::Check(format!("--join: {text:?} {problem}")))?;
         }
         Ok(())
     }

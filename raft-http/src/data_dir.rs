@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 /// The newest format of a data directory that this version reads and the one that it writes.
 pub const FORMAT: u32 = 1;
 
+/// What a node says that was removed, then and at each later start.
+pub(crate) const REMOVED: &str = "it was removed from its cluster, and takes part no more. Its data directory may go; to have \
+     it back, start it on an empty one with --join, and name it with `httpraft member add`";
+
 const MODE: u32 = 0o700;
 const LOCK: &str = "lock";
 const NODE: &str = "node.json";
@@ -84,6 +88,26 @@ pub enum DataDirError {
         /// The cluster that the settings describe.
         ours: String,
     },
+    /// It is empty, and the node is none of those that found the cluster.
+    #[error(
+        "the data directory {path:?} is empty, and node {id} is not in \"peers\" and \"apis\", so it founds no cluster: \
+         let it take part in a running one with --join HOST:PORT of one of its nodes, then name it there with \
+         `httpraft member add {id}`"
+    )]
+    NotAFounder {
+        /// Which directory.
+        path: PathBuf,
+        /// Which node.
+        id: usize,
+    },
+    /// Its node was removed from the cluster.
+    #[error("the data directory {path:?} is of node {id}: {REMOVED}")]
+    Removed {
+        /// Which directory.
+        path: PathBuf,
+        /// Which node.
+        id: u64,
+    },
     /// A newer version wrote it.
     #[error(
         "the data directory {path:?} has format {format}, and this version reads up to {FORMAT}: use the version \
@@ -115,7 +139,9 @@ impl From<DataDirError> for Exit {
             DataDirError::Locked(_)
             | DataDirError::Foreign { .. }
             | DataDirError::OtherNode { .. }
+            | DataDirError::NotAFounder { .. }
             | DataDirError::OtherCluster { .. } => Code::Usage,
+            DataDirError::Removed { .. } => Code::Removed,
             DataDirError::Newer { .. } => Code::Newer,
             DataDirError::Damaged { .. } => Code::Corrupt,
         };
@@ -129,11 +155,31 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataD
 }
 
 impl DataDir {
+    /// Whether a node was there before.
+    pub fn is_used(path: &Path) -> Result<bool, DataDirError> {
+        path.join(NODE).try_exists().map_err(io_error("look for", &path.join(NODE)))
+    }
+
+    /// The cluster of the node that was there before.
+    pub fn cluster_of(path: &Path) -> Result<Option<ClusterId>, DataDirError> {
+        Ok(NodeFile::read(&path.join(NODE))?.map(|node| node.cluster_id.into()))
+    }
+
+    /// Puts on record that the node was removed: nobody would tell it again after its next start.
+    pub fn set_removed(path: &Path) -> Result<(), DataDirError> {
+        let Some(mut node) = NodeFile::read(&path.join(NODE))? else { return Ok(()) };
+        node.removed = true;
+        node.write(path)
+    }
+
     /// Opens and locks the directory; an empty or missing one becomes this node's, of the cluster that the settings
-    /// found.
+    /// found, or that they join.
     pub fn open(path: &Path, config: &Config) -> Result<DataDir, DataDirError> {
+        if config.founds && !config.is_listed() && !DataDir::is_used(path)? {
+            return Err(DataDirError::NotAFounder { path: path.to_path_buf(), id: config.id });
+        }
         create(path)?;
-        let known = path.join(NODE).try_exists().map_err(io_error("look for", &path.join(NODE)))?;
+        let known = DataDir::is_used(path)?;
         if !known {
             refuse_foreign(path)?;
         }
@@ -156,6 +202,11 @@ impl DataDir {
     /// The cluster that it belongs to, since its founding.
     pub fn cluster(&self) -> ClusterId {
         self.node.cluster_id.into()
+    }
+
+    /// Whether it founded its cluster, or waits to; the others joined.
+    pub fn founds(&self) -> bool {
+        !self.node.joined
     }
 
     /// The node that it belongs to.
@@ -192,7 +243,11 @@ impl DataDir {
         if self.node.node_id != config.id as u64 {
             return Err(DataDirError::OtherNode { path, theirs: self.node.node_id, ours: config.id as u64 });
         }
-        if self.cluster() == config.cluster_id {
+        if self.node.removed {
+            return Err(DataDirError::Removed { path, id: self.node.node_id });
+        }
+        // Of a node that joined, the file may know nothing.
+        if self.cluster() == config.cluster_id || self.node.joined {
             return Ok(());
         }
         let same_name = self.node.cluster == config.cluster;

@@ -3,7 +3,7 @@
 
 use crate::driver::Event;
 use crate::storage::Storage;
-use raft_core::Write;
+use raft_core::{Index, Write};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Builder;
@@ -17,9 +17,15 @@ const IDLE: Duration = Duration::from_millis(50);
 /// How long the end waits for writes under way; a disk that hangs longer must not keep the process.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// What there is to do.
+enum Job {
+    Persist(Write),
+    Release(Index),
+}
+
 /// The way to the thread.
 pub(crate) struct DiskThread {
-    writes: Sender<Write>,
+    jobs: Sender<Job>,
     /// Closed when the thread has ended.
     ended: oneshot::Receiver<()>,
 }
@@ -27,7 +33,7 @@ pub(crate) struct DiskThread {
 impl DiskThread {
     /// Starts the thread. Receipts, or the failure that ends it, go to `events`.
     pub(crate) fn start(storage: Storage, events: mpsc::Sender<Event>) -> io::Result<DiskThread> {
-        let (writes, waiting) = channel();
+        let (jobs, waiting) = channel();
         let (running, ended) = oneshot::channel();
         Builder::new().name("disk".into()).spawn(move || {
             let _running: oneshot::Sender<()> = running;
@@ -36,18 +42,23 @@ impl DiskThread {
                 let _ = events.blocking_send(failed);
             }
         })?;
-        Ok(DiskThread { writes, ended })
+        Ok(DiskThread { jobs, ended })
     }
 
     /// Hands a write to the disk; its receipt comes as an event.
     pub(crate) fn persist(&self, write: Write) {
         // A thread that ended said why, and that event stops the driver.
-        let _ = self.writes.send(write);
+        let _ = self.jobs.send(Job::Persist(write));
+    }
+
+    /// The log need not keep the entries up to here any more.
+    pub(crate) fn release(&self, through: Index) {
+        let _ = self.jobs.send(Job::Release(through));
     }
 
     /// Waits until what was handed over is written and the thread has ended.
     pub(crate) async fn finish(self) {
-        drop(self.writes);
+        drop(self.jobs);
         if tokio::time::timeout(FINISH, self.ended).await.is_err() {
             warn!("the disk has not answered for {} s; stopping without it", FINISH.as_secs());
         }
@@ -55,7 +66,7 @@ impl DiskThread {
 }
 
 /// Serves until the driver is gone; an error is the last event.
-fn serve(mut storage: Storage, waiting: &Receiver<Write>, events: &mpsc::Sender<Event>) -> Result<(), Event> {
+fn serve(mut storage: Storage, waiting: &Receiver<Job>, events: &mpsc::Sender<Event>) -> Result<(), Event> {
     let mut marked = true;
     loop {
         let first = match waiting.recv_timeout(if marked { Duration::MAX } else { IDLE }) {
@@ -67,7 +78,16 @@ fn serve(mut storage: Storage, waiting: &Receiver<Write>, events: &mpsc::Sender<
             }
             Err(RecvTimeoutError::Disconnected) => return storage.idle().map_err(Event::DiskFailed),
         };
-        let writes = std::iter::once(first).chain(waiting.try_iter()).collect();
+        let mut writes = Vec::new();
+        for job in std::iter::once(first).chain(waiting.try_iter()) {
+            match job {
+                Job::Persist(write) => writes.push(write),
+                Job::Release(through) => storage.release(through),
+            }
+        }
+        if writes.is_empty() {
+            continue;
+        }
         let receipts = storage.persist(writes).map_err(Event::DiskFailed)?;
         marked = false;
         if events.blocking_send(Event::Persisted(receipts)).is_err() {

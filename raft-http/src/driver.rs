@@ -3,6 +3,7 @@
 //! together: one append a peer, one write, one sync.
 
 mod admission;
+mod application;
 mod inbox;
 mod succession;
 mod ticks;
@@ -11,14 +12,17 @@ mod waiting;
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use inbox::{Core, Event, Inbox, inbox};
 use succession::Succession;
-pub(crate) use ticks::TickTimes;
+pub(crate) use ticks::{TickTimes, since_start};
 
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
 use crate::peers::Peers;
-use raft_core::{Input, Node, Output, Report, Turn};
-use std::sync::PoisonError;
+use crate::snapshot_thread::SnapshotThread;
+use application::Application;
+use raft_core::{Input, Node, Output, PeerStatus, Report, Turn};
+use std::time::Duration;
 use ticks::Ticks;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use waiting::Waiting;
 
@@ -30,30 +34,43 @@ pub(crate) struct Driver {
     node: Node,
     inbox: Inbox,
     disk: DiskThread,
+    snapshots: SnapshotThread,
+    application: Application,
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
     succession: Succession,
     events: Vec<Event>,
+    /// Who asked how far the members are, in this turn.
+    progress: Vec<oneshot::Sender<Vec<PeerStatus>>>,
 }
 
 impl Driver {
     /// A driver for this node. Nothing runs before [`Driver::run`].
-    pub(crate) fn new(node: Node, disk: DiskThread, peers: Peers, inbox: Inbox, times: &TickTimes) -> Driver {
-        let nodes = node.config().founders.as_ref().map_or(1, |founders| founders.members().len() as u64);
+    pub(crate) fn new(
+        node: Node,
+        disk: DiskThread,
+        snapshots: SnapshotThread,
+        peers: Peers,
+        inbox: Inbox,
+        times: &TickTimes,
+    ) -> Driver {
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
-        let succession =
-            Succession::new(node.config().id, nodes, patience, times.length * times.heartbeat / 5);
+        let succession = Succession::new(node.config().id, patience, times.length * times.heartbeat / 5);
+        let applied = inbox.applied();
         Driver {
             node,
+            application: Application::new(inbox.machine.clone()),
             inbox,
             disk,
+            snapshots,
             peers,
-            waiting: Waiting::default(),
-            ticks: Ticks::new(times.length, Instant::now()),
+            waiting: Waiting::new(applied),
+            ticks: Ticks::new(times.length, since_start()),
             succession,
             events: Vec::new(),
+            progress: Vec::new(),
         }
     }
 
@@ -61,78 +78,103 @@ impl Driver {
     /// dropped: they learn that the outcome is unknown.
     pub(crate) async fn run(mut self) -> Exit {
         // What `Node::new` put out: the write that raises the boot counter.
-        let mut ended = self.turn(Instant::now());
+        let mut ended = self.turn();
         while ended.is_none() {
             tokio::select! {
                 biased;
                 _ = self.inbox.events.recv_many(&mut self.events, TURN_EVENTS) => {}
-                () = tokio::time::sleep_until(self.ticks.next()) => {}
+                () = tokio::time::sleep(self.ticks.wait(since_start())) => {}
             }
-            // All that waits is taken; only now is the clock read, so that no event is judged by a time before it.
-            ended = self.turn(Instant::now());
+            ended = self.turn();
         }
-        let Driver { disk, inbox, .. } = self;
-        // The disk thread must not wait for somebody to take its receipts.
+        let Driver { disk, snapshots, inbox, peers, .. } = self;
+        peers.finish().await;
+        // The threads must not wait for somebody to take their events.
         drop(inbox);
+        snapshots.finish().await;
         disk.finish().await;
         ended.unwrap_or_else(Exit::ok)
     }
 
     /// One turn: due ticks, then what was taken; then everything that the node asks for. The end, if it has come.
-    fn turn(&mut self, now: Instant) -> Option<Exit> {
-        let stand = self.succeed(now);
+    ///
+    /// The events are taken; only now is the clock read, so that no event is judged by a time before it. And its ticks go
+    /// in first: a lease that ran out while a read waited, or the whole machine slept, answers no read (rule 14).
+    fn turn(&mut self) -> Option<Exit> {
+        let (time, now) = (since_start(), Instant::now());
+        let stand = self.look(time, now);
         let mut turn = self.node.turn();
-        let elapsed = self.ticks.due(now);
+        let elapsed = self.ticks.due(time);
         if elapsed > 0 {
             turn.input(Input::Tick { elapsed });
         }
         if stand {
             turn.input(Input::Campaign);
         }
-        let mut ended = None;
+        let (mut ended, mut applied) = (None, None);
         for event in self.events.drain(..) {
-            hand_in(event, &mut turn, &mut self.waiting, &mut ended);
+            match event {
+                Event::Fetched { to, message } => self.peers.send(to, *message),
+                Event::Loaded(loaded) => {
+                    match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
+                        Ok(index) => applied = Some(index),
+                        Err(exit) => return Some(exit),
+                    }
+                }
+                event => hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended),
+            }
         }
-        let mut machine = None;
+        let mut feeding = self.application.feed(&self.snapshots);
         for output in turn.drain() {
             match output {
                 Output::Persist(write) => self.disk.persist(write),
                 Output::Send { to, message } => self.peers.send(to, message),
-                Output::Apply(entry) => {
-                    // Readers hold this lock only while they copy out what they need.
-                    let machine = machine.get_or_insert_with(|| {
-                        self.inbox.machine.write().unwrap_or_else(PoisonError::into_inner)
-                    });
-                    if let Err(unreadable) = machine.apply(&entry) {
-                        return Some(Exit::new(Code::Newer, unreadable));
+                Output::Apply(_) | Output::Restore(_) | Output::Capture(_) => {
+                    if let Err(exit) = feeding.step(output) {
+                        return Some(exit);
                     }
                 }
+                Output::Fetch(fetch) => self.snapshots.fetch(fetch),
+                Output::Store(store) => self.snapshots.store(store),
+                Output::Release { through } => self.disk.release(through),
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
-                Output::Restore(_)
-                | Output::Capture(_)
-                | Output::Fetch(_)
-                | Output::Store(_)
-                | Output::Release { .. }
-                | Output::Event(_) => {}
+                Output::Event(_) => {}
             }
         }
-        let applied = machine.map(|machine| machine.applied());
+        let applied = feeding.applied().or(applied);
+        drop(feeding);
         // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
-        self.inbox.publish(self.node.status());
+        let status = self.node.status();
+        self.peers.follow(&status, now);
+        self.inbox.publish(status);
         self.waiting.deliver(applied);
+        for answer in self.progress.drain(..) {
+            // Who gave up waiting needs none.
+            let _ = answer.send(self.node.peers());
+        }
         ended
     }
 
-    /// Whether to stand for election now, since the leader's process has ended.
-    fn succeed(&mut self, now: Instant) -> bool {
-        let leader = self.inbox.leader();
+    /// Looks through the events for signs of the leader. Whether to stand for election now, since its process has ended.
+    fn look(&mut self, time: Duration, now: Instant) -> bool {
+        let status = self.inbox.status();
+        let leader = status.leader;
+        let mut heard = leader == Some(status.id);
         for event in &self.events {
             match event {
-                Event::Received { from, .. } => self.succession.heard(*from, now),
-                Event::StreamEnded { from } => self.succession.ended(*from, leader, now),
+                Event::Received { from, .. } => {
+                    heard |= leader == Some(*from);
+                    self.succession.heard(*from, now);
+                }
+                Event::StreamEnded { from } => {
+                    self.succession.ended(*from, leader, &status.membership, now);
+                }
                 _ => {}
             }
+        }
+        if heard {
+            self.inbox.heard_leader(time);
         }
         self.succession.is_due(leader, now)
     }
@@ -140,7 +182,13 @@ impl Driver {
 
 /// Hands one event to the node, or notes that it is the end. After a failed sync the turn goes on: what depends on that
 /// write is held back by the core, since its receipt never comes.
-fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut Option<Exit>) {
+fn hand_in(
+    event: Event,
+    turn: &mut Turn<'_>,
+    waiting: &mut Waiting,
+    progress: &mut Vec<oneshot::Sender<Vec<PeerStatus>>>,
+    ended: &mut Option<Exit>,
+) {
     match event {
         Event::Received { from, messages } => {
             for message in messages {
@@ -155,10 +203,20 @@ fn hand_in(event: Event, turn: &mut Turn<'_>, waiting: &mut Waiting, ended: &mut
         Event::Write { command, admitted, answer } => {
             turn.input(Input::Propose { ticket: waiting.write(admitted, answer), command });
         }
-        Event::Read { answer } => turn.input(Input::Read { ticket: waiting.read(answer) }),
-        // Nothing to the core: see `Driver::succeed`.
-        Event::StreamEnded { .. } => {}
-        Event::HandOver => turn.input(Input::Transfer { ticket: raft_core::Ticket(0), to: None }),
+        Event::Captured(snapshot) => turn.input(Input::Captured(snapshot)),
+        Event::Stored(receipt) => turn.input(Input::Stored(receipt)),
+        Event::Missing { last } => turn.input(Input::Missing { last }),
+        Event::Read { answer, lease: false } => turn.input(Input::Read { ticket: waiting.read(answer) }),
+        Event::Read { answer, lease: true } => turn.input(Input::LeaseRead { ticket: waiting.read(answer) }),
+        Event::Reconfigure { changes, expect, answer } => {
+            turn.input(Input::Reconfigure { ticket: waiting.read(answer), changes, expect });
+        }
+        Event::Transfer { to, answer } => turn.input(Input::Transfer { ticket: waiting.read(answer), to }),
+        Event::Capture => turn.input(Input::Capture),
+        Event::Progress { answer } => progress.push(answer),
+        Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
+        // Nothing to the core: see `Driver::look` and `Driver::turn`.
+        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
@@ -182,7 +240,7 @@ fn halted(report: &Report) -> Exit {
         }
         Report::Removed { at } => Exit::new(
             Code::Removed,
-            format!("this node is not a member any more: the configuration at index {at} is without it"),
+            format!("the configuration at index {at} is without this node: {}", crate::data_dir::REMOVED),
         ),
         Report::ConflictBelowCommit { theirs, ours } => lost(format!(
             "the leader's entry {theirs} conflicts with the entry {ours} here, which is committed"

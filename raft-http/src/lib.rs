@@ -3,13 +3,16 @@
 /// A server must never behave as if written with a bug.
 const _: () = assert!(!raft_core::planted::COMPILED_IN, "httpraft is built without the feature `planted`");
 
+mod call;
 pub mod cli;
 mod client_api;
 pub mod config;
+pub mod contact;
 pub mod data_dir;
 mod disk_thread;
 mod driver;
 pub mod exit;
+pub mod join;
 pub mod listen;
 pub mod local;
 pub mod machine;
@@ -17,5 +20,7 @@ mod peer_api;
 mod peers;
 pub mod server;
 pub mod signal;
+mod snapshot_thread;
+pub mod snapshots;
 pub mod start;
 pub mod storage;

@@ -89,8 +89,10 @@ fn configs(nodes: Option<usize>, directory: &Path) -> Result<Vec<Config>, Exit> 
     let all = |base: &Config| -> Result<Vec<Config>, ConfigError> {
         let node = |id| {
             let store = Store::Directory(directory.join(format!("node-{id}")));
-            let own = Config::new(id, &given)?;
-            Ok(Config { store, peers: base.peers.clone(), apis: base.apis.clone(), ..own })
+            let config = Config::new(id, &given)?;
+            let own = base.listed().nth(id).expect("the lists have every node");
+            let (peers, apis) = (base.peers.clone(), base.apis.clone());
+            Ok(Config { store, own, peers, apis, moved: true, ..config })
         };
         (0..base.peers.len()).map(node).collect()
     };

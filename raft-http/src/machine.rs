@@ -1,105 +1,21 @@
 //! The replicated application: the clients' entries in the order of the log, and the view of the puts among them as a
-//! map from keys to values. Every node applies the same commands in the same order, so all hold the same state.
+//! map from keys to values. Every node applies the same commands in the same order, so all hold the same state. It is
+//! persistent in the sense of data structures: a clone is a frozen copy that shares nearly everything, made in no time.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use raft_core::envelope::{Envelope, EnvelopeError};
+mod block;
+mod command;
+mod entries;
+
+pub(crate) use block::Block;
+pub use command::{Command, Unreadable};
+
+use bytes::Bytes;
+use command::Malformed;
+use entries::Entries;
+use imbl::OrdMap;
+use raft_core::envelope::Envelope;
 use raft_core::{Entry, EntryId, Index, Payload};
-use std::collections::HashMap;
-
-/// What a client asks the cluster to do, as it stands in an envelope's body: a tag byte, and then
-///
-/// | tag | operation | after the tag |
-/// |---|---|---|
-/// | 1 | append | the entry's bytes |
-/// | 2 | put | length of the key u32 little-endian, key, value |
-///
-/// A tag never changes its meaning; a new operation takes a new one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Append an entry to the clients' log.
-    Append(Bytes),
-    /// Append `key:value` to the clients' log, and let the key stand for the value.
-    Put {
-        /// The key.
-        key: Bytes,
-        /// The value.
-        value: Bytes,
-    },
-}
-
-const APPEND: u8 = 1;
-const PUT: u8 = 2;
-
-impl Command {
-    /// The body of the command's envelope.
-    pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(5 + self.size());
-        match self {
-            Command::Append(entry) => {
-                out.put_u8(APPEND);
-                out.put_slice(entry);
-            }
-            Command::Put { key, value } => {
-                out.put_u8(PUT);
-                out.put_u32_le(u32::try_from(key.len()).expect("a request's body is far below 4 GiB"));
-                out.put_slice(key);
-                out.put_slice(value);
-            }
-        }
-        out.freeze()
-    }
-
-    /// Reads what [`Command::encode`] wrote; the parts share `body`'s memory.
-    fn decode(body: &Bytes) -> Result<Command, Malformed> {
-        match body.split_first() {
-            Some((&APPEND, _)) => Ok(Command::Append(body.slice(1..))),
-            Some((&PUT, rest)) => {
-                let (length, _) = rest.split_first_chunk::<4>().ok_or(Malformed::Short)?;
-                let key_end = 5 + u32::from_le_bytes(*length) as usize;
-                if body.len() < key_end {
-                    return Err(Malformed::Short);
-                }
-                Ok(Command::Put { key: body.slice(5..key_end), value: body.slice(key_end..) })
-            }
-            Some((&tag, _)) => Err(Malformed::Tag(tag)),
-            None => Err(Malformed::Short),
-        }
-    }
-
-    /// How many of the client's bytes the command carries.
-    fn size(&self) -> usize {
-        match self {
-            Command::Append(entry) => entry.len(),
-            Command::Put { key, value } => key.len() + value.len(),
-        }
-    }
-
-    /// The entry as a client reads it: a put is `key:value`.
-    pub fn text(&self) -> Bytes {
-        match self {
-            Command::Append(entry) => entry.clone(),
-            Command::Put { key, value } => [key.as_ref(), b":", value.as_ref()].concat().into(),
-        }
-    }
-}
-
-/// A committed command that this version can't read. Skipping it would let nodes differ, so the node stops.
-#[derive(Debug, thiserror::Error)]
-#[error("the committed entry {id} can't be applied: {why}; run the newest httpraft on this data directory")]
-pub struct Unreadable {
-    id: EntryId,
-    why: Malformed,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Malformed {
-    #[error("its operation has the tag {0}, which this version doesn't know")]
-    Tag(u8),
-    #[error("its operation is cut off")]
-    Short,
-    #[error("{0}")]
-    Envelope(EnvelopeError),
-}
+use std::sync::Arc;
 
 /// A client's entry, committed and applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,13 +37,13 @@ pub struct Page {
     pub applied: Index,
 }
 
-/// The replicated state. Invariants: `records` is in the order of the log and holds every applied client entry;
-/// `values` is what the puts among them leave.
-#[derive(Debug, Default)]
+/// The replicated state. Invariants: `entries` holds every applied client entry; `keys` has every key that was put, with
+/// the index of its newest put.
+#[derive(Clone, Debug, Default)]
 pub struct Machine {
     applied: Index,
-    records: Vec<Record>,
-    values: HashMap<Bytes, Bytes>,
+    entries: Entries,
+    keys: OrdMap<Arc<[u8]>, Index>,
 }
 
 impl Machine {
@@ -135,17 +51,24 @@ impl Machine {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Unreadable> {
         assert_eq!(entry.index(), self.applied.next(), "entries are applied in order, each once");
         if let Payload::Command(command) = entry.payload() {
-            let command = Envelope::decode(command.clone())
-                .map_err(Malformed::Envelope)
-                .and_then(|envelope| Command::decode(&envelope.body))
-                .map_err(|why| Unreadable { id: entry.id(), why })?;
-            if let Command::Put { key, value } = &command {
-                self.values.insert(key.clone(), value.clone());
+            let unreadable = |why| Unreadable { id: entry.id(), why };
+            let body = Envelope::decode(command.clone())
+                .map_err(|error| unreadable(Malformed::Envelope(error)))?
+                .body;
+            if let Command::Put { key, .. } = Command::decode(&body).map_err(unreadable)? {
+                self.put(&key, entry.index());
             }
-            self.records.push(Record { id: entry.id(), command });
+            self.entries.push(entry.id(), &body);
         }
         self.applied = entry.index();
         Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], at: Index) {
+        match self.keys.get_mut(key) {
+            Some(newest) => *newest = at,
+            None => drop(self.keys.insert(Arc::from(key), at)),
+        }
     }
 
     /// Up to where entries are applied.
@@ -155,26 +78,73 @@ impl Machine {
 
     /// The key's value.
     pub fn value(&self, key: &[u8]) -> Option<Bytes> {
-        self.values.get(key).cloned()
+        match self.command(*self.keys.get(key)?) {
+            Some(Command::Put { value, .. }) => Some(value),
+            other => panic!("a key stands for a put, not for {other:?}"),
+        }
+    }
+
+    /// The client's command at an index, if there is one.
+    fn command(&self, index: Index) -> Option<Command> {
+        self.entries.at(index).map(|body| readable(&body))
     }
 
     /// The client entries from an index on: at most `limit`, and no further one once they hold `bytes` bytes.
     pub fn page(&self, from: Index, limit: usize, bytes: usize) -> Page {
-        let start = self.records.partition_point(|record| record.id.index < from);
         let mut room = bytes;
         let mut records = Vec::new();
-        let mut rest = self.records.iter().skip(start);
+        let mut rest = self.entries.from(from);
         while records.len() < limit && room > 0 {
-            let Some(record) = rest.next() else { break };
-            room = room.saturating_sub(record.command.size());
-            records.push(record.clone());
+            let Some((id, body)) = rest.next() else { break };
+            let command = readable(&body);
+            room = room.saturating_sub(command.size());
+            records.push(Record { id, command });
         }
         let next = match records.last() {
-            Some(last) if rest.next().is_some() => last.id.index.next(),
+            Some(last) if last.id < self.entries.last() => last.id.index.next(),
             _ => from.max(self.applied.next()),
         };
         Page { records, next, applied: self.applied }
     }
+
+    /// How many client entries and how many keys there are.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.entries.count(), self.keys.len() as u64)
+    }
+
+    /// All client entries.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + use<'_> {
+        self.entries.blocks()
+    }
+
+    /// All keys in order, each with the index of its newest put.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], Index)> {
+        self.keys.iter().map(|(key, at)| (key.as_ref(), *at))
+    }
+
+    /// Takes in a block of a snapshot, which the commands of were read before.
+    ///
+    /// # Panics
+    /// If it doesn't follow on what is there.
+    pub(crate) fn restore_block(&mut self, block: Block) {
+        self.entries.push_block(block);
+    }
+
+    /// Takes in a key of a snapshot; `false` if there is no put of it at that index.
+    pub(crate) fn restore_key(&mut self, key: &[u8], at: Index) -> bool {
+        let stands = matches!(self.command(at), Some(Command::Put { key: put, .. }) if put == key);
+        stands && self.keys.insert(Arc::from(key), at).is_none()
+    }
+
+    /// The state of a snapshot, once all of it was taken in.
+    pub(crate) fn restored(self, applied: Index) -> Machine {
+        Machine { applied, ..self }
+    }
+}
+
+/// A command that was read before, when it was applied or restored.
+fn readable(body: &Bytes) -> Command {
+    Command::decode(body).expect("only what can be read gets into the state")
 }
 
 #[cfg(test)]
@@ -201,14 +171,6 @@ mod tests {
             machine.apply(&entry(index, command.encode())).unwrap();
         }
         machine
-    }
-
-    #[test]
-    fn a_command_survives_its_bytes() {
-        for command in [append(""), append("a:b"), put("", ""), put("k:1", "v:2:3"), put("k", "")] {
-            assert_eq!(Command::decode(&command.encode()).unwrap(), command);
-        }
-        assert!(Command::decode(&put("key", "").encode().slice(..6)).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod reader;
 
+use crate::contact::AddressBook;
 use crate::driver::{Core, Event};
 use crate::listen::Listeners;
 use crate::peers::Lane;
@@ -37,8 +38,8 @@ const REMEMBERED: usize = 64;
 /// The service on the peer listener.
 pub(crate) struct PeerApi {
     identity: Arc<Identity>,
-    /// The other nodes, and whom to tell that one was heard from.
-    peers: Vec<(NodeId, Arc<Notify>)>,
+    /// Learns where the callers are.
+    book: Arc<AddressBook>,
     core: Core,
     max_frame: usize,
     /// Ends the newest stream of each peer and lane, when the peer opens another one: the older is a leftover of a
@@ -50,12 +51,12 @@ pub(crate) struct PeerApi {
 impl PeerApi {
     pub(crate) fn new(
         identity: Arc<Identity>,
-        peers: Vec<(NodeId, Arc<Notify>)>,
+        book: Arc<AddressBook>,
         core: Core,
         max_frame: usize,
     ) -> PeerApi {
         let (streams, refused) = (Mutex::default(), Mutex::default());
-        PeerApi { identity, peers, core, max_frame, streams, refused }
+        PeerApi { identity, book, core, max_frame, streams, refused }
     }
 
     /// Serves the listener's connections until aborted, and all streams with it.
@@ -105,8 +106,7 @@ impl PeerApi {
             let detail = "this port is for the nodes of the cluster; clients use the addresses in \"apis\"";
             return refusal(StatusCode::NOT_FOUND, "no_route", detail);
         };
-        let is_peer = |id| self.peers.iter().any(|(peer, _)| *peer == id);
-        let caller = match self.identity.check(request.headers(), is_peer) {
+        let caller = match self.identity.check(request.headers(), |_| true) {
             Ok(caller) => caller,
             Err(refused) => {
                 self.log_once(&refused);
@@ -136,11 +136,9 @@ impl PeerApi {
         if let Some(older) = older {
             older.notify_one();
         }
-        if let Some((_, heard)) = self.peers.iter().find(|(peer, _)| *peer == caller.node) {
-            heard.notify_waiters();
-        }
+        self.book.called(caller.node, caller.contact.clone());
         let reading =
-            reader::read(parts.io.into_inner(), &parts.read_buf, caller, &self.core, self.max_frame);
+            reader::read(parts.io.into_inner(), &parts.read_buf, &caller, &self.core, self.max_frame);
         let ended = tokio::select! {
             ended = reading => ended,
             () = superseded.notified() => return,

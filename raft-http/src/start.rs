@@ -3,8 +3,10 @@
 use crate::config::{Config, Store};
 use crate::data_dir::{DataDir, random_disk_id};
 use crate::exit::{Code, Exit};
-use crate::server::Server;
+use crate::join;
+use crate::server::{Restored, Server};
 use crate::signal::StopSignal;
+use crate::snapshots::Snapshots;
 use crate::storage::{Storage, StorageOptions};
 use raft_core::{DiskId, Recovered};
 use tokio::runtime::{Builder, Runtime};
@@ -15,6 +17,7 @@ pub struct Prepared {
     config: Config,
     storage: Storage,
     recovered: Recovered,
+    restored: Restored,
     disk: DiskId,
 }
 
@@ -30,12 +33,13 @@ impl Prepared {
                 tracing::warn!("--in-memory: this node forgets everything when it stops, its votes included");
                 let disk = random_disk_id().map_err(|error| Exit::new(Code::Io, error))?;
                 let (storage, recovered) = Storage::in_memory();
-                return Ok(Prepared { config, storage, recovered, disk });
+                let restored = Restored::in_memory(&config);
+                return Ok(Prepared { config, storage, recovered, restored, disk });
             }
         };
         let data = DataDir::open(path, &config)?;
         let options = StorageOptions { sync: !config.unsafe_no_fsync, ..StorageOptions::default() };
-        let (storage, recovered) = Storage::open(&data, data.identity(), options)?;
+        let (storage, mut recovered) = Storage::open(&data, data.identity(), options)?;
         tracing::info!(
             path = %data.path().display(),
             disk = format_args!("{:016x}", data.disk().0),
@@ -45,24 +49,37 @@ impl Prepared {
             "opened the data directory"
         );
         config.cluster_id = data.cluster();
+        config.founds = data.founds();
+        let mut snapshots = Snapshots::open(data.path(), data.cluster(), !config.unsafe_no_fsync)?;
+        let machine = snapshots.restore(&mut recovered)?;
         let disk = data.disk();
-        Ok(Prepared { config, storage, recovered, disk })
+        let restored = Restored { machine, snapshots };
+        Ok(Prepared { config, storage, recovered, restored, disk })
     }
 
     /// Listens and takes part.
     pub async fn start(self) -> Result<Server, Exit> {
-        Server::start(self.config, self.storage, self.recovered, self.disk).await.map_err(Exit::from)
+        Server::start(self.config, self.storage, self.recovered, self.restored, self.disk)
+            .await
+            .map_err(Exit::from)
     }
 }
 
 /// Runs a node until it is stopped by a signal, stops by itself or fails.
-pub fn run(config: Config) -> Result<Exit, Exit> {
+pub fn run(mut config: Config) -> Result<Exit, Exit> {
+    let runtime = runtime()?;
+    runtime.block_on(join::ask(&mut config))?;
+    let store = config.store.clone();
     let prepared = Prepared::open(config)?;
-    runtime()?.block_on(async {
+    let exit = runtime.block_on(async {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
         let server = prepared.start().await?;
-        Ok(server.run(stopped(stop)).await)
-    })
+        Ok::<_, Exit>(server.run(stopped(stop)).await)
+    })?;
+    if let (Code::Removed, Store::Directory(path)) = (exit.code, store) {
+        DataDir::set_removed(&path)?;
+    }
+    Ok(exit)
 }
 
 /// What all of the process runs on, beside each node's disk thread: one thread. Connections that become readable

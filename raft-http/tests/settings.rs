@@ -65,7 +65,7 @@ fn each_mistake_in_the_file_is_one_clear_line() {
         (r#"{"peers": 8000}"#, &["peers.json: peers: 8000 is not a list of strings"]),
         (r#"{"peers": [8000]}"#, &["peers.json: peers: 8000 is not a string"]),
         (r#"{"heartbeet": "1s"}"#, &["peers.json: heartbeet", "did you mean \"heartbeat\""]),
-        (r#"{"api": []}"#, &["did you mean \"apis\""]),
+        (r#"{"api": []}"#, &["api: [] is not a string", "the list of all is \"apis\""]),
         (r#"{"data-dir": "x"}"#, &["did you mean \"data_dir\""]),
         (r#"{"heartbeat": 100}"#, &["heartbeat: 100 is not a duration", "150ms"]),
         (r#"{"heartbeat": "100"}"#, &["heartbeat: \"100\" is not a duration"]),

@@ -83,8 +83,22 @@ async fn a_follower_says_who_leads_and_that_nothing_happened() {
     );
     let reply = client.put("/", &json!({ "key": "k", "value": "v" })).await;
     assert_eq!((reply.status, reply.json), (200, expected(json!({ "outcome": "not_applied" }))));
-    let reply = client.get("/?key=k").await;
-    assert_eq!((reply.status, reply.json), (200, expected(json!({}))));
+    // A read it serves itself, as fresh as the leader's.
+    let mut writer = cluster.client(leader).await;
+    for number in 0..20 {
+        let value = json!(number.to_string());
+        let written = writer.put("/", &json!({ "key": "k", "value": value })).await;
+        let read = client.get("/?key=k").await;
+        assert_eq!((read.status, &read.json["value"]), (200, &value), "{read:?}");
+        assert_eq!(read.headers["raft-consistency"], "linearizable");
+        let log = client.get(&format!("/log?index={}", written.json["index"])).await;
+        assert_eq!(log.json["entries"][0]["entry"], json!(format!("k:{number}")));
+    }
+    let stale = client.get("/?key=k&consistency=stale").await;
+    assert_eq!(stale.headers["raft-consistency"], "stale");
+    assert!(stale.headers["raft-last-contact-ms"].parse::<u64>().unwrap() < 5000, "{stale:?}");
+    let lease = client.get("/?key=k&consistency=lease").await;
+    assert_eq!((lease.status, &lease.json["code"]), (400, &json!("bad_query")), "only where it is turned on");
     assert_eq!(client.get("/readyz").await.status, 200);
 }
 

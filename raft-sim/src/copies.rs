@@ -65,11 +65,16 @@ impl World {
         Ok(())
     }
 
-    /// A chunk is to be read: late, out of order, or never.
-    pub(crate) fn fetch(&mut self, at: usize, fetch: Fetch) {
-        if !self.choices.chance(Site::new(Purpose::Files, at), self.options.snapshots.lost) {
+    /// A chunk is to be read: late, out of order, or never. A disk that stalls doesn't take it: it will be asked again,
+    /// and again, and they would all be read at once.
+    pub(crate) fn fetch(&mut self, at: usize, fetch: Fetch) -> Result<(), Violation> {
+        let fact = Fact::Fetching { node: self.servers[at].id, to: fetch.to(), bytes: fetch.length() };
+        self.judges.observe(self.now, &fact)?;
+        let stalls = self.servers[at].stalled_until > self.now;
+        if !stalls && !self.choices.chance(Site::new(Purpose::Files, at), self.options.snapshots.lost) {
             self.work(at, self.options.snapshots.fetch, Work::Fetch(fetch));
         }
+        Ok(())
     }
 
     /// A step of work is done.

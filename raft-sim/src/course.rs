@@ -10,7 +10,7 @@ enum Phase {
     /// Faults happen.
     Storm,
     /// The healed cluster has to converge and to serve.
-    Settling { healed: Time, longest: Time, best: u64, since: Time, steps: u64 },
+    Settling { healed: Time, longest: Time, best: (u64, u64), since: Time, steps: u64 },
     /// It is over.
     Over,
 }
@@ -79,7 +79,7 @@ impl World {
         let logs = self.servers.iter().filter_map(|server| server.process.as_ref());
         let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
         let longest = 20 * self.patience() + backlog * self.options.election_timeout();
-        Phase::Settling { healed: self.now, longest, best: 0, since: self.now, steps: 0 }
+        Phase::Settling { healed: self.now, longest, best: (0, 0), since: self.now, steps: 0 }
     }
 
     /// Goes on until the healed cluster has done all that is asked of it, or has had all the time that it may take
@@ -108,10 +108,11 @@ impl World {
         Ok(true)
     }
 
-    /// A number that grows while logs converge.
-    fn progress(&self) -> u64 {
+    /// What grows while logs converge. A fresh seat begins anew.
+    fn progress(&self) -> (u64, u64) {
         let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
-        nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0).sum()
+        let logs = nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0);
+        (self.counts.seats, logs.sum())
     }
 
     fn end(&mut self) -> Result<(), Violation> {

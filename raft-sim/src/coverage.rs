@@ -116,6 +116,8 @@ marks! {
     SnapshotRefusedAsOld,
     /// A snapshot whose last entry was in the log of its receiver left that log as it was.
     SuffixKept,
+    /// A snapshot took the place of a log that went on behind its last entry with others.
+    SuffixDropped,
     /// A follower that had restarted meanwhile still had a part of a snapshot.
     TransferResumed,
     /// A log in memory began later.

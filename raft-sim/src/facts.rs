@@ -3,7 +3,7 @@
 //! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
 //! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`]), then [`Fact::Stepped`] once
 //! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
-//! [`Fact::Applied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Storing`], [`Fact::Released`],
+//! [`Fact::Applied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
 //! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
 //! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
 //! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
@@ -230,6 +230,15 @@ pub enum Fact<'a> {
         node: NodeId,
         /// Which.
         snapshot: &'a Snapshot,
+    },
+    /// A part of a snapshot is asked of a node's disk, to be sent. [`Fact::Sent`] may come later, or never.
+    Fetching {
+        /// Whose.
+        node: NodeId,
+        /// For whom.
+        to: NodeId,
+        /// How long it is.
+        bytes: usize,
     },
     /// A chunk of a snapshot is handed to a node's disk.
     Storing {

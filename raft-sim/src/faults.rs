@@ -62,25 +62,11 @@ impl World {
                 let input = if self.choices.pick(site, 2) == 0 { Input::Heartbeat } else { Input::Campaign };
                 self.input(at, input)
             }
-            Family::Drift => {
-                self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices);
-                Ok(())
-            }
+            Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
             Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
-            Family::Rot if self.may_lose(at) => self.rot(at),
-            Family::Spoil if self.may_lose(at) => self.spoil(at),
+            Family::Rot if self.may_rot(at) => self.rot(at),
+            Family::Spoil if self.may_rot(at) => self.spoil(at),
             Family::Wipe | Family::Rot | Family::Spoil => Ok(()),
-            Family::Leap => {
-                self.counts.leaps += 1;
-                let elapsed = 1 + self.choices.pick(site, 3 * u64::from(self.options.election_ticks));
-                self.input(at, Input::Tick { elapsed: elapsed as u32 })
-            }
-            Family::Standstill => {
-                self.counts.standstills += 1;
-                let longest = 4 * self.options.election_timeout();
-                self.servers[at].stopped_until = self.now + self.choices.pick(site, longest);
-                Ok(())
-            }
             Family::Change => {
                 let left = 1 + self.choices.pick(site, 3);
                 self.change(left as u8)
@@ -93,6 +79,25 @@ impl World {
                 self.input(self.leader.unwrap_or(at), Input::Unreachable { peer })
             }
         }
+    }
+
+    /// A clock changes its rate, jumps forward, or stands still for a while.
+    fn disturb_clock(&mut self, family: Family, at: usize) -> Result<(), Violation> {
+        let site = Site::from(family.purpose());
+        match family {
+            Family::Leap => {
+                self.counts.leaps += 1;
+                let elapsed = 1 + self.choices.pick(site, 3 * u64::from(self.options.election_ticks));
+                return self.input(at, Input::Tick { elapsed: elapsed as u32 });
+            }
+            Family::Standstill => {
+                self.counts.standstills += 1;
+                let longest = 4 * self.options.election_timeout();
+                self.servers[at].stopped_until = self.now + self.choices.pick(site, longest);
+            }
+            _ => self.servers[at].clock = Clock::draw(at, &self.options, &mut self.choices),
+        }
+        Ok(())
     }
 
     /// Some node; every second time the leader.
@@ -209,6 +214,24 @@ impl World {
             let longest = 6 * self.options.election_timeout();
             let after = self.choices.range(site, 0, longest);
             self.queue.push(self.now + after, Event::Mend);
+        }
+        self.follow_up(site);
+    }
+
+    /// A fault may bring others soon: while some hear the leader and some don't, one restarts, or stands for election.
+    fn follow_up(&mut self, site: Site) {
+        let timeout = self.options.election_timeout();
+        let takes_part = |family: Family| self.options.faults[family as usize].is_some();
+        let (crashes, nudges) = (takes_part(Family::Crash), takes_part(Family::Nudge));
+        for _ in 0..self.choices.pick(site, 4) {
+            let at = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
+            let due = self.now + self.choices.range(site, 0, timeout);
+            let life = self.servers[at].life;
+            match self.choices.pick(site, 2) {
+                0 if nudges => self.queue.push(due, Event::Nudge { at, life }),
+                1 if crashes => self.queue.push(due, Event::Crash { at, life }),
+                _ => {}
+            }
         }
     }
 

@@ -26,7 +26,7 @@ pub fn hunt(names: &[String], effort: Effort) -> Result<bool, String> {
         return Err(format!("no bug is named '{unknown}'; there are {}", all.join(", ")));
     }
     println!(
-        "{:<22} {:<22} {:>9} {:>13} {:>7}  a seed that exposes it",
+        "{:<24} {:<22} {:>9} {:>13} {:>7}  a seed that exposes it",
         "bug", "exposed by", "found", "median seeds", "events"
     );
     let mut all = true;
@@ -49,7 +49,7 @@ fn tell(row: &Row, searches: &[Search]) -> bool {
         all.get(all.len() / 2).map_or("-".into(), u64::to_string)
     };
     println!(
-        "{:<22} {:<22} {:>9} {:>13} {:>7}  {}",
+        "{:<24} {:<22} {:>9} {:>13} {:>7}  {}",
         row.planted.name(),
         fell.join(" "),
         format!("{} of {}", exposed.len(), searches.len()),

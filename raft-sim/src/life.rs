@@ -47,6 +47,8 @@ impl World {
             None => Some(Machine::default()),
         };
         let machine = machine.expect("a snapshot that verifies holds a machine");
+        let older = server.spoilt && server.snapshots.newest().is_some_and(|it| it.index > machine.applied());
+        self.counts.older_starts += u64::from(older && machine.applied() > Index(0));
         let stamp = Stamp { disk: server.disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
         self.trace.mark(self.now, at, stamp.boot.0 << 8);
         let last = recovered.entries.last().map(Entry::id).unwrap_or_default();
@@ -80,7 +82,11 @@ impl World {
     fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         if why != ConfigError::SnapshotMissing || !server.spoilt {
-            return Err(self.violation("refusal", Class::Durability, format!("node {at} can't start: {why}")));
+            return Err(self.violation(
+                "refusal",
+                Class::Durability,
+                format!("node {at} can't start: {why}"),
+            ));
         }
         server.refused = true;
         self.counts.refusals += 1;
@@ -222,11 +228,17 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].fresh || self.options.nodes == 1 {
+            // It had no identity yet; or nobody could tell a founder without others that its cluster is formed.
+            return self.seat(at);
+        }
         self.stop(at)?;
         self.counts.wipes += 1;
         self.renew_disk(at);
+        let formed = self.is_formed();
         let server = &mut self.servers[at];
-        server.lost = true;
+        // Once the cluster is formed, no record can name a disk that was wiped before it was there.
+        server.lost = !formed;
         let id = server.id;
         self.trace.say(self.now, format_args!("{at} loses its disk"));
         self.judges.observe(self.now, &Fact::Wiped { node: id })?;

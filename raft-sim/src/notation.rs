@@ -1,10 +1,10 @@
 //! What goes into nodes and comes out of them, in the notation of the golden scenarios: `1->2 Append term=8 prev=10@6`.
-//! Inputs have a `<` before them. Long lists are cut, and disk ids are left out: here they are numbers without end.
+//! Inputs have a `<` before them. Long lists are cut, and so are disk ids: here they are numbers without end.
 
 use crate::facts::Action;
 use raft_core::{
-    Acquaintance, Answer, Body, Change, Entry, Event, Input, LogSlice, Member, Membership, Message, NodeId,
-    Output, Payload, RoleName, Standing, Update,
+    Acquaintance, Answer, Body, Change, DiskId, Entry, Event, Input, LogSlice, Member, Membership, Message,
+    NodeId, Output, Payload, RoleName, Standing, Update,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -145,8 +145,10 @@ impl Display for Text<'_, Body> {
             }
             Body::HelloReply(Acquaintance::Stranger) => write!(f, " stranger"),
             Body::HelloReply(Acquaintance::TakenIn) => write!(f, " taken in"),
-            Body::PreVote { last } | Body::Vote { last, transfer: false } => write!(f, " last={last}"),
-            Body::Vote { last, transfer: true } => write!(f, " last={last} transfer"),
+            Body::PreVote { last, .. } | Body::Vote { last, transfer: false, .. } => {
+                write!(f, " last={last}")
+            }
+            Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),
@@ -200,11 +202,18 @@ impl Display for Text<'_, Entry> {
 }
 
 impl Display for Text<'_, Membership> {
-    /// Each member with its standing, unless it is a voter in both halves; a `!` if its disk was given up.
+    /// Each member with the end of its disk on record, or a `!` and the one that was given up; and its standing, unless
+    /// it is a voter in both halves.
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let end = |disk: DiskId| disk.0 & 0xf_ffff;
         let text = |member: &Member| {
-            let gone = if member.disk.is_none() && member.replaced.is_some() { "!" } else { "" };
-            format!("{}{gone}{}", member.id, standing(member.standing))
+            let id = member.id;
+            let named = match (member.disk, member.replaced) {
+                (Some(disk), _) => format!("{id}:{:x}", end(disk)),
+                (None, Some(disk)) => format!("{id}:!{:x}", end(disk)),
+                (None, None) => id.to_string(),
+            };
+            named + standing(member.standing)
         };
         write!(f, "{{{}}}", self.0.members().iter().map(text).collect::<Vec<_>>().join(" "))
     }

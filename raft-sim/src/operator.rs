@@ -5,7 +5,9 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::{Event, World};
 use bytes::Bytes;
-use raft_core::{Change, Entry, Index, Input, Log, Member, Membership, NodeId, Payload, Standing, Status, Ticket};
+use raft_core::{
+    Change, Entry, Index, Input, Log, Member, Membership, NodeId, Payload, Standing, Status, Ticket,
+};
 
 /// Tickets from here on are the operator's.
 pub(crate) const OPERATOR: u64 = 1 << 40;
@@ -95,7 +97,9 @@ impl World {
                 Some(process) => {
                     all.extend(configurations(process.node.log(), after).map(|(_, membership)| membership));
                 }
-                None => all.extend(server.left.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone())),
+                None => {
+                    all.extend(server.left.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone()))
+                }
             }
         }
         all.dedup();
@@ -112,8 +116,20 @@ impl World {
 
     /// Whether the cluster can go on without the disk of a server, for good.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
-        let sound = |member: &Member| member.id.0 as usize != at && self.is_sound(member);
-        self.possible().iter().all(|membership| bears(membership, &sound))
+        let id = NodeId(at as u64);
+        let sound = |member: &Member| member.id != id && self.is_sound(member);
+        let counts = |membership: &Membership| membership.get(id).is_some_and(|member| self.is_sound(member));
+        self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
+    }
+
+    /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders.
+    fn may_seat(&self, at: usize) -> bool {
+        (self.is_formed() || at > self.options.nodes) && self.may_lose(at)
+    }
+
+    /// Whether the founders' disks are on record.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.operator.settled.as_ref().is_some_and(|(at, _)| *at > Index(0))
     }
 
     /// Whether it is a member of any configuration that may be in force.
@@ -121,19 +137,37 @@ impl World {
         self.possible().iter().any(|membership| membership.get(NodeId(at as u64)).is_some())
     }
 
+    /// Whether it runs on a disk that no configuration has, or may have, on record.
+    fn is_fresh(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        server.joins && server.fresh && !server.lost && !server.refused
+    }
+
+    /// Whether its disk may decay: one that is not on record, and may come to be, had better be whole.
+    pub(crate) fn may_rot(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        self.settled().on_record(server.id, server.disk_id) && self.may_lose(at)
+    }
+
+    /// Whether a seat without a disk on record needs another one than it has: its own is lost, or was given up.
+    fn needs_disk(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        let on_record = |membership: &Membership| membership.on_record(server.id, server.disk_id);
+        server.refused || server.lost || !(self.is_fresh(at) || self.possible().iter().any(on_record))
+    }
+
     /// Whether a change may be handed in: whatever it is made of, a quorum must be left, and who is added must have a
     /// disk that never belonged.
     pub(crate) fn may_change(&self, changes: &[Change]) -> bool {
         let unfit = |change: &Change| match change {
-            Change::Add { id, .. } => {
-                self.servers.get(id.0 as usize).is_none_or(|server| !(server.joins && server.fresh))
-            }
+            Change::Add { id, .. } => !self.is_fresh(id.0 as usize),
             _ => false,
         };
         let mut from = self.possible();
         from.extend(from.iter().filter_map(Membership::leave).collect::<Vec<_>>());
         let next = from.iter().filter_map(|membership| membership.change(changes).ok());
-        !changes.iter().any(unfit) && next.into_iter().all(|next| bears(&next, &|member| self.is_sound(member)))
+        !changes.iter().any(unfit)
+            && next.into_iter().all(|next| bears(&next, &|member| self.is_sound(member)))
     }
 
     /// A configuration came in force somewhere: disks that stand in it are no fresh ones any more.
@@ -230,11 +264,10 @@ impl World {
 
     /// Sees to it that a seat has a disk that never belonged. Whether that is so.
     fn make_fresh(&mut self, at: usize) -> Result<bool, Violation> {
-        let server = &self.servers[at];
-        if server.joins && server.fresh {
+        if self.is_fresh(at) {
             return Ok(true);
         }
-        let may = !self.belongs(at) || self.may_lose(at);
+        let may = self.may_seat(at);
         if may {
             self.seat(at)?;
         }
@@ -259,7 +292,7 @@ impl World {
         let Some(member) = membership.get(id) else { return Ok(()) };
         match self.choices.pick(site, 4) {
             0 => self.reconfigure(site, vec![Change::Replace { id, context: None }]),
-            1 if self.may_lose(at) => self.seat(at),
+            1 if self.may_seat(at) => self.seat(at),
             2 => self.reconfigure(site, vec![Change::Remove { id }]),
             _ if !member.standing.votes() => self.reconfigure(site, vec![Change::Promote { id }]),
             _ => Ok(()),
@@ -281,8 +314,8 @@ impl World {
         let gone = server.refused || server.lost || !server.seated;
         match member.disk {
             // Its new disk is to be put on record, if it has one.
-            None if gone || !server.fresh => {
-                let may = self.may_lose(at);
+            None if self.needs_disk(at) => {
+                let may = self.may_seat(at);
                 if may {
                     self.seat(at)?;
                 }
@@ -301,12 +334,10 @@ impl World {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
         for member in self.settled().members() {
             let at = member.id.0 as usize;
-            let server = &self.servers[at];
             if self.operator.down.contains(&at) {
                 continue;
             }
-            let gone = server.refused || server.lost || !server.seated || !server.fresh;
-            if member.disk.is_none() && gone && self.may_lose(at) {
+            if member.disk.is_none() && self.needs_disk(at) && self.may_seat(at) {
                 self.seat(at)?;
             }
             self.start(at)?;

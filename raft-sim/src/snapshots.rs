@@ -36,7 +36,7 @@ impl File {
 #[derive(Clone, Copy, Debug)]
 enum Undone {
     Named { name: Name, file: u64 },
-    Moved { from: Name, to: Name },
+    Moved { from: Name, to: Name, file: u64 },
     Gone { name: Name },
 }
 
@@ -55,11 +55,9 @@ impl Names {
                 self.0.retain(|(known, _)| *known != name);
                 self.0.push((name, file));
             }
-            Undone::Moved { from, to } => {
-                if let Some(file) = self.get(from) {
-                    self.0.retain(|(known, _)| *known != from && *known != to);
-                    self.0.push((to, file));
-                }
+            Undone::Moved { from, to, file } => {
+                self.0.retain(|(known, _)| *known != from && *known != to);
+                self.0.push((to, file));
             }
             Undone::Gone { name } => self.0.retain(|(known, _)| *known != name),
         }
@@ -136,8 +134,8 @@ impl Snapshots {
 
     /// Gives a whole snapshot its final name.
     pub fn finish(&mut self, from: Name) {
-        if let Some(last) = self.file(from).map(|file| file.head.last()) {
-            self.rename(Undone::Moved { from, to: Name::Whole(last) });
+        if let Some((file, last)) = self.file(from).map(|file| (file.number, file.head.last())) {
+            self.rename(Undone::Moved { from, to: Name::Whole(last), file });
         }
     }
 
@@ -160,6 +158,15 @@ impl Snapshots {
     pub fn intact(&self) -> impl Iterator<Item = &Snapshot> {
         let whole = self.seen.0.iter().filter(|(name, _)| matches!(name, Name::Whole(_)));
         whole.filter_map(|(name, _)| self.read(*name)).map(|(head, _)| head)
+    }
+
+    /// The newest whole snapshot, intact or not.
+    pub fn newest(&self) -> Option<EntryId> {
+        let whole = |(name, _): &(Name, u64)| match name {
+            Name::Whole(last) => Some(*last),
+            _ => None,
+        };
+        self.seen.0.iter().filter_map(whole).max_by_key(|last| last.index)
     }
 
     /// Of the snapshots up to this one keeps the newest two. One beyond it was received and may be installed yet.

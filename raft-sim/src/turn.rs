@@ -154,10 +154,7 @@ impl World {
             }
             Output::Restore(snapshot) => self.restore(at, &snapshot),
             Output::Capture(base) => self.capture(at, base),
-            Output::Fetch(fetch) => {
-                self.fetch(at, fetch);
-                Ok(())
-            }
+            Output::Fetch(fetch) => self.fetch(at, fetch),
             Output::Store(store) => self.store(at, store),
             Output::Release { through } => self.release(at, through),
             Output::Event(event) => {

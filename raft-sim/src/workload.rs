@@ -30,6 +30,9 @@ struct Client {
     /// The last operation was not served: more patience is asked for.
     refused: bool,
     target: usize,
+    /// Whom it asks next if it doesn't follow a hint. A hint may lead in circles: every second one is not followed.
+    next: usize,
+    hinted: bool,
     wrote: bool,
     read: bool,
 }
@@ -55,6 +58,8 @@ impl Workload {
             waits: at < options.closed,
             refused: false,
             target: 1 + at % nodes,
+            next: 1 + at % nodes,
+            hinted: false,
             wrote: false,
             read: false,
         };
@@ -129,7 +134,15 @@ impl Workload {
         let op = OpId(self.operations.len() as u64);
         let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation { client, action, node, lease, padding, done: false, fresh: self.healed });
+        self.operations.push(Operation {
+            client,
+            action,
+            node,
+            lease,
+            padding,
+            done: false,
+            fresh: self.healed,
+        });
         self.open += 1;
         Some(op)
     }
@@ -169,14 +182,19 @@ impl Workload {
         operation.done = true;
         self.open -= 1;
         let operation = *operation;
-        let target = leader.unwrap_or_else(|| self.after(operation.node));
+        let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);
         match outcome {
             Outcome::Put { .. } => client.wrote |= operation.fresh,
             Outcome::Got { .. } => client.read |= operation.fresh,
             Outcome::NotApplied | Outcome::Unknown => {
-                client.target = target;
+                let hint = leader.filter(|_| !client.hinted);
+                client.hinted = hint.is_some();
+                if hint.is_none() {
+                    client.next = next;
+                }
+                client.target = hint.unwrap_or(next);
             }
         }
         true

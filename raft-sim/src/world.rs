@@ -30,6 +30,7 @@ pub(crate) enum Event {
     Receipt { at: usize, life: u32, receipt: Persisted },
     Start { at: usize, life: u32 },
     Crash { at: usize, life: u32 },
+    Nudge { at: usize, life: u32 },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -253,6 +254,7 @@ impl World {
             }
             Event::Start { at, life } if self.servers[at].life == life => self.start(at),
             Event::Crash { at, life } if self.lives(at, life) => self.crash(at),
+            Event::Nudge { at, life } if self.lives(at, life) => self.input(at, Input::Campaign),
             Event::Resume { at, life, tells } if self.lives(at, life) => self.resume(at, tells),
             Event::Work { at, life, work } if self.lives(at, life) => self.worked(at, *work),
             Event::Change { left } => self.change(left),
@@ -277,6 +279,7 @@ impl World {
             | Event::Start { .. }
             | Event::Work { .. }
             | Event::Crash { .. }
+            | Event::Nudge { .. }
             | Event::Resume { .. } => Ok(()),
         }
     }

@@ -21,7 +21,7 @@ impl Scratch {
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
+        self.0.to_str().expect("the path is text")
     }
 }
 
@@ -32,15 +32,16 @@ impl Drop for Scratch {
 }
 
 fn raft_sim(arguments: &[&str]) -> (Output, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_raft-sim")).args(arguments).output();
+    let output = output.expect("it was built for this test");
+    let text = String::from_utf8(output.stdout.clone()).expect("it prints text");
     (output, text)
 }
 
 /// A seed that a planted bug fails, found as the swarm finds it.
 fn failing(planted: Planted) -> Case {
     raft_sim::runner::catch_panics();
-    let row: &Row = TABLE.iter().find(|row| row.planted == planted).unwrap();
+    let row: &Row = TABLE.iter().find(|row| row.planted == planted).expect("it stands in the table");
     let exposed = search(row, 0, 400).exposed.expect("the swarm finds it");
     Case { planted: Some(planted), ..Case::seed(exposed.seed) }
 }
@@ -54,11 +55,11 @@ fn fallen(case: &Case) -> Option<String> {
 fn shrinks(case: &Case) -> Shrunk {
     let before = fallen(case);
     let effort = Effort { tries: 1_500, limit: None, jobs: 2 };
-    let shrunk = shrink(case, "a seed", effort).unwrap();
+    let shrunk = shrink(case, "a seed", effort).expect("it fails");
     println!("{}\n{} tries\n{}", shrunk.said, shrunk.tries, shrunk.case);
     assert!(shrunk.after.choices * 25 <= shrunk.before.choices, "{}", shrunk.said);
     assert_eq!(fallen(&shrunk.case), before);
-    let read = Case::parse(&shrunk.case.to_string()).unwrap();
+    let read = Case::parse(&shrunk.case.to_string()).expect("it was written as it is read");
     assert_eq!(fallen(&read), before);
     assert_eq!(shrunk.case.falls, before);
     shrunk

@@ -12,6 +12,9 @@ pub const HEAD_BYTES: usize = 20;
 
 const MAGIC: [u8; 4] = *b"RAFT";
 
+/// The flag of a request for votes whose sender's configuration stands in its log.
+pub(super) const RECORDED: u16 = 1;
+
 /// Where the bytes begin that the checksum covers: right after the checksum.
 const CHECKED_FROM: usize = 8;
 
@@ -87,6 +90,11 @@ impl Kind {
         })
     }
 
+    /// The flags that a frame of this kind may have.
+    fn flags(self) -> u16 {
+        if matches!(self, Kind::PreVote | Kind::Vote) { RECORDED } else { 0 }
+    }
+
     /// Whether it answers a request, and so carries the asker's stamp. The same as [`Body::is_reply`].
     pub(super) fn is_reply(self) -> bool {
         match self {
@@ -98,6 +106,7 @@ impl Kind {
             | Kind::HeartbeatReply
             | Kind::ChunkReply
             | Kind::ReadIndexReply
+            | Kind::Removed
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote
@@ -106,7 +115,6 @@ impl Kind {
             | Kind::Heartbeat
             | Kind::Chunk
             | Kind::ReadIndex
-            | Kind::Removed
             | Kind::TimeoutNow => false,
         }
     }
@@ -115,6 +123,7 @@ impl Kind {
 /// A head that was read.
 pub(super) struct Head {
     pub(super) kind: Kind,
+    pub(super) flags: u16,
     checksum: u32,
     part: u32,
     payloads: u32,
@@ -150,11 +159,12 @@ impl Head {
         }
         let kind = Kind::read(kind)?;
         let flags = u16::from_le_bytes([f0, f1]);
-        if flags != 0 {
+        if flags & !kind.flags() != 0 {
             return Err(CodecError::UnknownFlags { found: flags });
         }
         Ok(Head {
             kind,
+            flags,
             checksum: u32::from_le_bytes([c0, c1, c2, c3]),
             part: u32::from_le_bytes([l0, l1, l2, l3]),
             payloads: u32::from_le_bytes([p0, p1, p2, p3]),
@@ -184,11 +194,14 @@ impl Head {
 }
 
 /// Fills the head in, when the part is written behind it and no payload is yet.
-pub(super) fn fill(frame: &mut BytesMut, kind: Kind, payloads: usize) {
+pub(super) fn fill(frame: &mut BytesMut, body: &Body, payloads: usize) {
+    let kind = Kind::of(body);
+    let recorded = matches!(body, Body::PreVote { recorded: true, .. } | Body::Vote { recorded: true, .. });
+    let [low, high] = if recorded { RECORDED } else { 0 }.to_le_bytes();
     let part =
         u32::try_from(frame.len() - HEAD_BYTES).expect("a part is shorter than 4 GiB: Limits::batch_entries");
     let payloads = u32::try_from(payloads).expect("payloads are shorter than 4 GiB: Limits::batch_bytes");
-    frame[8..12].copy_from_slice(&[VERSION, kind as u8, 0, 0]);
+    frame[8..12].copy_from_slice(&[VERSION, kind as u8, low, high]);
     frame[12..16].copy_from_slice(&part.to_le_bytes());
     frame[16..20].copy_from_slice(&payloads.to_le_bytes());
     let checksum = crc32fast::hash(&frame[CHECKED_FROM..]);

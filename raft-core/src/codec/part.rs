@@ -1,6 +1,6 @@
 //! The part of a frame between its head and its payloads: what the message says, in numbers.
 
-use super::head::{HEAD_BYTES, Kind};
+use super::head::{HEAD_BYTES, Kind, RECORDED};
 use super::{CodecError, ROW_BYTES, slice};
 use crate::hash;
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
@@ -28,8 +28,8 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
             Acquaintance::Stranger => out.put_u8(2),
             Acquaintance::TakenIn => out.put_u8(3),
         },
-        Body::PreVote { last } => put_id(*last, out),
-        Body::Vote { last, transfer } => {
+        Body::PreVote { last, .. } => put_id(*last, out),
+        Body::Vote { last, transfer, .. } => {
             put_id(*last, out);
             out.put_u8(u8::from(*transfer));
         }
@@ -177,7 +177,7 @@ impl<'a> Part<'a> {
     }
 
     /// The message of a kind.
-    pub(super) fn message(&mut self, kind: Kind, payloads: Bytes) -> Result<Message, CodecError> {
+    pub(super) fn message(&mut self, kind: Kind, flags: u16, payloads: Bytes) -> Result<Message, CodecError> {
         if !matches!(kind, Kind::Append | Kind::Chunk) && !payloads.is_empty() {
             return Err(CodecError::PayloadLeft { bytes: payloads.len() });
         }
@@ -187,9 +187,13 @@ impl<'a> Part<'a> {
         let body = match kind {
             Kind::Hello => Body::Hello,
             Kind::HelloReply => Body::HelloReply(self.acquaintance()?),
-            Kind::PreVote => Body::PreVote { last: self.id("last entry")? },
+            Kind::PreVote => Body::PreVote { last: self.id("last entry")?, recorded: flags & RECORDED != 0 },
             Kind::PreVoteReply => Body::PreVoteReply { granted: self.flag("granted")? },
-            Kind::Vote => Body::Vote { last: self.id("last entry")?, transfer: self.flag("transfer")? },
+            Kind::Vote => Body::Vote {
+                last: self.id("last entry")?,
+                transfer: self.flag("transfer")?,
+                recorded: flags & RECORDED != 0,
+            },
             Kind::VoteReply => Body::VoteReply { granted: self.flag("granted")? },
             Kind::Append => {
                 let prev = self.id("entry before")?;

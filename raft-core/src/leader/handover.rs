@@ -62,15 +62,20 @@ impl Leader {
         best.map(|peer| peer.id).ok_or(Refusal::NoSuccessor)
     }
 
-    /// Gives up a hand-over that took too long (rule 15). One that goes on is asked for again.
+    /// Gives up a hand-over that took too long (rule 15).
     pub(super) fn end_transfer(&mut self, state: &mut State) {
         let now = state.clock.now;
         let late = |transfer: &mut Transfer| now >= transfer.until;
         if !state.config.planted(Bug::TransferNeverEnds)
             && let Some(transfer) = self.transfer.take_if(late)
         {
+            self.attends = true;
             state.outbox.put(Pending::Event(Event::TransferEnded { to: transfer.to }));
         }
+    }
+
+    /// A timeout-now may be lost.
+    pub(super) fn ask_successor_again(&mut self) {
         if let Some(transfer) = &mut self.transfer {
             transfer.asked = false;
         }

@@ -37,7 +37,7 @@ impl Leader {
             let reply = state.reply(asker, Body::ReadIndexReply { batch, index: state.commit });
             return state.outbox.send(id, reply);
         }
-        self.reads.arrive(Reader::Follower { id, asker, batch }, state.commit);
+        self.reads.arrive_from(id, asker, batch, state.commit);
     }
 
     /// A member acknowledges a round.

@@ -29,6 +29,11 @@ impl Round {
     pub(super) fn new(state: &State) -> Round {
         Round { target: state.log.last().index, since: state.clock.now, done: false }
     }
+
+    /// Whether the member has caught up.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
 }
 
 impl Leader {
@@ -48,29 +53,44 @@ impl Leader {
             let mut peer = known.filter(same).unwrap_or_else(|| Peer {
                 id: member.id,
                 disk: None,
+                seated: self.round,
+                before: state.seen.get(&member.id).map(|seen| seen.disk),
                 progress: Progress::new(last),
-                pulse: Pulse { heard_at: now, heard: true, stalled: 0, catch_up: Round::new(state) },
+                pulse: Pulse {
+                    heard_at: now,
+                    heard: true,
+                    absent: false,
+                    stalled: 0,
+                    catch_up: Round::new(state),
+                },
             });
             peer.disk = member.disk.or(peer.disk);
             self.peers.push(peer);
         }
-        self.leaving.extend(before.into_iter().map(|peer| peer.id));
+        self.leaving.extend(before.into_iter().map(|peer| (peer.id, peer.disk)));
     }
 
     /// Whether an acknowledgement from this process counts for that member (rule 16): its disk is the one on record; or
-    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record.
-    pub(crate) fn accepts(&mut self, state: &State, from: NodeId, stamp: Stamp) -> bool {
+    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record. A disk that
+    /// was heard before it was a member has to answer a heartbeat sent since: what it said earlier may be late.
+    pub(crate) fn accepts(&mut self, state: &State, from: NodeId, stamp: Stamp, body: &Body) -> bool {
         let membership = state.log.membership();
         let Some(member) = membership.and_then(|membership| membership.get(from)) else { return false };
         if member.disk.is_some() {
             return state.on_record(from, stamp);
         }
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == from) else { return false };
-        let fits = peer.disk.is_none_or(|disk| disk == stamp.disk);
-        if member.standing.votes() || member.replaced == Some(stamp.disk) || !fits {
+        if member.standing.votes() || member.replaced == Some(stamp.disk) {
             return false;
         }
-        self.attends |= peer.disk.is_none();
+        if peer.disk.is_some() {
+            return peer.disk == Some(stamp.disk);
+        }
+        let fresh = matches!(body, Body::HeartbeatReply { round } if *round > peer.seated);
+        if peer.before == Some(stamp.disk) && !fresh {
+            return false;
+        }
+        self.attends = true;
         peer.disk = Some(stamp.disk);
         true
     }
@@ -117,6 +137,11 @@ impl Leader {
         let pending = at > state.commit && !state.config.planted(Bug::ChangeOnChange);
         if membership.is_joint() || pending {
             return Err(Refusal::InProgress { at });
+        }
+        let replaced =
+            |change: &Change| matches!(change, Change::Replace { id, .. } if *id == state.config.id);
+        if changes.iter().any(replaced) {
+            return Err(Refusal::Leads { id: state.config.id });
         }
         let changed = membership.change(changes)?;
         for change in changes {
@@ -193,7 +218,7 @@ impl Leader {
         let next = if membership.is_joint() {
             let taken_up = self.entered || !state.config.planted(Bug::JointNotTakenUp);
             membership.leave().filter(|_| taken_up)
-        } else if (at, state.log.base()) == (EntryId::ORIGIN.index, EntryId::ORIGIN) {
+        } else if at == EntryId::ORIGIN.index {
             // The first leader's first change: the disks that the founders heard of each other.
             Some(membership)
         } else {
@@ -225,12 +250,15 @@ impl Leader {
         self.check_quorum(state, &changed).ok().map(|()| changed)
     }
 
-    /// Once the configuration in force is committed, those who were members before are told.
+    /// Once the configuration in force is committed, those who were members before are told, by the process that was heard
+    /// last.
     pub(super) fn tell_the_leaving(&mut self, state: &mut State) {
         let Some(at) = state.log.membership_index().filter(|at| *at <= state.commit) else { return };
-        for id in core::mem::take(&mut self.leaving) {
-            let message = state.request(Body::Removed { at });
-            state.outbox.send(id, message);
+        for (id, disk) in core::mem::take(&mut self.leaving) {
+            if let Some(seen) = state.seen.get(&id).copied().filter(|seen| Some(seen.disk) == disk) {
+                let message = state.reply(seen, Body::Removed { at });
+                state.outbox.send(id, message);
+            }
         }
     }
 
@@ -245,10 +273,11 @@ impl Leader {
                 member.replaced == Some(stamp.disk) || member.disk.is_some_and(|it| it != stamp.disk)
             }
         };
-        if !stranger || at > state.commit || state.commit < self.first {
+        // A leader that removed itself knows.
+        if !stranger || from == state.config.id || at > state.commit || state.commit < self.first {
             return false;
         }
-        let message = state.request(Body::Removed { at });
+        let message = state.reply(stamp, Body::Removed { at });
         state.outbox.send(from, message);
         true
     }

@@ -73,11 +73,13 @@ impl Leader {
     /// A snapshot can't be read any more: whoever is being sent it begins anew with a newer one. If there is none, one is
     /// taken, and what was asked for is taken for lost after two heartbeats.
     pub(crate) fn missing(&mut self, state: &mut State, last: EntryId) {
-        if state.snapshot.as_ref().is_some_and(|newest| newest.last() <= last) {
-            return state.capture.replace();
-        }
         for peer in &mut self.peers {
-            if peer.progress.sending().is_some_and(|sending| sending.last() == last) {
+            let Some(sending) = peer.progress.sending().filter(|sending| sending.last() == last) else {
+                continue;
+            };
+            if state.snapshot.as_ref() == Some(&sending.snapshot) {
+                state.capture.replace();
+            } else {
                 let flow = peer.progress.name();
                 peer.progress.probe(peer.progress.matched.next());
                 peer.tell_flow(state, flow);
@@ -99,9 +101,11 @@ impl Leader {
         }
     }
 
-    /// The driver can't reach a member: what is on its way is lost.
+    /// The driver can't reach a member: what is on its way is lost. It is tried again once a heartbeat.
     pub(crate) fn unreachable(&mut self, state: &mut State, id: NodeId) {
-        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id && peer.progress.waits()) {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) else { return };
+        peer.pulse.absent = true;
+        if peer.progress.waits() {
             let flow = peer.progress.name();
             peer.progress.lost();
             peer.tell_flow(state, flow);
@@ -128,7 +132,7 @@ impl Leader {
     pub(super) fn send(&mut self, state: &mut State) {
         let (own, last, base) = (state.config.id, state.log.last().index, state.log.base().index);
         let limits = state.config.limits;
-        for peer in self.peers.iter_mut().filter(|peer| peer.id != own) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.id != own && !peer.pulse.absent) {
             if peer.progress.next() <= base && peer.progress.may_send(last, &limits) {
                 let flow = peer.progress.name();
                 let snapshot = state.snapshot.clone().expect("a log that begins late has its snapshot");
@@ -185,10 +189,10 @@ fn append_message(state: &State, progress: &mut Progress) -> Message {
     let mut entries = Vec::new();
     let mut size = 0;
     for entry in state.log.from(next).take(limits.batch_entries) {
-        if !entries.is_empty() && size + entry.size() > limits.batch_bytes {
+        if !entries.is_empty() && size + entry.weight() > limits.batch_bytes {
             break;
         }
-        size += entry.size();
+        size += entry.weight();
         entries.push(entry.clone());
     }
     let prev =

@@ -189,8 +189,10 @@ impl Display for Text<'_, Body> {
             }
             Body::HelloReply(Acquaintance::Stranger) => write!(f, " stranger"),
             Body::HelloReply(Acquaintance::TakenIn) => write!(f, " taken in"),
-            Body::PreVote { last } | Body::Vote { last, transfer: false } => write!(f, " last={last}"),
-            Body::Vote { last, transfer: true } => write!(f, " last={last} transfer"),
+            Body::PreVote { last, .. } | Body::Vote { last, transfer: false, .. } => {
+                write!(f, " last={last}")
+            }
+            Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),
@@ -332,6 +334,7 @@ impl Display for Text<'_, Refusal> {
             Refusal::AlreadyMember { id } => write!(f, "{id} is a member"),
             Refusal::NotAVoter { id } => write!(f, "{id} doesn't vote"),
             Refusal::AlreadyVoter { id } => write!(f, "{id} votes"),
+            Refusal::Leads { id } => write!(f, "{id} leads"),
             Refusal::NotCaughtUp { id } => write!(f, "{id} has not caught up"),
             Refusal::WouldLoseQuorum => write!(f, "no quorum would be heard"),
             Refusal::NotAConfiguration => write!(f, "not a configuration"),

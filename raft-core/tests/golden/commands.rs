@@ -217,6 +217,42 @@ fn act_on_snapshots(cluster: &mut Cluster, verb: &str, id: u64, words: &[&str], 
     true
 }
 
+/// Commands that hand in one input. Whether this was one.
+fn hand_in(cluster: &mut Cluster, verb: &str, id: u64, words: &[&str], place: &str) -> bool {
+    let second = || words.get(1).map(|word| number(word, place));
+    match verb {
+        "campaign" => cluster.campaign(id),
+        "heartbeat" => cluster.turn(id, vec![Input::Heartbeat]),
+        "tick" => cluster.tick(id, second().unwrap_or(1) as u32),
+        "propose" => {
+            cluster.propose(id, &words[1..]);
+        }
+        "read" => {
+            for _ in 0..second().unwrap_or(1) {
+                cluster.read(id);
+            }
+        }
+        "lease" => {
+            for _ in 0..second().unwrap_or(1) {
+                cluster.lease_read(id);
+            }
+        }
+        "transfer" => {
+            cluster.transfer(id, second());
+        }
+        "change" => {
+            let expect = value(words, "expect").map(|index| number(index, place));
+            cluster.change(id, changes(&words[1..], place), expect);
+        }
+        "unreachable" => {
+            let peer = NodeId(second().unwrap_or_else(|| panic!("{place}: whom?")));
+            cluster.turn(id, vec![Input::Unreachable { peer }]);
+        }
+        _ => return false,
+    }
+    true
+}
+
 /// Commands that make something happen.
 fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
     match verb {
@@ -232,7 +268,7 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
     }
     let id = number(first, place);
     let second = || words.get(1).map(|word| number(word, place));
-    if act_on_snapshots(cluster, verb, id, words, place) {
+    if act_on_snapshots(cluster, verb, id, words, place) || hand_in(cluster, verb, id, words, place) {
         return;
     }
     match verb {
@@ -262,33 +298,6 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
             cluster.persist(id, |number| only.is_none_or(|only| only == number));
         }
         "sync" => cluster.sync(id),
-        "campaign" => cluster.campaign(id),
-        "heartbeat" => cluster.turn(id, vec![Input::Heartbeat]),
-        "tick" => cluster.tick(id, second().unwrap_or(1) as u32),
-        "propose" => {
-            cluster.propose(id, &words[1..]);
-        }
-        "read" => {
-            for _ in 0..second().unwrap_or(1) {
-                cluster.read(id);
-            }
-        }
-        "lease" => {
-            for _ in 0..second().unwrap_or(1) {
-                cluster.lease_read(id);
-            }
-        }
-        "transfer" => {
-            cluster.transfer(id, second());
-        }
-        "change" => {
-            let expect = value(words, "expect").map(|index| number(index, place));
-            cluster.change(id, changes(&words[1..], place), expect);
-        }
-        "unreachable" => {
-            let peer = NodeId(second().unwrap_or_else(|| panic!("{place}: whom?")));
-            cluster.turn(id, vec![Input::Unreachable { peer }]);
-        }
         "isolate" => cluster.isolate(id),
         "elect" => {
             cluster.campaign(id);

@@ -23,11 +23,11 @@ pub(crate) fn samples() -> Vec<(&'static str, Message)> {
         ("HelloReply, founding", reply(Body::HelloReply(Acquaintance::Founding))),
         ("HelloReply, on record", reply(Body::HelloReply(Acquaintance::OnRecord(on_record)))),
         ("HelloReply, stranger", reply(Body::HelloReply(Acquaintance::Stranger))),
-        ("Vote, for a transfer", request(Body::Vote { last, transfer: true })),
-        ("Vote", request(Body::Vote { last, transfer: false })),
+        ("Vote, for a transfer", request(Body::Vote { last, transfer: true, recorded: false })),
+        ("Vote", request(Body::Vote { last, transfer: false, recorded: false })),
         ("VoteReply, granted", reply(Body::VoteReply { granted: true })),
         ("VoteReply, refused", reply(Body::VoteReply { granted: false })),
-        ("PreVote", request(Body::PreVote { last })),
+        ("PreVote", request(Body::PreVote { last, recorded: false })),
         ("PreVoteReply, granted", reply(Body::PreVoteReply { granted: true })),
         ("PreVoteReply, refused", reply(Body::PreVoteReply { granted: false })),
         ("Append, empty", request(Body::Append { slice: empty, commit: Index(99) })),
@@ -76,11 +76,12 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
         ("ChunkReply", reply(Body::ChunkReply { last, have: 4096 })),
         ("ReadIndex", request(Body::ReadIndex { batch: Round(12) })),
         ("ReadIndexReply", reply(Body::ReadIndexReply { batch: Round(12), index: Index(99) })),
-        ("Removed", request(Body::Removed { at: Index(99) })),
+        ("Removed", reply(Body::Removed { at: Index(99) })),
         (
             "Append of a configuration in which a disk is replaced",
             request(Body::Append { slice: slice.unwrap(), commit: last.index }),
         ),
+        ("HelloReply, taken in", reply(Body::HelloReply(Acquaintance::TakenIn))),
     ]
 }
 
@@ -206,9 +207,9 @@ fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
     let plain = prop_oneof![
         Just(Body::Hello),
         acquaintance.prop_map(Body::HelloReply),
-        id().prop_map(|last| Body::PreVote { last }),
+        id().prop_map(|last| Body::PreVote { last, recorded: false }),
         any::<bool>().prop_map(|granted| Body::PreVoteReply { granted }),
-        (id(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer }),
+        (id(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer, recorded: false }),
         any::<bool>().prop_map(|granted| Body::VoteReply { granted }),
         index().prop_map(|matched| Body::Appended { matched }),
         (id(), id()).prop_map(|(asked, hint)| Body::Conflict { asked, hint }),

@@ -98,7 +98,7 @@ fn the_current_term_never_goes_down() {
     cluster.settle();
     let newest = term(&cluster, 3);
     assert_eq!(newest, 4);
-    let old_vote = Body::Vote { last: cluster.status(1).last, transfer: false };
+    let old_vote = Body::Vote { last: cluster.status(1).last, transfer: false, recorded: true };
     cluster.receive(Packet {
         from: 1,
         to: 3,

@@ -308,3 +308,16 @@ fn an_entry_takes_one_round_of_messages() {
     let messages = sent(&cluster).iter().filter(|packet| packet.to == 2 || packet.from == 2).count();
     assert_eq!(messages, 2);
 }
+
+/// Figure 2, AppendEntries 5: a follower commits up to the last entry that the append covered, not up to its own last one:
+/// what stands behind may not be the leader's.
+#[test]
+fn a_follower_commits_only_what_the_append_covered() {
+    let mut cluster = on_logs(&[&[1, 1, 3], &[1, 1, 2, 2], &[1, 1, 3]]);
+    let from = cluster.node(1).stamp();
+    let slice = raft_core::LogSlice::new(raft_core::EntryId::new(1, 2), vec![]).unwrap();
+    let body = Body::Append { slice, commit: Index(4) };
+    let message = raft_core::Message { from, to: None, term: raft_core::Term(4), body };
+    cluster.receive(Packet { from: 1, to: 2, message });
+    assert_eq!((commit(&cluster, 2), cluster.terms(2)), (2, vec![1, 1, 2, 2]));
+}

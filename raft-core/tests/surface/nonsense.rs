@@ -3,8 +3,9 @@
 use crate::Draw;
 use crate::cluster::{Event, config, disk_of, founded, with_log};
 use raft_core::{
-    Acquaintance, Answer, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Member, Membership, Message,
-    Node, NodeId, Output, Payload, Recovered, Report, Round, Stamp, Standing, Term, Ticket,
+    Acquaintance, Answer, Body, Boot, Change, Entry, EntryId, Index, Input, LogSlice, Member, Membership,
+    Message, Node, NodeId, Output, Payload, Recovered, Report, Round, Snapshot, Stamp, Standing, Term,
+    Ticket,
 };
 
 /// Mostly small, rarely the largest there are.
@@ -62,16 +63,16 @@ fn slice(draw: &mut Draw, node: &Node) -> LogSlice {
 
 fn body(draw: &mut Draw, node: &Node) -> Body {
     let granted = draw.rarely(2);
-    match draw.below(20) {
+    match draw.below(27) {
         0 => Body::Hello,
         1 => Body::HelloReply(match (draw.below(4), membership(draw)) {
             (0, _) if draw.rarely(9) => Acquaintance::Stranger,
             (1, Some(membership)) => Acquaintance::OnRecord(membership),
             _ => Acquaintance::Founding,
         }),
-        2 => Body::PreVote { last: id(draw, node) },
+        2 => Body::PreVote { last: id(draw, node), recorded: true },
         3 => Body::PreVoteReply { granted },
-        4 => Body::Vote { last: id(draw, node), transfer: granted },
+        4 => Body::Vote { last: id(draw, node), transfer: granted, recorded: true },
         5 => Body::VoteReply { granted },
         6 => Body::Appended { matched: index(draw, node) },
         7 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
@@ -79,7 +80,62 @@ fn body(draw: &mut Draw, node: &Node) -> Body {
         9 => Body::HeartbeatReply { round: Round(number(draw)) },
         10 => Body::TimeoutNow,
         11 => Body::Stale,
+        12 => Body::ReadIndex { batch: Round(number(draw)) },
+        13 => Body::ReadIndexReply { batch: Round(number(draw)), index: index(draw, node) },
+        14 => Body::ChunkReply { last: id(draw, node), have: number(draw) },
+        15 if draw.rarely(5) => Body::Removed { at: index(draw, node) },
+        16..=18 => chunk(draw, node),
         _ => Body::Append { slice: slice(draw, node), commit: index(draw, node) },
+    }
+}
+
+/// A part of a snapshot, mostly of a longer log.
+fn chunk(draw: &mut Draw, node: &Node) -> Body {
+    let last = node.status().last;
+    let ahead = EntryId::new(last.term.0.max(1), last.index.0.saturating_add(1 + draw.below(3)));
+    let id = if draw.rarely(4) { id(draw, node) } else { ahead };
+    let id = if id.term == Term(0) || id.index == Index(0) { EntryId::ORIGIN } else { id };
+    let membership = membership(draw).unwrap_or_else(|| Membership::founders([NodeId(2)]).unwrap());
+    let base = raft_core::Base { id, hash: draw.below(2), membership };
+    let (size, offset) = (draw.below(12), draw.below(12));
+    let data = vec![7; draw.below(12).min(size.saturating_sub(offset)) as usize];
+    Body::Chunk { snapshot: Snapshot { base, size, digest: 1 }, offset: offset.min(size), data: data.into() }
+}
+
+fn change(draw: &mut Draw) -> Change {
+    let id = NodeId(1 + draw.below(5));
+    match draw.below(6) {
+        0 => Change::Add { id, context: "".into(), votes: draw.rarely(2) },
+        1 => Change::Promote { id },
+        2 => Change::Demote { id },
+        3 => Change::Remove { id },
+        4 => Change::Replace { id, context: None },
+        _ => Change::Update { id, context: draw.below(9).to_string().into() },
+    }
+}
+
+/// Work with snapshots that the node asked for. Nothing of it is refused by this driver.
+#[derive(Default)]
+struct Works {
+    captures: Vec<raft_core::Base>,
+    stores: Vec<raft_core::Store>,
+}
+
+impl Works {
+    /// One of them is done, well or not.
+    fn done(&mut self, draw: &mut Draw) -> Option<Input> {
+        if draw.rarely(2) {
+            let base = self.captures.pop()?;
+            let snapshot = Snapshot { size: draw.below(9), digest: base.id.index.0, base };
+            return Some(Input::Captured((!draw.rarely(4)).then_some(snapshot)));
+        }
+        if self.stores.is_empty() {
+            return None;
+        }
+        let store = self.stores.remove(draw.below(self.stores.len() as u64) as usize);
+        let end = store.offset() + store.data().len() as u64;
+        let have = if draw.rarely(4) { draw.below(store.snapshot().size + 1) } else { end };
+        Some(Input::Stored(store.stored(have)))
     }
 }
 
@@ -92,8 +148,10 @@ fn message(draw: &mut Draw, node: &Node) -> (NodeId, Message) {
     let body = body(draw, node);
     let near = node.status().term.0.saturating_add(draw.below(3)).saturating_sub(1);
     let mut term = Term(if draw.rarely(9) { number(draw) } else { near });
-    if let Body::Append { slice, .. } = &body {
-        term = term.max(slice.last().term);
+    match &body {
+        Body::Append { slice, .. } => term = term.max(slice.last().term),
+        Body::Chunk { snapshot, .. } => term = term.max(snapshot.last().term),
+        _ => {}
     }
     let message = Message { from: stamp, to: body.is_reply().then_some(asker), term, body };
     assert!(message.is_sound());
@@ -118,14 +176,29 @@ fn run(seed: u64) -> (u64, u64) {
     let mut config = config(1, 3);
     config.check_quorum = draw.rarely(2);
     config.pre_vote = draw.rarely(2);
+    (config.limits.snapshot_entries, config.limits.retain_entries) = (2, 1 + draw.below(2));
+    (config.limits.chunk_bytes, config.limits.inflight_chunks) = (3, 2);
     let mut node = Node::new(config, recovered(&mut draw)).unwrap();
     let (mut writes, mut applied, mut appended) = (Vec::new(), 0, 0);
+    let mut works = Works::default();
     writes.extend(node.turn().drain().filter_map(|output| match output {
         Output::Persist(write) => Some(write),
         _ => None,
     }));
     for step in 0..150 {
-        let input = match draw.below(12) {
+        let input = match draw.below(18) {
+            12 => Input::LeaseRead { ticket: Ticket(3_000 + step) },
+            13 => {
+                let changes = (0..1 + draw.below(2)).map(|_| change(&mut draw)).collect();
+                let expect = draw.rarely(4).then(|| node.status().membership_at);
+                Input::Reconfigure { ticket: Ticket(4_000 + step), changes, expect }
+            }
+            14 if draw.rarely(2) => Input::Capture,
+            14 => Input::Unreachable { peer: NodeId(draw.below(5)) },
+            15 | 16 => match works.done(&mut draw) {
+                Some(input) => input,
+                None => Input::Missing { last: id(&mut draw, &node) },
+            },
             0 => Input::Tick { elapsed: 1 + draw.below(12) as u32 },
             1 => Input::Campaign,
             2 => Input::Propose { ticket: Ticket(step), command: "x".into() },
@@ -153,6 +226,8 @@ fn run(seed: u64) -> (u64, u64) {
                     writes.push(write);
                 }
                 Output::Apply(_) => applied += 1,
+                Output::Capture(base) => works.captures.push(base),
+                Output::Store(store) => works.stores.push(store),
                 _ => {}
             }
         }
@@ -183,7 +258,7 @@ fn assert_deterministic(node: &Node, from: NodeId, message: &Message) {
 
 #[test]
 fn no_sound_message_panics() {
-    let totals = (0..3_000).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let totals = (0..5_000).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!(totals.0 > 1_000 && totals.1 > 5_000, "the nonsense was listened to: {totals:?}");
 }
 
@@ -208,7 +283,7 @@ fn commands(ids: &[EntryId]) -> Vec<Entry> {
 #[test]
 fn a_term_out_of_reach_is_ignored() {
     let mut node = Node::new(config(1, 3), founded(3)).unwrap();
-    for body in [Body::TimeoutNow, Body::Stale, Body::PreVote { last: EntryId::ORIGIN }] {
+    for body in [Body::TimeoutNow, Body::Stale, Body::PreVote { last: EntryId::ORIGIN, recorded: true }] {
         let message = from_2(&node, u64::MAX, body);
         drop(node.step(message));
     }

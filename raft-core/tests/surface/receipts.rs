@@ -58,7 +58,8 @@ fn a_forgotten_receipt_stalls_the_node() {
     let asker = Stamp { disk: DiskId(102), boot: Boot(1) };
     for _ in 0..100 {
         let last = EntryId::ORIGIN;
-        let message = Message { from: asker, to: None, term: Term(1), body: Body::PreVote { last } };
+        let message =
+            Message { from: asker, to: None, term: Term(1), body: Body::PreVote { last, recorded: true } };
         let mut turn = node.turn();
         turn.input(Input::Tick { elapsed: 5 });
         turn.input(Input::Receive { from: NodeId(2), message });

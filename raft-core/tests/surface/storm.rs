@@ -1,9 +1,12 @@
-//! A driver that carries out outputs of different kinds in any order: writes, receipts, messages and the taking of
-//! outputs all happen at any time, in between crashes. What must hold, holds after every step.
+//! A driver that carries out outputs of different kinds in any order: writes, receipts, messages, work with snapshots and
+//! the taking of outputs all happen at any time, in between crashes and changes of the voters. What must hold, holds after
+//! every step.
 
 use crate::Draw;
-use crate::cluster::{Cluster, Event, Packet};
-use raft_core::{Answer, Body, Config, Entry, Index, Input, NodeId, Payload, RoleName, Term, Ticket};
+use crate::cluster::{Cluster, Event, Packet, Work};
+use raft_core::{
+    Answer, Body, Change, Config, Entry, Index, Input, NodeId, Payload, Recovered, RoleName, Term, Ticket,
+};
 use std::collections::BTreeMap;
 
 /// What has happened so far, and what must stay true.
@@ -19,6 +22,10 @@ struct Witness {
     proposed: BTreeMap<Ticket, String>,
     /// How far any server had applied when a read was asked for.
     read_from: BTreeMap<Ticket, Index>,
+    /// Snapshots from a leader that were loaded.
+    restored: usize,
+    /// Snapshots taken.
+    captured: usize,
 }
 
 impl Witness {
@@ -33,6 +40,21 @@ impl Witness {
                     *last = entry.index();
                     let first = self.applied.entry(entry.index()).or_insert_with(|| entry.clone());
                     assert_eq!(*first, entry, "{at} applies what others did");
+                }
+                Event::Restore { at, snapshot } => {
+                    let (_, _, last) = self.seen.entry(at).or_default();
+                    assert!(snapshot.last().index > *last, "{at} restores what is newer");
+                    *last = snapshot.last().index;
+                    let loaded = cluster.snapshots(at).files().iter().find(|(file, _)| *file == snapshot);
+                    assert_eq!(
+                        loaded.map(|(_, state)| state.clone()),
+                        Some(self.state_at(snapshot.last().index))
+                    );
+                    self.restored += 1;
+                }
+                Event::Capture { at, base } => {
+                    assert_eq!(base.id.index, self.seen[&at].2, "{at} captures at its place");
+                    self.captured += 1;
                 }
                 Event::Answer { ticket, answer, .. } => {
                     assert_eq!(self.answers.insert(ticket, answer), None, "t{ticket} is answered once");
@@ -58,32 +80,50 @@ impl Witness {
         }
     }
 
-    /// A new boot may begin with an older term if the newer one was never durable, and applies anew.
+    /// A new boot may begin with an older term if the newer one was never durable, and applies anew from its snapshot on.
     fn restarts(&mut self, cluster: &Cluster, id: u64) {
-        self.seen.insert(id, (cluster.durable(id).hard.term, Index(0), Index(0)));
+        self.seen.insert(id, (cluster.durable(id).hard.term, Index(0), cluster.status(id).applied));
+    }
+
+    /// What the application's state is after this index, by what was applied.
+    fn state_at(&self, index: Index) -> String {
+        self.applied.range(..=index).filter_map(|(_, entry)| command(entry)).map(|it| it + ";").collect()
     }
 
     /// Each answer against what was applied in the end.
     fn judge(&self) {
-        let command = |entry: &Entry| match entry.payload() {
-            Payload::Command(command) => String::from_utf8(command.to_vec()).ok(),
-            Payload::Noop | Payload::Membership(_) => None,
-        };
         let took_effect: BTreeMap<String, Index> =
             self.applied.values().filter_map(|entry| Some((command(entry)?, entry.index()))).collect();
         for (ticket, answer) in &self.answers {
             let at = self.proposed.get(ticket).and_then(|command| took_effect.get(command));
             match answer {
+                Answer::Committed(id) if !self.proposed.contains_key(ticket) => {
+                    let entry = &self.applied[&id.index];
+                    assert!(matches!(entry.payload(), Payload::Membership(_)), "t{ticket}: {entry:?}");
+                }
                 Answer::Committed(id) => assert_eq!(at, Some(&id.index), "t{ticket}"),
                 Answer::ReadAt(index) => assert!(*index >= self.read_from[ticket], "t{ticket} read the past"),
                 Answer::HandingOver { .. } | Answer::Refused(_) => {}
                 Answer::Lost | Answer::NotLeader { .. } | Answer::Busy(_) => {
                     assert_eq!(at, None, "t{ticket}")
                 }
-                Answer::Unknown => panic!("t{ticket}: no snapshot, no halt"),
+                Answer::Unknown => assert!(self.restored > 0, "t{ticket}: no snapshot, no halt"),
             }
         }
     }
+}
+
+fn command(entry: &Entry) -> Option<String> {
+    match entry.payload() {
+        Payload::Command(command) => String::from_utf8(command.to_vec()).ok(),
+        Payload::Noop | Payload::Membership(_) => None,
+    }
+}
+
+/// Where a durable log ends.
+fn end(durable: &Recovered) -> Index {
+    let base = durable.base.as_ref().map_or(Index(0), |base| base.id.index);
+    durable.entries.last().map_or(base, Entry::index)
 }
 
 /// A promise leaves only when the disk would keep it over a crash at this moment.
@@ -102,17 +142,19 @@ fn promise_is_durable(cluster: &Cluster, packet: &Packet) {
                 hard.term > term || (hard.term, hard.vote) == (term, Some(NodeId(packet.from))),
                 "{packet}"
             );
-            let end = durable.entries.last().map_or(last.index.min(Index(0)), Entry::index);
-            assert!(end >= last.index || hard.term > term, "{packet}");
+            // A request that was taken late, when another leads the term, asks for nothing any more.
+            let late = hard.term > term || cluster.status(packet.from).leader.is_some();
+            assert!(end(&durable) >= last.index || late, "{packet}");
         }
         Body::Appended { matched } => {
-            let end = durable.entries.last().map_or(Index(0), Entry::index);
-            assert!(end >= matched || hard.term > term, "{packet}");
+            assert!(end(&durable) >= matched || hard.term > term, "{packet}");
         }
         _ => {}
     }
     assert!(hard.boot >= packet.message.from.boot, "{packet}: the boot is durable first");
 }
+
+const WORKS: [Work; 3] = [Work::Capture, Work::Fetch, Work::Store];
 
 struct Storm {
     draw: Draw,
@@ -125,7 +167,7 @@ struct Storm {
 impl Storm {
     fn new(seed: u64, change: impl Fn(&mut Config)) -> Storm {
         let mut draw = Draw(seed);
-        let (n, tiny) = (1 + draw.below(5), draw.rarely(3));
+        let (n, tiny, snapshots) = (1 + draw.below(5), draw.rarely(3), !draw.rarely(3));
         let (pre_vote, check_quorum) = (draw.rarely(2), draw.rarely(2));
         let cluster = Cluster::with(n, |config| {
             config.seed ^= seed;
@@ -136,10 +178,16 @@ impl Storm {
                 config.limits.inflight_appends = 2;
                 config.limits.tickets = 2;
             }
+            if snapshots {
+                let limits = &mut config.limits;
+                (limits.snapshot_entries, limits.retain_entries) = (3, 1 + config.id.0 % 2);
+                (limits.chunk_bytes, limits.inflight_chunks) = (3, 1 + config.id.0 as usize % 3);
+            }
         });
         let mut storm = Storm { draw, cluster, witness: Witness::default(), open: vec![] };
         for id in storm.cluster.ids() {
             storm.cluster.slow(id, true);
+            WORKS.iter().for_each(|work| storm.cluster.hold(id, *work, true));
         }
         storm
     }
@@ -149,7 +197,7 @@ impl Storm {
         let Storm { draw, cluster, .. } = self;
         let id = draw.pick(&cluster.ids());
         cluster.patience = if draw.rarely(3) { draw.below(3) as usize } else { usize::MAX };
-        match draw.below(24) {
+        match draw.below(30) {
             0..=9 if !cluster.network().is_empty() => self.network(),
             10..=14 => {
                 if let Some(number) =
@@ -171,7 +219,7 @@ impl Storm {
             21 => {
                 if cluster.runs(id) {
                     let newest = self.witness.applied.keys().next_back().copied().unwrap_or_default();
-                    let ticket = cluster.read(id);
+                    let ticket = if draw.rarely(2) { cluster.lease_read(id) } else { cluster.read(id) };
                     self.witness.read_from.insert(ticket, newest);
                     self.open.push((id, ticket));
                 }
@@ -180,6 +228,13 @@ impl Storm {
             23 if draw.rarely(3) => self.crash(id),
             23 if draw.rarely(3) => cluster.isolate(id),
             23 => cluster.heal(),
+            24..=26 => self.work(id),
+            27 if draw.rarely(3) => self.change(id),
+            28 if draw.rarely(3) => cluster.turn(id, vec![Input::Capture]),
+            28 => {
+                let peer = NodeId(draw.below(6));
+                cluster.turn(id, vec![Input::Unreachable { peer }]);
+            }
             _ => cluster.turn(id, vec![]),
         }
         self.witness.look(&mut self.cluster);
@@ -191,6 +246,31 @@ impl Storm {
         let ticket = self.cluster.propose(id, &[&command]);
         self.witness.proposed.insert(ticket, command);
         ticket
+    }
+
+    /// Work with snapshots is done, fails, or is forgotten where that is allowed.
+    fn work(&mut self, id: u64) {
+        let Storm { draw, cluster, .. } = self;
+        let work = draw.pick(&WORKS);
+        match draw.below(10) {
+            0 => cluster.fail(id, work),
+            1 => cluster.snapshots(id).lose(Work::Fetch),
+            _ => drop(cluster.work(id, work)),
+        }
+    }
+
+    /// Makes a voter a learner, or a learner a voter, or changes nothing but a context: all stay members.
+    fn change(&mut self, id: u64) {
+        let Storm { draw, cluster, open, .. } = self;
+        let whom = NodeId(draw.pick(&cluster.ids()));
+        let change = match draw.below(3) {
+            0 => Change::Demote { id: whom },
+            1 => Change::Promote { id: whom },
+            _ => Change::Update { id: whom, context: draw.below(100).to_string().into() },
+        };
+        if cluster.runs(id) {
+            open.push((id, cluster.change(id, vec![change], None)));
+        }
     }
 
     /// Delivers, drops or repeats any message.
@@ -211,9 +291,9 @@ impl Storm {
     fn crash(&mut self, id: u64) {
         self.cluster.crash(id);
         self.witness.look(&mut self.cluster);
-        self.witness.restarts(&self.cluster, id);
         self.open.retain(|(server, _)| *server != id);
         self.cluster.restart(id);
+        self.witness.restarts(&self.cluster, id);
         self.cluster.slow(id, true);
     }
 
@@ -225,6 +305,7 @@ impl Storm {
         for id in &ids {
             self.cluster.turn(*id, vec![]);
             self.cluster.slow(*id, false);
+            WORKS.iter().for_each(|work| self.cluster.hold(*id, *work, false));
         }
         let equal = |cluster: &Cluster| {
             let first = cluster.status(1);
@@ -252,7 +333,7 @@ impl Storm {
                 break;
             }
             self.propose(*leader);
-            self.cluster.turn(*leader, vec![Input::Heartbeat]);
+            ids.iter().for_each(|id| self.cluster.tick(*id, 1));
             self.cluster.settle();
             self.cluster.turn(*leader, vec![Input::Heartbeat]);
             self.cluster.settle();
@@ -281,7 +362,8 @@ fn run(seed: u64, change: impl Fn(&mut Config)) -> Witness {
 #[test]
 fn any_order_of_carrying_out_outputs_is_safe() {
     let (mut committed, mut lost, mut read, mut elected) = (0, 0, 0, 0);
-    for seed in 0..400 {
+    let (mut captured, mut restored) = (0, 0);
+    for seed in 0..600 {
         let witness = run(seed, |_| ());
         for answer in witness.answers.values() {
             committed += u32::from(matches!(answer, Answer::Committed(_)));
@@ -289,9 +371,13 @@ fn any_order_of_carrying_out_outputs_is_safe() {
             read += u32::from(matches!(answer, Answer::ReadAt(_)));
         }
         elected += witness.leaders.len();
+        captured += witness.captured;
+        restored += witness.restored;
     }
     let totals = format!("{committed} commits, {lost} lost, {read} reads, {elected} elections");
+    let totals = format!("{totals}, {captured} captures, {restored} restores");
     assert!(committed > 1_000 && lost > 20 && read > 200 && elected > 1_000, "a calm storm: {totals}");
+    assert!(captured > 500 && restored > 20, "no snapshots: {totals}");
 }
 
 /// The storm is strong enough to find what its checks are for.
@@ -309,10 +395,18 @@ fn planted_bugs_are_found() {
         Bug::LostWindow,
         Bug::VoteBeforeDurable,
         Bug::VoteForgotten,
+        Bug::AdoptsPreVoteTerm,
+        Bug::CompactsPastSnapshot,
+        Bug::HeartbeatUncapped,
+        Bug::InstallAckBeforeDurable,
+        Bug::LearnerCounts,
+        Bug::ReadBeforeOwnCommit,
+        Bug::ReadWithoutRound,
+        Bug::StaleLeaderNotTold,
     ];
     for bug in bugs {
         let found =
             |seed: &u64| std::panic::catch_unwind(|| run(*seed, |config| config.bug = Some(bug))).is_err();
-        assert!((0..200).find(found).is_some(), "{bug:?} was not found");
+        assert!((0..1_500).find(found).is_some(), "{bug:?} was not found");
     }
 }

@@ -18,6 +18,15 @@ pub(super) struct NodeFlags {
     /// The config file; else ./peers.json, else ./config.json
     #[arg(long, value_name = "FILE", env = "HTTPRAFT_CONFIG")]
     config: Option<PathBuf>,
+    /// Take part in the cluster of these running nodes, by their addresses for clients; of no effect once it is done
+    #[arg(long, value_name = "HOST:PORT,..")]
+    join: Option<String>,
+    /// This node's address for the other nodes, instead of the config file's
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: Option<String>,
+    /// This node's address for clients, instead of the config file's
+    #[arg(long, value_name = "HOST:PORT")]
+    api: Option<String>,
     /// Where this node's data is kept; httpraft-data/node-<ID> if not given
     #[arg(long, value_name = "DIR", conflicts_with = "in_memory")]
     data_dir: Option<String>,
@@ -36,6 +45,21 @@ pub(super) struct NodeFlags {
     /// The minimal election timeout, like 500ms; at least 5 heartbeats
     #[arg(long, value_name = "DURATION")]
     election_timeout: Option<String>,
+    /// Take a snapshot after this many entries
+    #[arg(long, value_name = "COUNT")]
+    snapshot_entries: Option<String>,
+    /// Take a snapshot after this much of the log, like 64MiB
+    #[arg(long, value_name = "SIZE")]
+    snapshot_bytes: Option<String>,
+    /// Keep at most this many entries of the log behind a snapshot
+    #[arg(long, value_name = "COUNT")]
+    retain_entries: Option<String>,
+    /// Keep at most this much of the log behind a snapshot, like 16MiB
+    #[arg(long, value_name = "SIZE")]
+    retain_bytes: Option<String>,
+    /// Let clients ask for reads by the leader's lease, which are as good as the machines' clocks
+    #[arg(long)]
+    lease_reads: bool,
 }
 
 impl NodeFlags {
@@ -45,8 +69,12 @@ impl NodeFlags {
             let problem = "is neither a node's number nor a command: see httpraft --help";
             Exit::new(Code::Usage, format!("{id:?} {problem}"))
         })?;
-        let file = config::find(self.config.as_deref()).map_err(config::ConfigError::from)?;
-        let mut given = config::read(&file).map_err(config::ConfigError::from)?;
+        let mut given = match config::find(self.config.as_deref()) {
+            Ok(file) => config::read(&file).map_err(config::ConfigError::from)?,
+            // A node that joins needs no lists.
+            Err(config::FileError::None) if self.peer.is_some() && self.api.is_some() => Vec::new(),
+            Err(error) => return Err(config::ConfigError::from(error).into()),
+        };
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let (environment, unknown) = config::from_environment(variables);
@@ -60,13 +88,21 @@ impl NodeFlags {
 
     fn given(self) -> Vec<Given> {
         let texts = [
+            ("join", self.join),
+            ("peer", self.peer),
+            ("api", self.api),
             ("data_dir", self.data_dir),
             ("heartbeat", self.heartbeat),
             ("election_timeout", self.election_timeout),
+            ("snapshot_entries", self.snapshot_entries),
+            ("snapshot_bytes", self.snapshot_bytes),
+            ("retain_entries", self.retain_entries),
+            ("retain_bytes", self.retain_bytes),
         ];
         let switches = [
             ("in_memory", self.in_memory),
             ("insecure", self.insecure),
+            ("lease_reads", self.lease_reads),
             ("unsafe_no_fsync", self.unsafe_no_fsync),
         ];
         let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::String(text?))));

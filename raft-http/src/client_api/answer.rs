@@ -7,6 +7,9 @@ use raft_core::Index;
 use serde::Serialize;
 use std::borrow::Cow;
 
+/// What a problem of `/v1` is (RFC 9457).
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// An answer without the headers that all have.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -18,6 +21,12 @@ pub(crate) struct Answer {
     pub(crate) consistency: Option<&'static str>,
     pub(crate) allow: Option<&'static str>,
     pub(crate) retry_after: bool,
+    /// `Raft-Last-Contact-Ms`: how long ago this node heard its leader, for a read that may be stale.
+    pub(crate) last_contact: Option<u64>,
+    /// `ETag`: the index that a precondition names.
+    pub(crate) etag: Option<Index>,
+    /// Where to go instead.
+    pub(crate) location: Option<String>,
 }
 
 impl Answer {
@@ -32,6 +41,9 @@ impl Answer {
             consistency: None,
             allow: None,
             retry_after: false,
+            last_contact: None,
+            etag: None,
+            location: None,
         }
     }
 
@@ -56,6 +68,8 @@ pub(crate) enum Outcome {
     NotApplied,
     /// It may or may not, now or later.
     Unknown,
+    /// It did, but what it led to can't be told.
+    Applied,
 }
 
 /// What went wrong, for programs.
@@ -66,7 +80,19 @@ pub(crate) enum ProblemCode {
     BadJson,
     BadQuery,
     NoRoute,
+    MemberNotFound,
     Method,
+    ChangeInProgress,
+    WouldLoseQuorum,
+    LearnerNotReady,
+    AlreadyMember,
+    AlreadyVoter,
+    NotAVoter,
+    Leads,
+    NotAConfiguration,
+    NoSuccessor,
+    MembershipMoved,
+    NotLeader,
     SlowBody,
     TooLarge,
     Uri,
@@ -77,6 +103,7 @@ pub(crate) enum ProblemCode {
     Starting,
     Lost,
     LeadershipLost,
+    ForwardFailed,
     ShuttingDown,
     Timeout,
 }
@@ -85,7 +112,18 @@ impl ProblemCode {
     fn status(self) -> StatusCode {
         match self {
             ProblemCode::BadRequest | ProblemCode::BadJson | ProblemCode::BadQuery => StatusCode::BAD_REQUEST,
-            ProblemCode::NoRoute => StatusCode::NOT_FOUND,
+            ProblemCode::NoRoute | ProblemCode::MemberNotFound => StatusCode::NOT_FOUND,
+            ProblemCode::ChangeInProgress
+            | ProblemCode::WouldLoseQuorum
+            | ProblemCode::LearnerNotReady
+            | ProblemCode::AlreadyMember
+            | ProblemCode::AlreadyVoter
+            | ProblemCode::NotAVoter
+            | ProblemCode::Leads
+            | ProblemCode::NotAConfiguration
+            | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
+            ProblemCode::MembershipMoved => StatusCode::PRECONDITION_FAILED,
+            ProblemCode::NotLeader => StatusCode::MISDIRECTED_REQUEST,
             ProblemCode::Method => StatusCode::METHOD_NOT_ALLOWED,
             ProblemCode::SlowBody => StatusCode::REQUEST_TIMEOUT,
             ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -97,6 +135,7 @@ impl ProblemCode {
             | ProblemCode::Starting
             | ProblemCode::Lost
             | ProblemCode::LeadershipLost
+            | ProblemCode::ForwardFailed
             | ProblemCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ProblemCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -108,6 +147,18 @@ impl ProblemCode {
             ProblemCode::BadJson => "the body is not the JSON that is expected here",
             ProblemCode::BadQuery => "a query parameter is wrong",
             ProblemCode::NoRoute => "no such path",
+            ProblemCode::MemberNotFound => "no such member",
+            ProblemCode::ChangeInProgress => "an earlier change of the members is not complete",
+            ProblemCode::WouldLoseQuorum => "the new configuration would have no live quorum",
+            ProblemCode::LearnerNotReady => "the learner is not ready to vote",
+            ProblemCode::AlreadyMember => "it is a member already",
+            ProblemCode::AlreadyVoter => "it votes already",
+            ProblemCode::Leads => "it leads",
+            ProblemCode::NotAVoter => "it doesn't vote",
+            ProblemCode::NotAConfiguration => "the change leads to no configuration",
+            ProblemCode::NoSuccessor => "there is no other voter",
+            ProblemCode::MembershipMoved => "the members have changed since",
+            ProblemCode::NotLeader => "this node doesn't lead",
             ProblemCode::Method => "the path has other methods",
             ProblemCode::SlowBody => "the body came too slowly",
             ProblemCode::TooLarge => "the body is too large",
@@ -118,6 +169,7 @@ impl ProblemCode {
             ProblemCode::Draining => "this node is being stopped",
             ProblemCode::Starting => "the cluster is not founded yet",
             ProblemCode::Lost => "another entry took the place of this one",
+            ProblemCode::ForwardFailed => "the leader could not be asked",
             ProblemCode::LeadershipLost => "the leader changed before the write was confirmed",
             ProblemCode::ShuttingDown => "this node stopped before the write was confirmed",
             ProblemCode::Timeout => "the deadline has passed",
@@ -127,6 +179,10 @@ impl ProblemCode {
     /// Whether the same request may succeed when it is sent again.
     fn retryable(self) -> bool {
         matches!(self.status().as_u16(), 408 | 429 | 503 | 504)
+            || matches!(
+                self,
+                ProblemCode::ChangeInProgress | ProblemCode::LearnerNotReady | ProblemCode::NotLeader
+            )
     }
 }
 
@@ -137,17 +193,24 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     outcome: Option<Outcome>,
     allow: Option<&'static str>,
+    /// What stands in the way is there.
+    current: Option<Index>,
 }
 
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { code, detail: detail.into(), outcome: None, allow: None }
+        Problem { code, detail: detail.into(), outcome: None, allow: None, current: None }
     }
 
     /// The path is there, but has only these methods.
     pub(crate) fn method(allow: &'static str) -> Problem {
         let detail = format!("this path takes {allow}");
         Problem { allow: Some(allow), ..Problem::new(ProblemCode::Method, detail) }
+    }
+
+    /// The same problem, because of what stands at this index.
+    pub(crate) fn because_of(self, index: Index) -> Problem {
+        Problem { current: Some(index), ..self }
     }
 
     /// The same problem of a write with this outcome.
@@ -178,6 +241,7 @@ impl Problem {
             code: self.code,
             outcome: self.outcome,
             retryable: self.code.retryable(),
+            current_index: self.current.map(|index| index.0),
         };
         Answer {
             allow: self.allow,
@@ -199,4 +263,6 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
     retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_index: Option<u64>,
 }

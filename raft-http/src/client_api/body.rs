@@ -25,7 +25,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 }
 
 /// The whole body.
-async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body is longer than {} bytes", limits.body);
         Err(Problem::new(ProblemCode::TooLarge, detail))

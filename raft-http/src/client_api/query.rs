@@ -15,6 +15,18 @@ pub(super) fn parameter<'a, B>(request: &'a Request<B>, name: &str) -> Option<Co
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
+/// Refuses parameters beside these: a typo in `consistency` must not weaken a read.
+pub(super) fn only<B>(request: &Request<B>, known: &[&str]) -> Result<(), Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    match form_urlencoded::parse(query.as_bytes()).find(|(key, _)| !known.contains(&key.as_ref())) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let detail = format!("there is no parameter {key:?} here; there are: {}", known.join(", "));
+            Err(Problem::new(ProblemCode::BadQuery, detail))
+        }
+    }
+}
+
 /// A query parameter that is a whole number.
 pub(super) fn number<B>(request: &Request<B>, name: &str) -> Result<Option<i128>, Problem> {
     let Some(text) = parameter(request, name) else { return Ok(None) };
@@ -51,6 +63,13 @@ mod tests {
         assert!(parameter(&request, "none").is_none());
         assert_eq!(number(&request, "a").unwrap(), Some(1));
         assert!(number(&request, "key").is_err());
+    }
+
+    #[test]
+    fn unknown_parameters_are_refused() {
+        assert!(only(&request("/v1/members?timeout=1s"), &["timeout"]).is_ok());
+        assert!(only(&request("/v1/members"), &[]).is_ok());
+        assert!(only(&request("/v1/members?consistancy=stale"), &["consistency"]).is_err());
     }
 
     #[test]

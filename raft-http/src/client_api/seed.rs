@@ -37,11 +37,11 @@ pub(super) async fn append(api: &Api, request: Request<Incoming>) -> Result<Answ
         body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
     match api.write(&Command::Append(Bytes::from(entry)), deadline).await {
         Ok(id) => {
-            let leader = api.leader_or_self();
+            let leader = &api.leader_or_self().api;
             let body = Appended { success: true, leader, index: id.index.0, term: id.term.0 };
             Ok(Answer::json(StatusCode::OK, &body).at(id.index))
         }
-        Err(Refused::NotLeader) => Ok(not_leader(api, Some(false), Some("not_applied"))),
+        Err(Refused::NotLeader) => Ok(not_leader(api, Some(false), "not_applied")),
         Err(Refused::Problem(problem)) => Err(problem),
     }
 }
@@ -63,12 +63,13 @@ struct LogEntry<'a> {
     entry: Cow<'a, str>,
 }
 
-/// `GET /log`: what is committed and applied on this node.
-pub(super) fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem> {
+/// `GET /log`: what is committed, and applied on this node.
+pub(super) async fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem> {
     let clamped = |number: i128, highest: u64| u64::try_from(number.max(1)).unwrap_or(highest).min(highest);
     let from = Index(clamped(query::number(request, "index")?.unwrap_or(1), u64::MAX));
     let limit =
         query::number(request, "limit")?.map_or(PAGE, |limit| clamped(limit, LARGEST_PAGE as u64) as usize);
+    let level = api.reach(request).await?;
     let page = api.core.machine().page(from, limit, PAGE_BYTES);
     let texts: Vec<Bytes> = page.records.iter().map(|record| record.command.text()).collect();
     let entries = page.records.iter().zip(&texts).map(|(Record { id, .. }, text)| LogEntry {
@@ -76,15 +77,16 @@ pub(super) fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem>
         term: id.term.0,
         entry: String::from_utf8_lossy(text),
     });
+    let leader = api.leader_or_self();
     let body = Entries {
         success: true,
-        leader: api.leader_or_self(),
+        leader: &leader.api,
         first: 1,
         commit: page.applied.0,
         next: page.next.0,
         entries: entries.collect(),
     };
-    Ok(Answer::json(StatusCode::OK, &body).at(page.applied).consistency("stale"))
+    Ok(level.mark(api, Answer::json(StatusCode::OK, &body).at(page.applied)))
 }
 
 #[derive(Deserialize)]
@@ -113,11 +115,11 @@ pub(super) async fn put(api: &Api, request: Request<Incoming>) -> Result<Answer,
     match api.write(&command, deadline).await {
         Ok(id) => {
             let (key, value) = (String::from_utf8_lossy(&key), String::from_utf8_lossy(&value));
-            let leader = api.leader_or_self();
+            let leader = &api.leader_or_self().api;
             let body = PutAnswer { success: true, leader, key: &key, value: &value, index: id.index.0 };
             Ok(Answer::json(StatusCode::OK, &body).at(id.index))
         }
-        Err(Refused::NotLeader) => Ok(not_leader(api, None, Some("not_applied"))),
+        Err(Refused::NotLeader) => Ok(not_leader(api, None, "not_applied")),
         Err(Refused::Problem(problem)) => Err(problem),
     }
 }
@@ -136,22 +138,17 @@ pub(super) async fn get<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
     let Some(key) = query::parameter(request, "key") else {
         return Err(Problem::new(ProblemCode::BadQuery, "a read names its key: /?key=k"));
     };
-    match api.read_index(api.deadline(request)?).await {
-        Ok(_) => {
-            let (value, applied) = {
-                let machine = api.core.machine();
-                (machine.value(key.as_bytes()), machine.applied())
-            };
-            let found = value.is_some();
-            let value = value.unwrap_or_else(|| Bytes::from_static(b"null"));
-            let value = String::from_utf8_lossy(&value);
-            let leader = api.leader_or_self();
-            let body = GetAnswer { leader, key: &key, value: &value, found, index: applied.0 };
-            Ok(Answer::json(StatusCode::OK, &body).at(applied).consistency("linearizable"))
-        }
-        Err(Refused::NotLeader) => Ok(not_leader(api, None, None)),
-        Err(Refused::Problem(problem)) => Err(problem),
-    }
+    let level = api.reach(request).await?;
+    let (value, applied) = {
+        let machine = api.core.machine();
+        (machine.value(key.as_bytes()), machine.applied())
+    };
+    let found = value.is_some();
+    let value = value.unwrap_or_else(|| Bytes::from_static(b"null"));
+    let value = String::from_utf8_lossy(&value);
+    let leader = &api.leader_or_self().api;
+    let body = GetAnswer { leader, key: &key, value: &value, found, index: applied.0 };
+    Ok(level.mark(api, Answer::json(StatusCode::OK, &body).at(applied)))
 }
 
 #[derive(Serialize)]
@@ -160,12 +157,12 @@ struct NotLeader<'a> {
     success: Option<bool>,
     leader: &'a str,
     code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
+    outcome: &'static str,
 }
 
 /// Another node leads: the client finds it in `leader`.
-fn not_leader(api: &Api, success: Option<bool>, outcome: Option<&'static str>) -> Answer {
-    let body = NotLeader { success, leader: api.leader_or_self(), code: "not_leader", outcome };
+fn not_leader(api: &Api, success: Option<bool>, outcome: &'static str) -> Answer {
+    let leader = &api.leader_or_self().api;
+    let body = NotLeader { success, leader, code: "not_leader", outcome };
     Answer::json(StatusCode::OK, &body)
 }

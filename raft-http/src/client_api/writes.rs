@@ -5,7 +5,7 @@ use super::{Api, Stage};
 use crate::driver::Event;
 use crate::machine::Command;
 use raft_core::envelope::Envelope;
-use raft_core::{Answer, EntryId, Index, Limit};
+use raft_core::{Answer, EntryId, Limit, NodeId};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -75,36 +75,18 @@ impl Api {
         }
     }
 
-    /// Waits until this node has applied all that was committed anywhere when the read came in.
-    pub(super) async fn read_index(&self, deadline: Instant) -> Result<Index, Refused> {
-        let failed = |code, detail| Refused::Problem(Problem::new(code, detail));
-        loop {
-            self.until_leader(deadline).await.map_err(Refused::of_read)?;
-            let (answer, answered) = oneshot::channel();
-            self.hand_in(Event::Read { answer }, deadline).await.map_err(Refused::of_read)?;
-            return Err(match timeout_at(deadline, answered).await {
-                Err(_) => failed(ProblemCode::Timeout, "no quorum confirmed the leader in time"),
-                Ok(Err(_)) => failed(ProblemCode::ShuttingDown, "this node stopped"),
-                Ok(Ok(Answer::ReadAt(index))) => return Ok(index),
-                Ok(Ok(Answer::NotLeader { leader: Some(_) })) => Refused::NotLeader,
-                // A read has no effect: it may always be asked again.
-                Ok(Ok(Answer::NotLeader { leader: None } | Answer::Lost | Answer::Unknown)) => continue,
-                Ok(Ok(Answer::Busy(Limit::Transferring))) => {
-                    self.pause(deadline).await.map_err(Refused::of_read)?;
-                    continue;
-                }
-                Ok(Ok(
-                    Answer::Busy(_) | Answer::Committed(_) | Answer::Refused(_) | Answer::HandingOver { .. },
-                )) => failed(ProblemCode::Overloaded, "too many reads are under way"),
-            });
-        }
+    /// Waits for this node to lead: at most two election timeouts for any leader to be known.
+    pub(super) async fn until_leader(&self, deadline: Instant) -> Result<(), Refused> {
+        let leader = self.until_led(deadline).await?;
+        if leader == self.id { Ok(()) } else { Err(Refused::NotLeader) }
     }
 
-    /// Waits for this node to lead: at most two election timeouts for any leader to be known.
-    async fn until_leader(&self, deadline: Instant) -> Result<(), Refused> {
+    /// Waits for at most two election timeouts until a leader is known.
+    pub(super) async fn until_led(&self, deadline: Instant) -> Result<NodeId, Problem> {
+        let problem = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
         let mut leader = self.core.status.borrow().leader;
         if self.is_in(Stage::Closing) && leader.is_none_or(|leader| leader == self.id) {
-            return Err(problem(ProblemCode::Draining, "this node is being stopped", Outcome::NotApplied));
+            return Err(problem(ProblemCode::Draining, "this node is being stopped"));
         }
         if leader.is_none() {
             let patience = deadline.min(Instant::now() + 2 * self.election_timeout);
@@ -112,51 +94,39 @@ impl Api {
             leader = match timeout_at(patience, status.wait_for(|status| status.leader.is_some())).await {
                 Ok(Ok(status)) => status.leader,
                 Ok(Err(_)) => {
-                    return Err(problem(ProblemCode::Draining, "this node stopped", Outcome::NotApplied));
+                    return Err(problem(ProblemCode::Draining, "this node stopped"));
                 }
                 Err(_) if !self.core.status.borrow().founded => {
-                    let detail = "this node waits to hear once from every node of the config file";
-                    return Err(problem(ProblemCode::Starting, detail, Outcome::NotApplied));
+                    let detail = if self.founders.members().is_empty() {
+                        "this node waits until `httpraft member add` or `member replace` names it"
+                    } else {
+                        "this node waits to hear once from every node of the config file"
+                    };
+                    return Err(problem(ProblemCode::Starting, detail));
                 }
-                Err(_) => {
-                    let detail = "no majority of the nodes is up and in touch";
-                    return Err(problem(ProblemCode::NoLeader, detail, Outcome::NotApplied));
-                }
+                Err(_) => None,
             };
         }
-        if leader == Some(self.id) { Ok(()) } else { Err(Refused::NotLeader) }
+        let none = || problem(ProblemCode::NoLeader, "no majority of the nodes is up and in touch");
+        leader.ok_or_else(none)
     }
 
-    async fn hand_in(&self, event: Event, deadline: Instant) -> Result<(), Refused> {
+    pub(super) async fn hand_in(&self, event: Event, deadline: Instant) -> Result<(), Problem> {
+        let problem = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
         match timeout_at(deadline, self.core.events.send(event)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(problem(ProblemCode::Draining, "this node stopped", Outcome::NotApplied)),
-            Err(_) => {
-                Err(problem(ProblemCode::Timeout, "the write never reached the core", Outcome::NotApplied))
-            }
+            Ok(Err(_)) => Err(problem(ProblemCode::Draining, "this node stopped")),
+            Err(_) => Err(problem(ProblemCode::Timeout, "the request never reached the core")),
         }
     }
 
-    async fn pause(&self, deadline: Instant) -> Result<(), Refused> {
+    pub(super) async fn pause(&self, deadline: Instant) -> Result<(), Problem> {
         if Instant::now() >= deadline {
-            return Err(problem(
-                ProblemCode::Timeout,
-                "leadership was being handed over",
-                Outcome::NotApplied,
-            ));
+            let late = Problem::new(ProblemCode::Timeout, "leadership was being handed over");
+            return Err(late.with(Outcome::NotApplied));
         }
         tokio::time::sleep(HANDING_OVER).await;
         Ok(())
-    }
-}
-
-impl Refused {
-    /// A read has no outcome.
-    fn of_read(self) -> Refused {
-        match self {
-            Refused::NotLeader => Refused::NotLeader,
-            Refused::Problem(problem) => Refused::Problem(problem.without_outcome()),
-        }
     }
 }
 

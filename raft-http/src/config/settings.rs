@@ -43,9 +43,12 @@ impl fmt::Display for Given {
 type Read = fn(&mut Config, &Value) -> Result<(), String>;
 
 /// Every setting and how it is read.
-const SETTINGS: [(&str, Read); 16] = [
+const SETTINGS: [(&str, Read); 24] = [
     ("peers", |config, value| list(value).map(|list| config.peers = list)),
     ("apis", |config, value| list(value).map(|list| config.apis = list)),
+    ("peer", |config, value| own(value, "peers").map(|text| config.own.peer = text)),
+    ("api", |config, value| own(value, "apis").map(|text| config.own.api = text)),
+    ("join", |config, value| list(value).map(|list| config.join = list)),
     ("cluster", |config, value| text(value).map(|text| config.cluster = Some(text))),
     ("data_dir", |config, value| text(value).map(|text| config.store = Store::Directory(text.into()))),
     ("in_memory", |config, value| {
@@ -53,6 +56,7 @@ const SETTINGS: [(&str, Read); 16] = [
     }),
     ("heartbeat", |config, value| duration(value).map(|duration| config.heartbeat = duration)),
     ("election_timeout", |config, value| duration(value).map(|duration| config.election_timeout = duration)),
+    ("lease_reads", |config, value| switch(value).map(|on| config.lease_reads = on)),
     ("max_body", |config, value| size(value).map(|size| config.limits.body = size)),
     ("max_headers", |config, value| size(value).map(|size| config.limits.headers = size)),
     ("header_read_timeout", |config, value| duration(value).map(|time| config.limits.header_read = time)),
@@ -60,12 +64,18 @@ const SETTINGS: [(&str, Read); 16] = [
     ("max_connections", |config, value| count(value).map(|count| config.limits.connections = count)),
     ("max_proposals", |config, value| count(value).map(|count| config.limits.proposals = count)),
     ("max_proposal_bytes", |config, value| size(value).map(|size| config.limits.proposal_bytes = size)),
+    ("snapshot_entries", |config, value| {
+        count(value).map(|count| config.compaction.snapshot_entries = count)
+    }),
+    ("snapshot_bytes", |config, value| size(value).map(|size| config.compaction.snapshot_bytes = size)),
+    ("retain_entries", |config, value| count(value).map(|count| config.compaction.retain_entries = count)),
+    ("retain_bytes", |config, value| size(value).map(|size| config.compaction.retain_bytes = size)),
     ("insecure", |config, value| switch(value).map(|on| config.insecure = on)),
     ("unsafe_no_fsync", |config, value| switch(value).map(|on| config.unsafe_no_fsync = on)),
 ];
 
 /// What the environment sets beside [`SETTINGS`].
-const ENVIRONMENT_ONLY: [&str; 2] = ["config", "log"];
+const ENVIRONMENT_ONLY: [&str; 3] = ["config", "log", "endpoints"];
 const PREFIX: &str = "HTTPRAFT_";
 
 /// The settings among these environment variables, and the names of those that look like settings and aren't. These
@@ -116,6 +126,13 @@ fn text(value: &Value) -> Result<String, String> {
         Some(text) => Ok(text.to_string()),
         None => Err(format!("{value} is not a string")),
     }
+}
+
+/// This node's own address; a list under this name is meant for the other one.
+fn own(value: &Value, list: &str) -> Result<String, String> {
+    let hint =
+        |problem| format!("{problem}, and this is the node's own address: the list of all is {list:?}");
+    text(value).map_err(hint)
 }
 
 /// A JSON list of strings; outside of JSON, comma-separated.

@@ -19,6 +19,12 @@ pub(super) struct NodeFile {
     /// The lists that the cluster was founded with: for people, and to tell another cluster's file.
     pub(super) peers: Vec<String>,
     pub(super) apis: Vec<String>,
+    /// Whether it joined a running cluster: then it never founds one.
+    #[serde(default)]
+    pub(super) joined: bool,
+    /// Whether it was told that the cluster is without it.
+    #[serde(default)]
+    pub(super) removed: bool,
     /// Whether the log has its first segment: from then on, a log without any is a loss.
     pub(super) log_begun: bool,
 }
@@ -69,6 +75,8 @@ impl NodeFile {
             disk_id: Hex(disk.0),
             peers: config.peers.clone(),
             apis: config.apis.clone(),
+            joined: !config.founds,
+            removed: false,
             log_begun: false,
         }
     }

@@ -1,11 +1,16 @@
 //! The way into the driver and what it shows to everybody else.
 
-use super::{Admission, Admitted};
+use super::{Admission, Admitted, since_start};
+use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::storage::StorageError;
 use bytes::Bytes;
-use raft_core::{Answer, Message, NodeId, Persisted, Status};
+use raft_core::{
+    Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, Snapshot, Status, Stored,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
@@ -18,16 +23,34 @@ pub(crate) enum Event {
     Received { from: NodeId, messages: Vec<Message> },
     /// The control stream from a peer ended, and not because it opened another one.
     StreamEnded { from: NodeId },
+    /// The stream to a peer broke: what was on its way is most likely lost.
+    StreamBroke { to: NodeId },
     /// Writes are on stable storage.
     Persisted(Vec<Persisted>),
     /// The disk failed: nothing more is known of any write that is not confirmed.
     DiskFailed(StorageError),
+    /// The snapshot that was to be captured is on stable storage; `None` if it came to nothing.
+    Captured(Option<Snapshot>),
+    /// The state of the snapshot that is to be restored, or why the node can't go on.
+    Loaded(Result<Box<Machine>, Exit>),
+    /// A part of a snapshot was read, for this node.
+    Fetched { to: NodeId, message: Box<Message> },
+    /// The snapshot that covers this entry is not there to be sent.
+    Missing { last: EntryId },
+    /// A part of a snapshot was stored.
+    Stored(Stored),
     /// A client's command.
     Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Answer> },
-    /// A client's linearizable read.
-    Read { answer: oneshot::Sender<Answer> },
-    /// Hand leadership over, if it is here.
-    HandOver,
+    /// A client's linearizable read; `lease`: one that the leader's lease may answer.
+    Read { answer: oneshot::Sender<Answer>, lease: bool },
+    /// An operator's change of the configuration, if the one in force is still the expected one.
+    Reconfigure { changes: Vec<Change>, expect: Option<Index>, answer: oneshot::Sender<Answer> },
+    /// Hand leadership over, to this node or to the best one.
+    Transfer { to: Option<NodeId>, answer: oneshot::Sender<Answer> },
+    /// What the leader knows of the members; nothing, if it isn't this node.
+    Progress { answer: oneshot::Sender<Vec<PeerStatus>> },
+    /// Take a snapshot now.
+    Capture,
     /// Stop for good.
     Stop,
 }
@@ -38,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) admission: Admission,
+    /// When the leader was heard last, by [`super::since_start`] in milliseconds; 0 for never.
+    leader_heard: Arc<AtomicU64>,
     machine: Arc<RwLock<Machine>>,
 }
 
@@ -46,6 +71,12 @@ impl Core {
     pub(crate) fn machine(&self) -> RwLockReadGuard<'_, Machine> {
         self.machine.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// How many milliseconds ago the leader was heard last, if it ever was.
+    pub(crate) fn last_contact(&self) -> Option<u64> {
+        let heard = self.leader_heard.load(Ordering::Relaxed);
+        (heard > 0).then(|| millis(since_start()).saturating_sub(heard))
+    }
 }
 
 /// The driver's end.
@@ -53,24 +84,46 @@ pub(crate) struct Inbox {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) machine: Arc<RwLock<Machine>>,
     status: watch::Sender<Status>,
+    leader_heard: Arc<AtomicU64>,
 }
 
-/// Both ends, for a node of which this is the status.
-pub(crate) fn inbox(status: Status, admission: Admission) -> (Core, Inbox) {
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Both ends, for a node of which this is the status and the state.
+pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (Core, Inbox) {
     let (sender, events) = mpsc::channel(INBOX_EVENTS);
     let (publish, status) = watch::channel(status);
-    let machine = Arc::new(RwLock::new(Machine::default()));
-    let core = Core { events: sender, status, admission, machine: machine.clone() };
-    (core, Inbox { events, machine, status: publish })
+    let machine = Arc::new(RwLock::new(machine));
+    let leader_heard = Arc::new(AtomicU64::new(0));
+    let core = Core {
+        events: sender,
+        status,
+        admission,
+        leader_heard: leader_heard.clone(),
+        machine: machine.clone(),
+    };
+    (core, Inbox { events, machine, status: publish, leader_heard })
 }
 
 impl Inbox {
-    /// The leader that was known at the end of the last turn.
-    pub(super) fn leader(&self) -> Option<NodeId> {
-        self.status.borrow().leader
+    /// Up to where the application has applied.
+    pub(super) fn applied(&self) -> Index {
+        self.machine.read().unwrap_or_else(PoisonError::into_inner).applied()
     }
 
-    /// Shows the node's status; wakes who waits for another leader, and logs a change of role, term or leader.
+    /// The node as it was at the end of the last turn.
+    pub(super) fn status(&self) -> watch::Ref<'_, Status> {
+        self.status.borrow()
+    }
+
+    /// The leader was heard, or is this node.
+    pub(super) fn heard_leader(&self, now: Duration) {
+        self.leader_heard.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// Shows the node's status; wakes who waits for another leader, configuration or snapshot, and logs what changed.
     pub(super) fn publish(&self, status: Status) {
         self.status.send_if_modified(|shown| {
             let changed = (shown.role, shown.term, shown.leader) != (status.role, status.term, status.leader);
@@ -81,8 +134,22 @@ impl Inbox {
             if shown.founded != status.founded {
                 info!(node = status.id.0, "the cluster is founded");
             }
+            let reconfigured =
+                shown.membership_at != status.membership_at || shown.membership != status.membership;
+            if reconfigured {
+                let members: Vec<_> =
+                    status.membership.members().iter().map(|member| (member.id.0, member.standing)).collect();
+                info!(node = status.id.0, at = status.membership_at.0, ?members, "configuration");
+            }
+            let settled = |status: &Status| status.commit >= status.membership_at;
+            let told = changed
+                || reconfigured
+                || settled(shown) != settled(&status)
+                || shown.snapshot != status.snapshot
+                || shown.transferring != status.transferring
+                || shown.halted != status.halted;
             *shown = status;
-            changed
+            told
         });
     }
 }

@@ -1,7 +1,14 @@
-//! Time as the core sees it: whole ticks of a monotonic clock.
+//! Time as the core sees it: whole ticks of a clock that never goes back and doesn't stand still while the machine is
+//! suspended. A leader that slept must see that its lease is over.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
-use tokio::time::Instant;
+
+/// The time since the machine was started, with the time that it was suspended.
+pub(crate) fn since_start() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
 
 /// The configured durations in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +43,22 @@ impl TickTimes {
 pub(crate) struct Ticks {
     length: Duration,
     /// When the newest counted tick was due.
-    counted: Instant,
+    counted: Duration,
 }
 
 impl Ticks {
-    pub(crate) fn new(length: Duration, now: Instant) -> Ticks {
+    pub(crate) fn new(length: Duration, now: Duration) -> Ticks {
         Ticks { length, counted: now }
     }
 
-    /// When the next tick is due.
-    pub(crate) fn next(&self) -> Instant {
-        self.counted + self.length
+    /// How long it is to the next tick.
+    pub(crate) fn wait(&self, now: Duration) -> Duration {
+        (self.counted + self.length).saturating_sub(now)
     }
 
     /// How many ticks are due by `now` and were not counted yet.
-    pub(crate) fn due(&mut self, now: Instant) -> u32 {
-        let waiting = now.saturating_duration_since(self.counted);
+    pub(crate) fn due(&mut self, now: Duration) -> u32 {
+        let waiting = now.saturating_sub(self.counted);
         let due = u32::try_from(waiting.as_nanos() / self.length.as_nanos()).unwrap_or(u32::MAX);
         self.counted += self.length * due;
         due
@@ -64,7 +71,7 @@ mod tests {
 
     #[test]
     fn no_tick_is_lost_or_counted_twice() {
-        let start = Instant::now();
+        let start = since_start();
         let mut ticks = Ticks::new(Duration::from_millis(10), start);
         let after = |ms| start + Duration::from_millis(ms);
         assert_eq!(ticks.due(after(9)), 0);
@@ -72,7 +79,15 @@ mod tests {
         assert_eq!(ticks.due(after(29)), 0);
         assert_eq!(ticks.due(after(30)), 1);
         assert_eq!(ticks.due(after(1030)), 100);
-        assert_eq!(ticks.next(), after(1040));
+        assert_eq!(ticks.wait(after(1033)), Duration::from_millis(7));
+        assert_eq!(ticks.wait(after(1050)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_clock_runs() {
+        let before = since_start();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(since_start() - before >= Duration::from_millis(2));
     }
 
     #[test]

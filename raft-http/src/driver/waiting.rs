@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Waiting {
     last: u64,
     clients: HashMap<Ticket, Client>,
-    /// Answers of the current turn, kept until its entries are applied.
+    /// Answers of the current turn, kept until its entries are applied; a write's longer, if the application is being
+    /// restored from a snapshot meanwhile.
     answers: Vec<(Client, Answer)>,
     /// Reads that wait until an index is applied: the lowest first.
     reads: BinaryHeap<Reverse<(Index, Ticket)>>,
@@ -25,12 +26,17 @@ struct Client {
 }
 
 impl Waiting {
+    /// Nobody yet; the application begins with this index.
+    pub(crate) fn new(applied: Index) -> Waiting {
+        Waiting { applied, ..Waiting::default() }
+    }
+
     /// A ticket for a write.
     pub(crate) fn write(&mut self, admitted: Admitted, answer: oneshot::Sender<Answer>) -> Ticket {
         self.insert(Client { answer, _admitted: Some(admitted) })
     }
 
-    /// A ticket for a read.
+    /// A ticket for a read, or for a request that is no command.
     pub(crate) fn read(&mut self, answer: oneshot::Sender<Answer>) -> Ticket {
         self.insert(Client { answer, _admitted: None })
     }
@@ -71,7 +77,9 @@ impl Waiting {
             self.reads.pop();
             self.answered(ticket, Answer::ReadAt(index));
         }
-        for (client, answer) in self.answers.drain(..) {
+        let applied = self.applied;
+        let waits = |answer: &Answer| matches!(answer, Answer::Committed(id) if id.index > applied);
+        for (client, answer) in self.answers.extract_if(.., |(_, answer)| !waits(answer)) {
             // A client that gave up at its deadline was told so; nobody waits for this.
             let _ = client.answer.send(answer);
         }
@@ -111,6 +119,8 @@ mod tests {
         assert!(admission.admit(1).is_none());
         waiting.answered(ticket, Answer::Committed(EntryId::new(1, 1)));
         waiting.deliver(None);
+        assert!(admission.admit(1).is_none(), "it is not applied: the application is being restored");
+        waiting.deliver(Some(Index(1)));
         assert!(admission.admit(1).is_some());
     }
 }

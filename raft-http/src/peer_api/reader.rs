@@ -28,7 +28,7 @@ pub(super) enum Broken {
 pub(super) async fn read(
     mut stream: impl AsyncRead + Unpin,
     before: &[u8],
-    caller: Caller,
+    caller: &Caller,
     core: &Core,
     max_frame: usize,
 ) -> Result<(), Broken> {
@@ -80,7 +80,7 @@ async fn long_frame(
 }
 
 /// A stream carries the words of the process that opened it and of no other.
-fn checked(message: Message, caller: Caller) -> Result<Message, Broken> {
+fn checked(message: Message, caller: &Caller) -> Result<Message, Broken> {
     if message.from == caller.stamp {
         Ok(message)
     } else {

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use raft_core::NodeId;
 use std::io;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
 /// How long resolving, connecting and the answer may take altogether.
 const DIAL: Duration = Duration::from_secs(2);
@@ -40,26 +40,11 @@ pub(super) async fn dial(
     lane: Lane,
 ) -> Result<TcpStream, DialError> {
     let opened = tokio::time::timeout(DIAL, async {
-        let stream = connect(address).await?;
+        let stream = crate::call::connect(address).await?;
+        crate::listen::notice_half_open(&stream)?;
         upgrade(identity, to, address, lane, stream).await
     });
     opened.await.unwrap_or(Err(DialError::Late))
-}
-
-/// Connects to the first address of the name that answers.
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host(address).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                crate::listen::notice_half_open(&stream)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 async fn upgrade(

@@ -1,6 +1,7 @@
 //! Who talks to whom: the headers that open a stream between two nodes, and what is checked in them. A stream is asked
 //! for with an HTTP/1.1 upgrade and, once granted, carries frames of `raft_core::codec` one way.
 
+use crate::contact::Contact;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use raft_core::{Boot, ClusterId, DiskId, NodeId, Stamp, codec};
 
@@ -13,6 +14,9 @@ const TO: &str = "raft-to";
 const DISK: &str = "raft-disk";
 const BOOT: &str = "raft-boot";
 const PROTOCOL: &str = "raft-protocol";
+/// Where the caller is reached, for nodes whose configuration doesn't name it yet.
+const PEER: &str = "raft-peer";
+const API: &str = "raft-api";
 
 /// The versions of the codec that this program reads, as `lowest-highest`.
 const PROTOCOLS: (u64, u64) = (codec::VERSION as u64, codec::VERSION as u64);
@@ -26,15 +30,19 @@ pub(crate) struct Identity {
     pub(crate) node: NodeId,
     /// Which start of which data directory.
     pub(crate) stamp: Stamp,
+    /// Where it is reached.
+    pub(crate) contact: Contact,
 }
 
 /// Who calls, as far as the caller says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// The node.
     pub(crate) node: NodeId,
     /// The process.
     pub(crate) stamp: Stamp,
+    /// Where it is reached, if it says so.
+    pub(crate) contact: Option<Contact>,
 }
 
 /// Why a stream is refused: what was wrong, and what to do.
@@ -54,8 +62,8 @@ pub(crate) enum Refusal {
          order on all nodes"
     )]
     WrongReceiver { this: NodeId, wanted: u64 },
-    #[error("node {0} is not a peer of this node: its id must be in the config file, and every id used once")]
-    UnknownSender(u64),
+    #[error("the caller says that it is node {0}, which it can't be: every id is one node's")]
+    WrongSender(u64),
     #[error(
         "the caller speaks versions {}-{} of the protocol and this node {}-{}: run the same httpraft on both",
         theirs.0, theirs.1, PROTOCOLS.0, PROTOCOLS.1
@@ -70,7 +78,7 @@ impl Refusal {
             Refusal::Header(_) => ("bad_handshake", StatusCode::BAD_REQUEST),
             Refusal::WrongCluster { .. } => ("wrong_cluster", StatusCode::MISDIRECTED_REQUEST),
             Refusal::WrongReceiver { .. } => ("wrong_receiver", StatusCode::MISDIRECTED_REQUEST),
-            Refusal::UnknownSender(_) => ("unknown_sender", StatusCode::FORBIDDEN),
+            Refusal::WrongSender(_) => ("wrong_sender", StatusCode::FORBIDDEN),
             Refusal::Protocol { .. } => ("protocol", StatusCode::UPGRADE_REQUIRED),
         }
     }
@@ -79,7 +87,7 @@ impl Refusal {
 impl Identity {
     /// The headers that name this process to node `to`.
     pub(crate) fn introduce(&self, to: NodeId, headers: &mut HeaderMap) {
-        let Identity { cluster, node, stamp } = self;
+        let Identity { cluster, node, stamp, contact } = self;
         for (name, value) in [
             (CLUSTER, format!("{:016x}", cluster.0)),
             (FROM, node.to_string()),
@@ -87,18 +95,20 @@ impl Identity {
             (DISK, format!("{:016x}", stamp.disk.0)),
             (BOOT, stamp.boot.to_string()),
             (PROTOCOL, format!("{}-{}", PROTOCOLS.0, PROTOCOLS.1)),
+            (PEER, contact.peer.clone()),
+            (API, contact.api.clone()),
         ] {
             headers
-                .insert(name, HeaderValue::try_from(value).expect("digits and a hyphen are a header value"));
+                .insert(name, HeaderValue::try_from(value).expect("numbers and addresses are header values"));
         }
     }
 
-    /// Checks the headers of the other side: the same cluster, a known node, meant for this one, and a version in
-    /// common.
+    /// Checks the headers of the other side: the same cluster, meant for this node, a version in common, and a node that
+    /// it may be. Any other one may call: a new leader can be unknown to a node that is behind.
     pub(crate) fn check(
         &self,
         headers: &HeaderMap,
-        is_peer: impl Fn(NodeId) -> bool,
+        may_be: impl Fn(NodeId) -> bool,
     ) -> Result<Caller, Refusal> {
         // The protocol comes first: another version may have other headers.
         let theirs = text(headers, PROTOCOL)?
@@ -117,12 +127,16 @@ impl Identity {
             return Err(Refusal::WrongReceiver { this: self.node, wanted });
         }
         let node = NodeId(number(headers, FROM, 10)?);
-        if node == self.node || !is_peer(node) {
-            return Err(Refusal::UnknownSender(node.0));
+        if node == self.node || !may_be(node) {
+            return Err(Refusal::WrongSender(node.0));
         }
         let stamp =
             Stamp { disk: DiskId(number(headers, DISK, 16)?), boot: Boot(number(headers, BOOT, 10)?) };
-        Ok(Caller { node, stamp })
+        let contact = match (text(headers, PEER), text(headers, API)) {
+            (Ok(peer), Ok(api)) => Some(Contact { peer: peer.to_string(), api: api.to_string() }),
+            _ => None,
+        };
+        Ok(Caller { node, stamp, contact: contact.filter(Contact::is_sound) })
     }
 }
 
@@ -140,20 +154,30 @@ mod tests {
 
     fn identity(cluster: u64, node: u64) -> Identity {
         let stamp = Stamp { disk: DiskId(u64::MAX - node), boot: Boot(node + 7) };
-        Identity { cluster: ClusterId(cluster), node: NodeId(node), stamp }
+        let contact =
+            Contact { peer: format!("localhost:{}", 8000 + node), api: format!("localhost:{}", 9000 + node) };
+        Identity { cluster: ClusterId(cluster), node: NodeId(node), stamp, contact }
     }
 
     fn call(caller: &Identity, to: u64, change: impl Fn(&mut HeaderMap)) -> Result<Caller, Refusal> {
         let mut headers = HeaderMap::new();
         caller.introduce(NodeId(to), &mut headers);
         change(&mut headers);
-        identity(5, 0).check(&headers, |id| id.0 < 3)
+        identity(5, 0).check(&headers, |id| id.0 < 30)
     }
 
     #[test]
     fn a_peer_is_known_by_its_headers() {
         let peer = identity(5, 2);
-        assert_eq!(call(&peer, 0, |_| {}), Ok(Caller { node: peer.node, stamp: peer.stamp }));
+        let caller = |contact| Ok(Caller { node: peer.node, stamp: peer.stamp, contact });
+        assert_eq!(call(&peer, 0, |_| {}), caller(Some(peer.contact.clone())));
+        assert_eq!(
+            call(&peer, 0, |headers| drop(headers.remove(PEER))),
+            caller(None),
+            "an older one doesn't say"
+        );
+        let odd = |headers: &mut HeaderMap| drop(headers.insert(API, HeaderValue::from_static("nowhere")));
+        assert_eq!(call(&peer, 0, odd), caller(None));
     }
 
     #[test]
@@ -162,8 +186,8 @@ mod tests {
         assert_eq!(call(&identity(6, 2), 0, |_| {}), Err(cluster));
         let receiver = Refusal::WrongReceiver { this: NodeId(0), wanted: 1 };
         assert_eq!(call(&identity(5, 2), 1, |_| {}), Err(receiver));
-        assert_eq!(call(&identity(5, 3), 0, |_| {}), Err(Refusal::UnknownSender(3)));
-        assert_eq!(call(&identity(5, 0), 0, |_| {}), Err(Refusal::UnknownSender(0)), "oneself");
+        assert_eq!(call(&identity(5, 30), 0, |_| {}), Err(Refusal::WrongSender(30)));
+        assert_eq!(call(&identity(5, 0), 0, |_| {}), Err(Refusal::WrongSender(0)), "oneself");
         let set = |name, value| {
             move |headers: &mut HeaderMap| drop(headers.insert(name, HeaderValue::from_static(value)))
         };

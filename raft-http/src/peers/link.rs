@@ -3,6 +3,7 @@
 use super::Lane;
 use super::dial::dial;
 use super::handshake::Identity;
+use crate::driver::Event;
 use bytes::{Buf, Bytes};
 use raft_core::{Message, NodeId, codec};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub(super) struct Link {
     address: String,
     lane: Lane,
     heard: Arc<Notify>,
+    /// The driver, told when the stream broke.
+    events: mpsc::Sender<Event>,
     /// What was logged last about this peer, so that a lasting trouble is logged once.
     trouble: Option<String>,
 }
@@ -39,25 +42,33 @@ impl Link {
         address: String,
         lane: Lane,
         heard: Arc<Notify>,
+        events: mpsc::Sender<Event>,
     ) -> Link {
-        Link { identity, to, address, lane, heard, trouble: None }
+        Link { identity, to, address, lane, heard, events, trouble: None }
     }
 
     /// Sends what comes from the queue until the driver is gone. What was queued for a broken stream is dropped: it is
     /// old by the time the peer is back, and the core sends anew what still matters.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut pause = PAUSES.0;
+        // What waits for the first dial is new: the first words to a new member, or the answer to a stranger.
+        let mut old = false;
         while !queue.is_closed() {
             match dial(&self.identity, self.to, &self.address, self.lane).await {
                 Ok(stream) => {
                     self.up();
-                    while queue.try_recv().is_ok() {}
+                    while old && queue.try_recv().is_ok() {}
                     let Err(error) = pump(stream, &mut queue).await else { return };
                     self.down(&format!("the stream broke: {error}"));
+                    if self.lane == Lane::Appends {
+                        // Only a hint: a driver that is too busy for it does without.
+                        let _ = self.events.try_send(Event::StreamBroke { to: self.to });
+                    }
                     pause = PAUSES.0;
                 }
                 Err(error) => self.down(&error.to_string()),
             }
+            old = true;
             self.pause(&mut pause).await;
         }
     }

@@ -4,7 +4,7 @@
 
 use raft_http::config::{Config, Given, GivenFrom};
 use raft_http::exit::Exit;
-use raft_http::server::Server;
+use raft_http::server::{Restored, Server};
 use raft_http::storage::Storage;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -53,8 +53,13 @@ pub(crate) fn configs(nodes: usize, more: &[(&str, Value)]) -> Vec<Config> {
 }
 
 impl Cluster {
+    /// Nodes none of which runs yet.
+    pub(crate) fn idle(configs: Vec<Config>) -> Cluster {
+        Cluster { nodes: configs.iter().map(|_| None).collect(), configs }
+    }
+
     pub(crate) async fn start(configs: Vec<Config>) -> Cluster {
-        let mut cluster = Cluster { nodes: configs.iter().map(|_| None).collect(), configs };
+        let mut cluster = Cluster::idle(configs);
         for id in 0..cluster.nodes.len() {
             cluster.start_node(id).await;
         }
@@ -78,7 +83,9 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: usize) {
         let (storage, recovered) = Storage::in_memory();
         let disk = raft_http::data_dir::random_disk_id().unwrap();
-        let server = Server::start(self.configs[id].clone(), storage, recovered, disk).await.unwrap();
+        let restored = Restored::in_memory(&self.configs[id]);
+        let config = self.configs[id].clone();
+        let server = Server::start(config, storage, recovered, restored, disk).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -91,6 +98,12 @@ impl Cluster {
         let node = self.nodes[id].take().unwrap();
         node.stop.send(()).unwrap();
         timeout(PATIENCE, node.running).await.expect("the node stops in time").unwrap()
+    }
+
+    /// Waits until a node ends by itself.
+    pub(crate) async fn ended(&mut self, id: usize) -> Exit {
+        let node = self.nodes[id].take().unwrap();
+        timeout(PATIENCE, node.running).await.expect("the node ends in time").unwrap()
     }
 
     /// Stops a node at once.

@@ -3,7 +3,11 @@
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod leases;
+mod members;
 mod postman;
+mod snapshot_load;
+mod snapshots;
 mod starts;
 mod stops;
 mod syncs;

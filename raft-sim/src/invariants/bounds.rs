@@ -29,19 +29,25 @@ struct Uncommitted {
 
 /// How much longer than its limits a log may grow while a snapshot is being sent, so that transfers end.
 const PATIENCE: u64 = 4;
-/// How many times its window a leader may send of a snapshot in one round without an answer: what it takes for lost, it
-/// sends again, and what its disk was slow to read leaves late.
-const REPEATS: usize = 4;
+/// How many times its window, and a question, a leader may ask its disk for in one round without an answer: what it
+/// takes for lost, it sends again.
+const REPEATS: usize = 2;
+
+/// Snapshots of which the oldest must not hold a log back any more: a driver keeps two, and whoever is sent an older one
+/// is told so with the next part.
+const KEPT: usize = 6;
 
 /// The snapshots and chunks of one process.
 #[derive(Clone, Debug, Default)]
 struct Transfers {
     /// The last snapshots that it knew as its newest.
     snapshots: VecDeque<Index>,
+    /// One was captured since the newest turn.
+    captured: bool,
     /// Chunks that its disk is storing.
     storing: usize,
-    /// Chunks that were sent to each member since it was last heard of them, and the round then.
-    sent: BTreeMap<NodeId, (Round, usize)>,
+    /// Chunks that were fetched for each member since it was last heard of them, and the round then.
+    fetched: BTreeMap<NodeId, ((Option<Term>, Round), usize)>,
 }
 
 /// The counts of every node.
@@ -66,9 +72,14 @@ impl Bounds {
         *self.of(node) = Transfers::default();
     }
 
-    /// A chunk is handed to a disk.
+    /// A capture is over, and the next turn hears of it.
+    pub(crate) fn captured(&mut self, node: NodeId) {
+        self.of(node).captured = true;
+    }
+
+    /// A chunk is handed to a disk: of a window of them, or a question.
     pub(crate) fn storing(&mut self, node: NodeId) -> Verdict {
-        let most = self.limits.inflight_chunks;
+        let most = self.limits.inflight_chunks + 1;
         let own = self.of(node);
         own.storing += 1;
         demand(own.storing <= most, NAME, Class::Bounds, || {
@@ -87,26 +98,32 @@ impl Bounds {
 
     /// A follower's word on a snapshot reaches a leader.
     pub(crate) fn chunk_heard(&mut self, node: NodeId, from: NodeId) {
-        self.of(node).sent.remove(&from);
+        self.of(node).fetched.remove(&from);
     }
 
-    /// A chunk leaves a leader, in its newest round.
-    pub(crate) fn chunk_sent(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Round) -> Verdict {
+    /// A chunk is asked of a leader's disk, in its newest round.
+    pub(crate) fn fetching(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        bytes: usize,
+        round: (Option<Term>, Round),
+    ) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
             format!(
-                "node {node} sends {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
+                "node {node} is to send {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
             )
         })?;
-        let (since, count) = self.of(node).sent.entry(to).or_insert((round, 0));
+        let (since, count) = self.of(node).fetched.entry(to).or_insert((round, 0));
         if *since != round {
             (*since, *count) = (round, 0);
         }
-        *count += usize::from(bytes > 0);
+        *count += 1;
         let count = *count;
-        demand(count <= REPEATS * inflight_chunks, NAME, Class::Bounds, || {
+        demand(count <= REPEATS * (inflight_chunks + 1), NAME, Class::Bounds, || {
             format!(
-                "node {node} has sent {count} chunks to node {to} in one round without an answer; {inflight_chunks} \
+                "node {node} fetches {count} chunks for node {to} in one round without an answer; {inflight_chunks} \
                  may be on their way"
             )
         })
@@ -121,20 +138,24 @@ impl Bounds {
         if own.snapshots.back() != Some(&newest) {
             own.snapshots.push_back(newest);
         }
-        if own.snapshots.len() > 3 {
+        if own.snapshots.len() > KEPT {
             own.snapshots.pop_front();
         }
-        let oldest = own.snapshots.front().copied().filter(|_| own.snapshots.len() == 3).unwrap_or_default();
+        let full = own.snapshots.len() == KEPT;
+        let oldest = own.snapshots.front().copied().filter(|_| full).unwrap_or_default();
+        let capturing = std::mem::take(&mut own.captured) || cluster.seat(node).capturing.is_some();
         let (base, retained) = (step.after.base.index, limits.retain_entries);
         demand(base.0.saturating_add(retained) >= oldest.0, NAME, Class::Bounds, || {
             format!(
-                "the log of node {node} begins behind {base}, though two snapshots after the one at {oldest} are \
-                 durable and {retained} entries are to be kept"
+                "the log of node {node} begins behind {base}; {} snapshots after the one at {oldest} are durable, and \
+                 {retained} entries are to be kept",
+                KEPT - 1
             )
         })?;
         let Some(before) = step.before else { return Ok(()) };
         let snapshot = before.snapshot.unwrap_or_default().index;
-        let capturing = cluster.seat(node).capturing.as_ref().is_some_and(|base| base.id.index > snapshot);
+        // Before the first configuration that came with an entry, there is nothing that a snapshot could say of members.
+        let members = cluster.canon.configuration_at(before.applied).is_some_and(|(at, _)| at > Index(0));
         let entries = before.applied.0.saturating_sub(snapshot.0);
         let bytes = cluster.model.bytes_between(snapshot, before.applied);
         let within = entries <= limits.snapshot_entries.saturating_mul(PATIENCE)
@@ -143,7 +164,7 @@ impl Bounds {
                     .snapshot_bytes
                     .saturating_mul(PATIENCE as usize)
                     .saturating_add(limits.command_bytes);
-        demand(capturing || before.halted || within, NAME, Class::Bounds, || {
+        demand(capturing || before.halted || !members || within, NAME, Class::Bounds, || {
             format!(
                 "node {node} has applied {entries} entries of {bytes} bytes since its snapshot at {snapshot}, and asks \
                  for no other"

@@ -113,6 +113,12 @@ impl Chain {
         self.memberships.iter().take(newest).rev().map(|(at, members)| (*at, members))
     }
 
+    /// The configurations from the one in force at an index on.
+    pub(crate) fn configurations_since(&self, index: Index) -> impl Iterator<Item = &Membership> + '_ {
+        let newest = self.memberships.partition_point(|(at, _)| *at <= index);
+        self.memberships.iter().skip(newest.saturating_sub(1)).map(|(_, members)| members)
+    }
+
     /// Appends an entry; `false` if it doesn't follow the last one.
     #[must_use]
     pub(crate) fn push(&mut self, entry: &Entry) -> bool {

@@ -85,16 +85,20 @@ pub(crate) struct Seat {
     pub(crate) installed: Index,
     /// The most that it may commit by the messages of the turn that is being taken.
     pub(crate) told: Index,
+    /// The end of the newest snapshot of which a part has reached this process.
+    pub(crate) snapshot_told: Index,
     /// The newest term that this process has led.
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.
     pub(crate) round: Round,
-    /// When each of the last rounds began.
-    pub(crate) rounds: BTreeMap<Round, Time>,
+    /// When each of the last rounds began, and the place among `forces` of the configuration in force then.
+    pub(crate) rounds: BTreeMap<Round, (Time, usize)>,
     /// The newest term in which this process handed over.
     pub(crate) handed_over: Option<Term>,
     /// The term that this process stood for last, and the configuration by which it did.
     pub(crate) stands_by: Option<(Term, Membership)>,
+    /// Whether it did so as a voter by a configuration that may be the committed one.
+    pub(crate) stands_as_voter: bool,
     /// What each member has acknowledged to this process in the term that it leads.
     pub(crate) matched: BTreeMap<NodeId, Index>,
     /// What followers have asked this process to read, each by its newest batch.
@@ -150,6 +154,8 @@ impl Seat {
         let stands = step.after.role == RoleName::Candidate;
         if stands && self.stands_by.as_ref().is_none_or(|(stood, _)| *stood != term) {
             self.stands_by = members.map(|members| (term, members.clone()));
+            let (id, commit) = (step.node, step.after.commit);
+            self.stands_as_voter = self.log.configurations_since(commit).any(|members| members.is_voter(id));
         }
         let log = &self.log;
         let recorded = |id: &NodeId| {
@@ -195,7 +201,7 @@ impl Seat {
     /// A leader begins a round, or goes on with it.
     pub(crate) fn begins(&mut self, at: Time, round: Round) {
         self.round = self.round.max(round);
-        self.rounds.entry(round).or_insert(at);
+        self.rounds.entry(round).or_insert((at, self.forces.len().saturating_sub(1)));
         while self.rounds.len() > 256 {
             self.rounds.pop_first();
         }

@@ -18,6 +18,11 @@ pub(crate) fn received(seat: &mut Seat, message: &Message) {
     let told = match &message.body {
         Body::Append { slice, commit } => (*commit).min(slice.last().index),
         Body::Heartbeat { commit, .. } => *commit,
+        // Its last entry may come into the log in another way, before all of it is here.
+        Body::Chunk { snapshot, .. } => {
+            seat.snapshot_told = seat.snapshot_told.max(snapshot.last().index);
+            return;
+        }
         _ => return,
     };
     seat.told = seat.told.max(told);
@@ -29,7 +34,7 @@ pub(crate) fn stepped(seat: &mut Seat, step: &Step<'_>) -> Verdict {
     let led = |status: &raft_core::Status| status.role == RoleName::Leader;
     let counts = led(step.after) || step.before.is_some_and(led);
     let known = step.before.map_or(seat.started_at, |before| before.commit);
-    let told = if step.installed { told.max(step.log.base().index) } else { told };
+    let told = told.max(seat.snapshot_told);
     demand(counts || step.after.commit <= told.max(known), NAME, Class::Safety, || {
         format!(
             "node {} follows and commits {}, but knew {known} and was told at most {told} by what it received",

@@ -38,15 +38,23 @@ pub(crate) fn answered(
     if newest > term {
         return fails(&format!("it leads term {term}, and the leader of term {newest} has committed"));
     }
-    // The newest round that a quorum has answered, by any configuration of the newest turn.
+    // The newest round that a quorum has answered, by any configuration that was in force since. A change doesn't end a
+    // lease: who elects by the next configuration meets who answered, or who took that configuration in later still.
     let heard = |members: &raft_core::Membership, round: Round| {
         super::quorum::agreed(members, |voter| {
             reads::heard_round(cluster, node, members, voter, term) >= Some(round)
         })
     };
-    let confirmed = |round: Round| seat.in_play().iter().any(|members| heard(members, round));
+    let confirmed = |round: Round, since: usize| {
+        seat.forces
+            .get(since.min(seat.turn_since)..)
+            .unwrap_or_default()
+            .iter()
+            .any(|members| heard(members, round))
+    };
     let alone = seat.in_play().iter().any(|members| heard(members, Round(u64::MAX)));
-    let Some((_, begun)) = seat.rounds.iter().rev().find(|(round, _)| confirmed(**round)) else {
+    let newest = seat.rounds.iter().rev().find(|(round, (_, since))| confirmed(**round, *since));
+    let Some((_, (begun, _))) = newest else {
         return if alone { Ok(()) } else { fails("no quorum has answered any of its rounds") };
     };
     let age = at - begun;

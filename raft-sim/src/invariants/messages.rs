@@ -47,11 +47,9 @@ impl Judges {
                 self.cluster.seat_mut(node).begins(at, round);
                 Ok(())
             }
-            Body::Chunk { ref snapshot, ref data, .. } => {
+            Body::Chunk { ref snapshot, .. } => {
                 self.claim(node, term)?;
-                snapshots::sent(&self.cluster, node, snapshot)?;
-                let round = self.cluster.seat(node).round;
-                self.bounds.chunk_sent(node, to, data.len(), round)
+                snapshots::sent(&self.cluster, node, snapshot)
             }
             Body::ChunkReply { .. } => {
                 self.cluster.seat_mut(node).said_what_it_has = true;
@@ -69,7 +67,7 @@ impl Judges {
                 self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
                 Ok(())
             }
-            Body::Vote { last, transfer } => {
+            Body::Vote { last, transfer, .. } => {
                 pre_vote::stands(&self.cluster, node, term, self.rules.pre_vote && !transfer)?;
                 self.cluster.seat_mut(node).stood.insert(term, last);
                 self.voted(node, message, Vote { disk, candidate: node, asker: message.from, seating })

@@ -39,7 +39,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket};
 use reads::Means;
 use tickets::Answered;
 
@@ -163,7 +163,8 @@ impl Judges {
                 Ok(())
             }
             Fact::Wiped { node } => {
-                recovery::wiped(self.cluster.seat_mut(node));
+                let formed = self.cluster.canon.last() != EntryId::ORIGIN;
+                recovery::wiped(self.cluster.seat_mut(node), formed);
                 Ok(())
             }
             Fact::Seated { node } => {
@@ -194,11 +195,7 @@ impl Judges {
             }
             Fact::Synced { node, through } => self.cluster.seat_mut(node).ledger.synced(through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
-            Fact::Applied { node, entry } => {
-                state_machine_safety::applied(&self.cluster, node, entry)?;
-                self.applies.applied(node, entry)?;
-                promises::applied(&self.cluster, node, entry)
-            }
+            Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
             Fact::Halted { node, report } => {
                 self.cluster.seat_mut(node).halted = true;
@@ -218,12 +215,19 @@ impl Judges {
             }
             Fact::Capturing { .. }
             | Fact::Captured { .. }
+            | Fact::Fetching { .. }
             | Fact::Storing { .. }
             | Fact::Stored { .. }
             | Fact::StoreAnswered { .. }
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn applied(&mut self, node: NodeId, entry: &Entry) -> Verdict {
+        state_machine_safety::applied(&self.cluster, node, entry)?;
+        self.applies.applied(node, entry)?;
+        promises::applied(&self.cluster, node, entry)
     }
 
     /// What happens to snapshots, and to the log because of them.
@@ -234,7 +238,13 @@ impl Judges {
             }
             Fact::Captured { node, snapshot } => {
                 self.coverage.reach(Mark::Snapshots);
+                self.bounds.captured(node);
                 snapshots::captured(&mut self.cluster, node, snapshot)
+            }
+            Fact::Fetching { node, to, bytes } => {
+                let seat = self.cluster.seat(node);
+                let round = (seat.led, seat.round);
+                self.bounds.fetching(node, to, bytes, round)
             }
             Fact::Storing { node } => {
                 self.liveness.moves(at);

@@ -7,7 +7,8 @@ use raft_core::{NodeId, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "pre_vote";
-/// The name of the invariant that only voters stand for election (rule 10 of DESIGN).
+/// The name of the invariant that only voters stand for election (rule 10 of DESIGN): by the newest configuration that is
+/// known as committed, or a later one in the log, since any of these may be the newest committed one.
 pub const VOTER: &str = "only_voters_stand";
 
 /// A request for votes leaves a node. A voter that has meanwhile answered the same process for a later term had been
@@ -18,8 +19,11 @@ pub(crate) fn stands(cluster: &Cluster, node: NodeId, term: Term, asks: bool) ->
     let Some((_, members)) = seat.stands_by.as_ref().filter(|(stood, _)| *stood == term) else {
         return Ok(());
     };
-    demand(members.is_voter(node), VOTER, Class::Safety, || {
-        format!("node {node} stands for election in term {term}, and doesn't vote by its own log")
+    demand(seat.stands_as_voter, VOTER, Class::Safety, || {
+        format!(
+            "node {node} stands for election in term {term}, and doesn't vote by any configuration in its log that may \
+             be the committed one"
+        )
     })?;
     if !asks {
         return Ok(());

@@ -35,6 +35,8 @@ pub(crate) fn started(
     seat.led = None;
     seat.handed_over = None;
     seat.stands_by = None;
+    seat.told = Index(0);
+    seat.snapshot_told = Index(0);
     seat.matched.clear();
     seat.questions.clear();
     seat.told_to_read = Default::default();
@@ -46,8 +48,11 @@ pub(crate) fn started(
 }
 
 /// A disk is emptied: what its node was, it is no more. What it said before stays said.
-pub(crate) fn wiped(seat: &mut Seat) {
+///
+/// Before anything is committed a wiped founder founds anew, and the votes of its lost disk count for nobody.
+pub(crate) fn wiped(seat: &mut Seat, formed: bool) {
     seat.wiped = true;
+    seat.seating += u32::from(!formed);
     emptied(seat);
 }
 

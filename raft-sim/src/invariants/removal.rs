@@ -80,16 +80,15 @@ fn counts(member: &Member, disk: DiskId) -> bool {
     member.disk == Some(disk) || (member.disk.is_none() && member.replaced != Some(disk))
 }
 
-/// Whether some committed configuration has another disk on record for this id, or has given this one up, and the newest
-/// one doesn't have it on record.
+/// Whether some committed configuration has given this disk up, or has another one on record for this id while the newest
+/// one doesn't have this one. A disk that was given up and is on record again all the same may stop on its way through
+/// the log.
 fn off_record(cluster: &Cluster, node: NodeId, disk: DiskId) -> bool {
     let canon = &cluster.canon;
     let now = canon.configuration().is_some_and(|(_, members)| members.on_record(node, disk));
-    !now && canon.configurations_before(canon.last().index).any(|(_, members)| {
-        members.get(node).is_some_and(|member| {
-            member.replaced == Some(disk) || member.disk.is_some_and(|other| other != disk)
-        })
-    })
+    canon.configurations_before(canon.last().index).filter_map(|(_, members)| members.get(node)).any(
+        |member| member.replaced == Some(disk) || (!now && member.disk.is_some_and(|other| other != disk)),
+    )
 }
 
 fn record(cluster: &Cluster, node: NodeId) -> String {

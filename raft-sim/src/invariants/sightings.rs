@@ -35,6 +35,9 @@ pub(super) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_
     if step.before.is_some_and(|before| before.base < step.after.base) && !step.installed {
         coverage.reach(Mark::CompactedLogs);
     }
+    if step.installed && step.ended.index > step.log.base().index {
+        coverage.reach(Mark::SuffixDropped);
+    }
     let commit = step.after.commit;
     let advanced = step.before.is_none_or(|before| before.commit < commit);
     if advanced && cluster.seat(step.node).ledger.chain().last().index < commit {

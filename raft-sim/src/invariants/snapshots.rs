@@ -44,6 +44,7 @@ pub(crate) fn captured(cluster: &mut Cluster, node: NodeId, snapshot: &Snapshot)
         )
     })?;
     keep(cluster, node, snapshot);
+    cluster.seat_mut(node).capturing = None;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod load;
 pub(crate) mod mounted;
 mod ports;
 pub(crate) mod process;
+pub(crate) mod proxy;
 
 pub(crate) use compiler::compile;
 use ports::Port;
@@ -77,6 +78,7 @@ pub(crate) struct Leader {
 /// Some nodes, each running or not.
 pub(crate) struct Cluster {
     pub(crate) apis: Vec<String>,
+    pub(crate) peers: Vec<String>,
     pub(crate) setups: Vec<Setup>,
     running: Vec<Option<Process>>,
     _ports: Vec<Port>,
@@ -86,11 +88,16 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster none of whose nodes runs yet.
     pub(crate) fn new(nodes: usize) -> Cluster {
+        Cluster::growing(nodes, nodes)
+    }
+
+    /// A cluster that the first of these nodes found, and the others may join.
+    pub(crate) fn growing(founders: usize, nodes: usize) -> Cluster {
         let directory = tempfile::Builder::new().prefix("httpraft-test-").tempdir().expect("a directory");
         let ports: Vec<Port> = (0..2 * nodes).map(|_| Port::take()).collect();
         let mut peers: Vec<String> = ports.iter().map(Port::address).collect();
         let apis = peers.split_off(nodes);
-        let config = json!({ "peers": peers, "apis": apis });
+        let config = json!({ "peers": peers[..founders], "apis": apis[..founders] });
         fs::write(directory.path().join("config.json"), config.to_string()).expect("the config is written");
         let setup = |id| Setup {
             data_dir: directory.path().join(format!("httpraft-data/node-{id}")),
@@ -98,7 +105,37 @@ impl Cluster {
         };
         let setups = (0..nodes).map(setup).collect();
         let running = (0..nodes).map(|_| None).collect();
-        Cluster { apis, setups, running, _ports: ports, directory }
+        let mut cluster = Cluster { apis, peers, setups, running, _ports: ports, directory };
+        for id in founders..nodes {
+            let (peer, api) = (cluster.peers[id].clone(), cluster.apis[id].clone());
+            let join = cluster.others(id);
+            let arguments = ["--peer", &peer, "--api", &api, "--join", &join];
+            cluster.setups[id].arguments = arguments.map(str::to_string).to_vec();
+        }
+        cluster
+    }
+
+    /// Lets the nodes, none of which runs yet, reach each other over wires that can be held: one to each node.
+    pub(crate) fn put_wires(&mut self) -> Vec<proxy::Proxy> {
+        let wires: Vec<_> = self.peers.iter().map(|peer| proxy::Proxy::to(peer)).collect();
+        let ends: Vec<String> = wires.iter().map(proxy::Proxy::address).collect();
+        let config = json!({ "peers": ends, "apis": self.apis });
+        fs::write(self.directory().join("config.json"), config.to_string()).expect("the config is written");
+        for (setup, peer) in self.setups.iter_mut().zip(&self.peers) {
+            setup.arguments.extend(["--peer".to_string(), peer.clone()]);
+        }
+        wires
+    }
+
+    /// The addresses of all nodes but this one, as `--join` takes them.
+    pub(crate) fn others(&self, id: usize) -> String {
+        let others = self.apis.iter().enumerate().filter(|(other, _)| *other != id);
+        others.map(|(_, api)| api.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The disk that a running node has, by its own word.
+    pub(crate) fn disk(&self, id: usize) -> Option<String> {
+        self.status(id)?["disk"].as_str().map(str::to_string)
     }
 
     /// A cluster all of whose nodes run, with a leader.

@@ -22,6 +22,11 @@ impl Process {
         Process { child, log: log.to_path_buf() }
     }
 
+    /// The system's number for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and its end.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("own child can be killed");
@@ -41,6 +46,16 @@ impl Process {
     /// SIGINT, as Ctrl-C sends it.
     pub(crate) fn interrupt(&self) {
         self.signal(Signal::INT);
+    }
+
+    /// SIGSTOP: it stands still as if its machine slept.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&self) {
+        self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {

@@ -15,12 +15,12 @@ impl Stage {
         self.tell(&Fact::ReadAsked { node: NodeId(node), ticket: Ticket(ticket), lease: false })
     }
 
-    fn answer(&mut self, node: u64, ticket: u64, answer: Answer) -> Verdict {
+    pub(super) fn answer(&mut self, node: u64, ticket: u64, answer: Answer) -> Verdict {
         self.tell(&Fact::Answered { node: NodeId(node), ticket: Ticket(ticket), answer })
     }
 
     /// A leader begins a round, and these followers answer it.
-    fn round(&mut self, leader: u64, round: u64, followers: &[u64]) -> Verdict {
+    pub(super) fn round(&mut self, leader: u64, round: u64, followers: &[u64]) -> Verdict {
         let round = Round(round);
         for node in followers {
             self.send(leader, *node, Body::Heartbeat { commit: Index(0), round })?;

@@ -87,7 +87,7 @@ fn a_boot_that_never_spoke_may_be_used_again() {
 
 #[test]
 fn a_message_before_the_boot_is_durable_or_with_another_stamp_is_reported() {
-    let ask = Body::PreVote { last: EntryId::ORIGIN };
+    let ask = Body::PreVote { last: EntryId::ORIGIN, recorded: true };
     let mut stage = Stage::new(3);
     stage.crash(1, 0).unwrap();
     let (stamp, recovered) =

@@ -156,7 +156,7 @@ fn a_vote_of_a_term_that_is_durably_over_may_leave_late() {
 fn a_request_for_votes_waits_for_its_vote_and_for_the_log_that_it_advertises() {
     let mut stage = Stage::new(3);
     stage.elect(1, &[2], 1);
-    let request = |last| Body::Vote { last, transfer: false };
+    let request = |last| Body::Vote { last, transfer: false, recorded: true };
     let hard = stage.actor(1).adopt(2, Some(1));
     stage.actor(1).status.role = RoleName::Candidate;
     stage.step(1).unwrap();

@@ -4,6 +4,9 @@ mod clients;
 mod disks;
 mod elections;
 mod logs;
+mod members;
+mod reading;
+mod snapshots;
 
 use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
@@ -25,6 +28,7 @@ fn falls(verdict: Verdict, invariant: &str) {
 }
 
 /// One node as a test makes it up.
+#[derive(Clone)]
 struct Actor {
     stamp: Stamp,
     status: Status,
@@ -38,6 +42,7 @@ struct Actor {
 }
 
 /// A founded cluster of made-up nodes. Its methods do what a sound node would do, unless a test has them lie.
+#[derive(Clone)]
 struct Stage {
     judges: Judges,
     actors: Vec<Actor>,
@@ -153,7 +158,7 @@ impl Stage {
         self.adopt(node, term, Some(node))?;
         let last = self.actor(node).log.last();
         for to in (1..=self.actors.len() as u64).filter(|to| *to != node) {
-            self.send(node, to, Body::Vote { last, transfer: false })?;
+            self.send(node, to, Body::Vote { last, transfer: false, recorded: true })?;
         }
         Ok(())
     }

@@ -83,9 +83,13 @@ pub(super) fn truthful(
     }
 }
 
-/// A refusal that depends on the configuration alone must be what the arithmetic says of one in force in the turn.
+/// A refusal that depends on the configuration alone must be what the arithmetic says of one in force in the turn. Of a
+/// turn at whose end the node doesn't lead nothing is said: what was in force in it may be gone.
 fn refused(cluster: &Cluster, node: NodeId, request: &Request, refusal: Refusal) -> Result<(), String> {
     let seat = cluster.seat(node);
+    if seat.leading().is_none() {
+        return Ok(());
+    }
     let holds = match refusal {
         Refusal::Moved { at } => request.expect.is_some_and(|expect| expect != at),
         Refusal::InProgress { at } => at > Index(0),
@@ -95,6 +99,10 @@ fn refused(cluster: &Cluster, node: NodeId, request: &Request, refusal: Refusal)
         | Refusal::NotAConfiguration
         | Refusal::NoChange => {
             seat.in_play().iter().any(|members| members.change(&request.changes) == Err(refusal))
+        }
+        Refusal::Leads { id } => {
+            let replaced = |change: &Change| matches!(change, Change::Replace { id, .. } if *id == node);
+            id == node && request.changes.iter().any(replaced)
         }
         Refusal::NotAVoter { .. } | Refusal::NoSuccessor => false,
         Refusal::TermNotCommitted
@@ -111,8 +119,10 @@ fn refused(cluster: &Cluster, node: NodeId, request: &Request, refusal: Refusal)
 
 /// Whether an answer to a hand-over is true; if not, why.
 pub(super) fn handed_over(cluster: &Cluster, node: NodeId, answer: Answer) -> Result<(), String> {
-    let in_play = cluster.seat(node).in_play();
+    let seat = cluster.seat(node);
+    let in_play = if seat.leading().is_some() { seat.in_play() } else { &[] };
     match answer {
+        Answer::HandingOver { .. } | Answer::Refused(_) if in_play.is_empty() => Ok(()),
         Answer::HandingOver { to } if to == node || !in_play.iter().any(|members| members.is_voter(to)) => {
             Err(format!("{to} is no other voter"))
         }

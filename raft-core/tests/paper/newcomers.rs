@@ -1,0 +1,150 @@
+//! Section 6's first issue and dissertation 4.2.1: how new servers catch up before they vote.
+
+use super::*;
+
+fn add(cluster: &mut Cluster, id: u64) -> Ticket {
+    let changes = vec![Change::Add { id: NodeId(id), context: "".into(), votes: true }];
+    cluster.change(1, changes, None)
+}
+
+/// 6: new servers join as non-voting members: the leader replicates to them, and they count in no majority.
+#[test]
+fn a_new_server_first_joins_as_a_non_voting_member() {
+    let mut cluster = led(1);
+    add(&mut cluster, 2);
+    assert_eq!(standing(&cluster, 1, 2), Some(Standing::Entrant));
+    assert_eq!(receivers(&cluster, |body| matches!(body, Body::Append { .. })), [2]);
+    let ticket = cluster.propose(1, &["x"]);
+    assert!(
+        matches!(cluster.answers(ticket)[..], [Answer::Committed(_)]),
+        "it doesn't exist, and isn't missed"
+    );
+}
+
+/// 6: once the new servers have caught up, the change goes on: here the leader does so by itself.
+#[test]
+fn once_it_has_caught_up_it_votes() {
+    let mut cluster = led(3);
+    cluster.propose(1, &["x", "y"]);
+    cluster.join(4, plainly);
+    add(&mut cluster, 4);
+    cluster.settle();
+    assert_eq!(standing(&cluster, 1, 4), Some(Standing::Voter));
+    spread(&mut cluster, 1);
+    assert_eq!(applied(&cluster, 4), [(Index(3), "x".to_owned()), (Index(4), "y".to_owned())]);
+}
+
+/// Dissertation 4.2.1: a new server whose disk is not on record yet is no voter, whatever it holds.
+#[test]
+fn it_is_put_on_record_before_it_votes() {
+    let mut cluster = led(3);
+    cluster.join(4, plainly);
+    add(&mut cluster, 4);
+    cluster.settle();
+    let configurations = cluster.node(1).log().from(Index(3)).filter_map(|entry| match entry.payload() {
+        Payload::Membership(membership) => membership.get(NodeId(4)).cloned(),
+        Payload::Noop | Payload::Command(_) => None,
+    });
+    let steps: Vec<_> = configurations.map(|member| (member.standing, member.disk.is_some())).collect();
+    let expected = [
+        (Standing::Entrant, false),
+        (Standing::Entrant, true),
+        (Standing::Joining, true),
+        (Standing::Voter, true),
+    ];
+    assert_eq!(steps, expected);
+}
+
+/// Dissertation 4.2.1: replication to a new server is split into rounds, each up to the end of the log when the round
+/// began. Only when a round took less than an election timeout is the server added.
+#[test]
+fn a_round_that_took_an_election_timeout_is_followed_by_another() {
+    let mut cluster = led(1);
+    cluster.propose(1, &["x"]);
+    cluster.join(2, plainly);
+    add(&mut cluster, 2);
+    // It is slow: each of its answers takes longer than an election timeout.
+    for _ in 0..5 {
+        cluster.deliver(|packet| packet.to == 2);
+        cluster.tick(1, 11);
+        cluster.propose(1, &["more"]);
+        cluster.deliver(|packet| packet.to == 1);
+        assert_eq!(standing(&cluster, 1, 2), Some(Standing::Entrant));
+    }
+    cluster.settle();
+    spread(&mut cluster, 1);
+    assert_eq!(standing(&cluster, 1, 2), Some(Standing::Voter), "now it is fast enough");
+}
+
+/// Dissertation 4.2.1: one that is not there never becomes a voter, and harms nobody.
+#[test]
+fn a_new_server_that_is_gone_is_not_made_a_voter() {
+    let mut cluster = led(3);
+    cluster.join(4, plainly);
+    add(&mut cluster, 4);
+    talk(&mut cluster, 1, 4);
+    cluster.crash(4);
+    cluster.settle();
+    spread(&mut cluster, 1);
+    cluster.tick(1, 20);
+    spread(&mut cluster, 1);
+    assert_eq!(standing(&cluster, 1, 4), Some(Standing::Entrant));
+}
+
+/// Dissertation 4.2.1: a new server's log is empty; the leader learns where it ends at once instead of stepping back
+/// entry by entry.
+#[test]
+fn the_leader_finds_an_empty_log_in_one_step() {
+    let mut cluster = led(1);
+    let commands: Vec<String> = (0..50).map(|at| at.to_string()).collect();
+    cluster.propose(1, &commands.iter().map(String::as_str).collect::<Vec<_>>());
+    cluster.join(2, plainly);
+    add(&mut cluster, 2);
+    cluster.events.clear();
+    talk(&mut cluster, 1, 2);
+    let appends = sent(&cluster).into_iter().filter_map(|packet| match packet.message.body {
+        Body::Append { slice, .. } => Some(slice.prev().index),
+        _ => None,
+    });
+    assert_eq!(appends.collect::<Vec<_>>(), [Index(0)]);
+}
+
+/// Dissertation 4.2.1 (and 4.3): a server that doesn't vote doesn't campaign.
+#[test]
+fn a_non_voting_member_starts_no_election() {
+    let mut cluster = with_learners(3, &[4]);
+    spread(&mut cluster, 1);
+    cluster.tick(4, 1_000);
+    cluster.campaign(4);
+    assert_eq!((role(&cluster, 4), term(&cluster, 4)), (RoleName::Follower, 1));
+}
+
+/// Before anybody has spoken to it, a server that joins knows of no configuration: it says nothing at all.
+#[test]
+fn a_server_that_joins_is_silent_until_a_leader_speaks() {
+    let mut cluster = Cluster::empty();
+    cluster.join(4, plainly);
+    cluster.tick(4, 1_000);
+    cluster.campaign(4);
+    assert!(sent(&cluster).is_empty());
+    assert_eq!((role(&cluster, 4), term(&cluster, 4)), (RoleName::Follower, 0));
+}
+
+/// Dissertation 4.2.1: leaders may also use it for servers that stay non-voting: they are promoted on request, and not
+/// before they have caught up.
+#[test]
+fn a_learner_is_promoted_on_request_once_it_has_caught_up() {
+    let mut cluster = led(1);
+    let changes = vec![Change::Add { id: NodeId(2), context: "".into(), votes: false }];
+    cluster.change(1, changes, None);
+    let early = cluster.change(1, vec![promote(2)], None);
+    assert!(matches!(cluster.answers(early)[..], [Answer::Refused(_)]));
+    cluster.join(2, plainly);
+    spread(&mut cluster, 1);
+    spread(&mut cluster, 1);
+    assert_eq!(standing(&cluster, 1, 2), Some(Standing::Learner), "it stays what it is");
+    let later = cluster.change(1, vec![promote(2)], None);
+    cluster.settle();
+    assert!(matches!(cluster.answers(later)[..], [Answer::Committed(_)]));
+    assert_eq!(standing(&cluster, 1, 2), Some(Standing::Voter));
+}

@@ -1,0 +1,194 @@
+//! What operators change, as requests: `/v1/members`, `/v1/leader/transfer`, `/v1/snapshot`. Each is tried on this node
+//! first; if the core says that another one leads, it goes there, as the client wishes.
+
+use super::answer::{Answer, Outcome, Problem, ProblemCode};
+use super::forward::{OnFollower, Original};
+use super::writes::Refused;
+use super::{Api, body, leadership, members, query};
+use crate::contact::Contact;
+use http::{HeaderMap, Method, Request, header};
+use hyper::body::Incoming;
+use raft_core::{Change, Index, NodeId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// All members, and how far they are.
+    Members,
+    /// A change of the members.
+    Change { change: Change, expect: Option<Index> },
+    /// Another leader.
+    Transfer { to: Option<NodeId> },
+    /// A snapshot on this node.
+    Snapshot,
+}
+
+/// Whether the path is one of those here.
+pub(super) fn is_route(path: &str) -> bool {
+    path == "/v1/members"
+        || path.starts_with("/v1/members/")
+        || path == "/v1/leader/transfer"
+        || path == "/v1/snapshot"
+}
+
+/// Answers a request to one of these paths.
+pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let writes = *request.method() != Method::GET;
+    let before = |problem: Problem| problem.of_write(writes);
+    let only = query::only(&request, &["timeout", "on_follower", "consistency"]);
+    only.map_err(before)?;
+    let deadline = api.deadline(&request).map_err(before)?;
+    let on_follower = OnFollower::of(&request).map_err(before)?;
+    if query::parameter(&request, "consistency").is_some_and(|level| level == "stale") && !writes {
+        return Ok(members::stale(api));
+    }
+    let (head, incoming) = request.into_parts();
+    let bytes = body::read(&head.headers, incoming, &api.limits).await.map_err(before)?;
+    let asked = parse(api, &head.method, head.uri.path(), &head.headers, &bytes).map_err(before)?;
+    let original = Original { head: &head, body: bytes, writes };
+    loop {
+        let tried = match &asked {
+            Asked::Members => members::list(api, deadline).await,
+            Asked::Change { change, expect } => members::change(api, change, *expect, deadline).await,
+            Asked::Transfer { to } => leadership::transfer(api, *to, deadline).await,
+            Asked::Snapshot => leadership::snapshot(api, deadline).await,
+        };
+        match tried {
+            Ok(answer) => return Ok(answer),
+            Err(Refused::Problem(problem)) if writes => return Err(problem),
+            Err(Refused::Problem(problem)) => return Err(problem.without_outcome()),
+            Err(Refused::NotLeader) => {}
+        }
+        // Only what never left this node may be tried anew.
+        if let Some(answer) = original.pass_on(api, on_follower, deadline).await? {
+            return Ok(answer);
+        }
+        api.pause(deadline).await?;
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddBody {
+    id: u64,
+    peer: String,
+    api: String,
+    #[serde(default = "votes")]
+    voter: bool,
+}
+
+fn votes() -> bool {
+    true
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ContactBody {
+    peer: Option<String>,
+    api: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct TransferBody {
+    to: Option<u64>,
+}
+
+fn parse(
+    api: &Api,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    bytes: &[u8],
+) -> Result<Asked, Problem> {
+    let expect = precondition(headers)?;
+    let change = |change| Ok(Asked::Change { change, expect });
+    let rest = path.strip_prefix("/v1/").unwrap_or_default();
+    let segments: Vec<&str> = rest.split('/').collect();
+    match (segments.as_slice(), method) {
+        (["members"], &Method::GET) => Ok(Asked::Members),
+        (["members"], &Method::POST) => {
+            let AddBody { id, peer, api, voter } = json(bytes)?;
+            let context = sound(Contact { peer, api })?.encode();
+            change(Change::Add { id: NodeId(id), context, votes: voter })
+        }
+        (["members", id], &Method::DELETE) => change(Change::Remove { id: node(id)? }),
+        (["members", id], &Method::PATCH) => {
+            let id = node(id)?;
+            let context = contact(api, id, json(bytes)?)?.unwrap_or_default();
+            change(Change::Update { id, context })
+        }
+        (["members", id, "promote"], &Method::POST) => change(Change::Promote { id: node(id)? }),
+        (["members", id, "demote"], &Method::POST) => change(Change::Demote { id: node(id)? }),
+        (["members", id, "replace"], &Method::POST) => {
+            let id = node(id)?;
+            change(Change::Replace { id, context: contact(api, id, optional(bytes)?)? })
+        }
+        (["leader", "transfer"], &Method::POST) => {
+            let TransferBody { to } = optional(bytes)?;
+            Ok(Asked::Transfer { to: to.map(NodeId) })
+        }
+        (["snapshot"], &Method::POST) => Ok(Asked::Snapshot),
+        (["members"], _) => Err(Problem::method("GET, POST")),
+        (["members", _], _) => Err(Problem::method("DELETE, PATCH")),
+        (["members", _, "promote" | "demote" | "replace"] | ["leader", "transfer"] | ["snapshot"], _) => {
+            Err(Problem::method("POST"))
+        }
+        _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path")),
+    }
+}
+
+/// The addresses that a member gets: those in the body, and for the others what it has. `None` if the body has none.
+fn contact(api: &Api, id: NodeId, body: ContactBody) -> Result<Option<bytes::Bytes>, Problem> {
+    if body.peer.is_none() && body.api.is_none() {
+        return Ok(None);
+    }
+    let known = {
+        let status = api.core.status.borrow();
+        status.membership.get(id).and_then(|member| api.book.of_member(member))
+    };
+    let (peer, api) = known.map_or((None, None), |known| (Some(known.peer), Some(known.api)));
+    let (Some(peer), Some(api)) = (body.peer.or(peer), body.api.or(api)) else {
+        return Err(Problem::new(
+            ProblemCode::BadJson,
+            "a member needs both addresses: \"peer\" and \"api\"",
+        ));
+    };
+    Ok(Some(sound(Contact { peer, api })?.encode()))
+}
+
+fn sound(contact: Contact) -> Result<Contact, Problem> {
+    if contact.is_sound() {
+        return Ok(contact);
+    }
+    let detail = format!("{:?} and {:?} must both be host:port", contact.peer, contact.api);
+    Err(Problem::new(ProblemCode::BadJson, detail))
+}
+
+fn node(text: &str) -> Result<NodeId, Problem> {
+    let none = |_| Problem::new(ProblemCode::MemberNotFound, format!("{text:?} is no node's number"));
+    text.parse().map(NodeId).map_err(none)
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Problem::new(ProblemCode::BadJson, error.to_string()))
+}
+
+/// A body that may be absent.
+fn optional<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { json(bytes) }
+}
+
+/// `If-Match: "<membership_index>"`: change only what the client has seen.
+fn precondition(headers: &HeaderMap) -> Result<Option<Index>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let index =
+        value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    let bad = || {
+        let detail = "If-Match is the \"membership_index\" that was read, in quotation marks";
+        Problem::new(ProblemCode::BadRequest, detail).with(Outcome::NotApplied)
+    };
+    index.map(|index| Some(Index(index))).ok_or_else(bad)
+}

@@ -1,0 +1,102 @@
+//! Handing leadership over, and taking a snapshot now.
+
+use super::Api;
+use super::answer::{Answer, Outcome, Problem, ProblemCode};
+use super::changes::refused;
+use super::writes::Refused;
+use crate::driver::Event;
+use http::StatusCode;
+use raft_core::{Answer as Core, Limit, NodeId, Refusal, Status};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// `POST /v1/leader/transfer`: answers once the target leads, as far as this node sees. One that comes to nothing is tried
+/// again until the deadline.
+pub(super) async fn transfer(api: &Api, to: Option<NodeId>, deadline: Instant) -> Result<Answer, Refused> {
+    loop {
+        api.until_leader(deadline).await?;
+        if to == Some(api.id) {
+            return Ok(leads(api, api.id));
+        }
+        let (answer, answered) = oneshot::channel();
+        api.hand_in(Event::Transfer { to, answer }, deadline).await?;
+        let problem =
+            |code, detail: &'static str, outcome| Err(Problem::new(code, detail).with(outcome).into());
+        match timeout_at(deadline, answered).await {
+            Err(_) => {
+                return problem(ProblemCode::Timeout, "this node did not answer in time", Outcome::Unknown);
+            }
+            Ok(Err(_)) => return problem(ProblemCode::ShuttingDown, "this node stopped", Outcome::Unknown),
+            Ok(Ok(Core::HandingOver { to: target })) => match settle(api, deadline).await {
+                Some(leader) if to.is_none() || leader == target => return Ok(leads(api, leader)),
+                Some(leader) if leader != api.id => {
+                    return problem(
+                        ProblemCode::LeadershipLost,
+                        "yet another node leads now",
+                        Outcome::Applied,
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    let detail = "the hand-over has begun, and nobody leads yet that is known here";
+                    return problem(ProblemCode::Timeout, detail, Outcome::Unknown);
+                }
+            },
+            Ok(Ok(Core::NotLeader { leader: Some(leader) })) if leader != api.id => {
+                return Err(Refused::NotLeader);
+            }
+            Ok(Ok(
+                Core::NotLeader { .. }
+                | Core::Busy(Limit::Transferring)
+                | Core::Refused(Refusal::Transferring | Refusal::TermNotCommitted),
+            )) => {}
+            Ok(Ok(Core::Refused(refusal))) => return Err(refused(refusal).into()),
+            Ok(Ok(Core::Busy(_) | Core::Committed(_) | Core::ReadAt(_) | Core::Lost | Core::Unknown)) => {
+                return problem(ProblemCode::Overloaded, "too much is under way", Outcome::NotApplied);
+            }
+        }
+        api.pause(deadline).await?;
+    }
+}
+
+/// Who leads when the hand-over is over.
+async fn settle(api: &Api, deadline: Instant) -> Option<NodeId> {
+    let mut watched = api.core.status.clone();
+    let over = |status: &Status| status.leader.is_some() && status.transferring.is_none();
+    let status = timeout_at(deadline, watched.wait_for(over)).await.ok()?.ok()?;
+    status.leader
+}
+
+fn leads(api: &Api, leader: NodeId) -> Answer {
+    let contact = api.book.find(leader);
+    let term = api.core.status.borrow().term.0;
+    let address = contact.map_or_else(|| api.leader_or_self().api.clone(), |contact| contact.api.clone());
+    Answer::json(StatusCode::OK, &json!({ "leader": address, "leader_id": leader.0, "term": term }))
+}
+
+/// `POST /v1/snapshot`: of this node, whoever leads. Answers when it is on stable storage.
+pub(super) async fn snapshot(api: &Api, deadline: Instant) -> Result<Answer, Refused> {
+    let (before, applied) = {
+        let status = api.core.status.borrow();
+        (status.snapshot, status.applied)
+    };
+    api.hand_in(Event::Capture, deadline).await?;
+    let mut watched = api.core.status.clone();
+    let taken = |status: &Status| {
+        let covers = status.snapshot.is_some_and(|last| last.index >= applied);
+        covers || status.snapshot > before || applied.0 == 0
+    };
+    let late = || Problem::new(ProblemCode::Timeout, "the snapshot was not ready in time; it may be later");
+    let status = match timeout_at(deadline, watched.wait_for(taken)).await {
+        Ok(Ok(status)) => status.clone(),
+        Ok(Err(_)) => {
+            let stopped = Problem::new(ProblemCode::ShuttingDown, "this node stopped");
+            return Err(stopped.with(Outcome::Unknown).into());
+        }
+        Err(_) => return Err(late().with(Outcome::Unknown).into()),
+    };
+    let index = status.snapshot.map_or(0, |last| last.index.0);
+    let body = json!({ "leader": api.leader_or_self().api, "node": api.id.0, "index": index, "first_index": status.base.index.0 + 1 });
+    Ok(Answer::json(StatusCode::OK, &body).at(status.applied))
+}

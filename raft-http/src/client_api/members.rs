@@ -1,0 +1,170 @@
+//! The members of the cluster, and their change.
+
+use super::answer::{Answer, Outcome, Problem, ProblemCode};
+use super::changes::refused;
+use super::writes::Refused;
+use super::{Api, reads::Consistency};
+use crate::driver::Event;
+use http::StatusCode;
+use raft_core::{Answer as Core, Change, Index, Lag, Limit, Member, PeerStatus, Refusal, Standing, Status};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// `GET /v1/members` from the leader, with how far each member is.
+pub(super) async fn list(api: &Api, deadline: Instant) -> Result<Answer, Refused> {
+    api.until_leader(deadline).await?;
+    api.read(false, deadline).await?;
+    let (answer, answered) = oneshot::channel();
+    api.hand_in(Event::Progress { answer }, deadline).await?;
+    let late = || Problem::new(ProblemCode::Timeout, "this node did not answer in time");
+    let progress = match timeout_at(deadline, answered).await {
+        Ok(Ok(progress)) => progress,
+        Ok(Err(_)) => return Err(Problem::new(ProblemCode::ShuttingDown, "this node stopped").into()),
+        Err(_) => return Err(late().into()),
+    };
+    let status = api.core.status.borrow().clone();
+    Ok(Consistency::Linearizable.mark(api, table(api, &status, &progress)))
+}
+
+/// `GET /v1/members?consistency=stale`: as far as this node knows.
+pub(super) fn stale(api: &Api) -> Answer {
+    let status = api.core.status.borrow().clone();
+    Consistency::Stale.mark(api, table(api, &status, &[]))
+}
+
+/// Changes the configuration. Answers when the final one, not the joint one on the way, is committed here.
+pub(super) async fn change(
+    api: &Api,
+    change: &Change,
+    expect: Option<Index>,
+    deadline: Instant,
+) -> Result<Answer, Refused> {
+    loop {
+        api.until_leader(deadline).await?;
+        let (answer, answered) = oneshot::channel();
+        let event = Event::Reconfigure { changes: vec![change.clone()], expect, answer };
+        api.hand_in(event, deadline).await?;
+        let problem =
+            |code, detail: &'static str, outcome| Err(Problem::new(code, detail).with(outcome).into());
+        return match timeout_at(deadline, answered).await {
+            Err(_) => problem(ProblemCode::Timeout, "the change was not committed in time", Outcome::Unknown),
+            Ok(Err(_)) => problem(ProblemCode::ShuttingDown, "this node stopped", Outcome::Unknown),
+            Ok(Ok(Core::Committed(id))) => complete(api, id.index, deadline).await,
+            Ok(Ok(Core::NotLeader { leader: Some(leader) })) if leader != api.id => Err(Refused::NotLeader),
+            Ok(Ok(
+                Core::NotLeader { .. }
+                | Core::Busy(Limit::Transferring)
+                | Core::Refused(Refusal::TermNotCommitted | Refusal::Transferring),
+            )) => {
+                api.pause(deadline).await?;
+                continue;
+            }
+            // It is as the client wants it.
+            Ok(Ok(Core::Refused(Refusal::NoChange))) => {
+                let status = api.core.status.borrow().clone();
+                Ok(table(api, &status, &[]))
+            }
+            Ok(Ok(Core::Refused(refusal))) => Err(refused(refusal).into()),
+            Ok(Ok(Core::Busy(_))) => {
+                problem(ProblemCode::Overloaded, "too much is under way", Outcome::NotApplied)
+            }
+            Ok(Ok(Core::Lost)) => problem(
+                ProblemCode::Lost,
+                "the leader changed, and another entry is committed in this one's place",
+                Outcome::NotApplied,
+            ),
+            Ok(Ok(Core::Unknown | Core::ReadAt(_) | Core::HandingOver { .. })) => problem(
+                ProblemCode::LeadershipLost,
+                "the leader changed; this node can't tell: look at /v1/members",
+                Outcome::Unknown,
+            ),
+        };
+    }
+}
+
+/// Waits until the change at this index has led to a configuration that is committed and not joint.
+async fn complete(api: &Api, index: Index, deadline: Instant) -> Result<Answer, Refused> {
+    let mut watched = api.core.status.clone();
+    let done = |status: &Status| {
+        status.membership_at >= index
+            && !status.membership.is_joint()
+            && status.commit >= status.membership_at
+    };
+    let applied = |code, detail: &'static str| Err(Problem::new(code, detail).with(Outcome::Applied).into());
+    let status = match timeout_at(deadline, watched.wait_for(done)).await {
+        Ok(Ok(status)) => status.clone(),
+        Ok(Err(_)) => {
+            return applied(
+                ProblemCode::ShuttingDown,
+                "the change is in force; this node stopped before it was complete",
+            );
+        }
+        Err(_) => {
+            return applied(
+                ProblemCode::Timeout,
+                "the change is in force, and the leader completes it: look at /v1/members",
+            );
+        }
+    };
+    Ok(table(api, &status, &[]).at(index))
+}
+
+fn table(api: &Api, status: &Status, progress: &[PeerStatus]) -> Answer {
+    let row = |member: &Member| {
+        let mut row = describe(api, member);
+        if let Some(peer) = progress.iter().find(|peer| peer.id == member.id) {
+            progress_into(api, status, peer, &mut row);
+        }
+        row
+    };
+    let body = json!({
+        "leader": api.leader_or_self().api,
+        "leader_id": status.leader.map(|leader| leader.0),
+        "membership_index": status.membership_at.0,
+        "committed": status.commit >= status.membership_at,
+        "joint": status.membership.is_joint(),
+        "members": status.membership.members().iter().map(row).collect::<Vec<Value>>(),
+    });
+    Answer { etag: Some(status.membership_at), ..Answer::json(StatusCode::OK, &body).at(status.applied) }
+}
+
+/// A member as a row.
+pub(super) fn describe(api: &Api, member: &Member) -> Value {
+    let contact = api.book.of_member(member);
+    let hex = |disk: raft_core::DiskId| format!("{:016x}", disk.0);
+    json!({
+        "id": member.id.0,
+        "peer": contact.as_ref().map(|contact| &contact.peer),
+        "api": contact.as_ref().map(|contact| &contact.api),
+        "voter": member.standing.votes(),
+        "standing": match member.standing {
+            Standing::Voter => "voter",
+            Standing::Learner => "learner",
+            Standing::Entrant => "entrant",
+            Standing::Joining => "joining",
+            Standing::Leaving => "leaving",
+            Standing::Demoting => "demoting",
+        },
+        "disk": member.disk.map(hex),
+        "replaced_disk": member.replaced.map(hex),
+    })
+}
+
+fn progress_into(api: &Api, status: &Status, peer: &PeerStatus, row: &mut Value) {
+    row["matched_index"] = json!(peer.matched.0);
+    row["behind"] = json!(status.last.index.0.saturating_sub(peer.matched.0));
+    let silent = u128::from(peer.silent) * api.tick.as_millis();
+    row["silent_ms"] = json!(u64::try_from(silent).unwrap_or(u64::MAX));
+    row["lag"] = json!(match peer.lag {
+        Lag::None => "none",
+        Lag::Silent => "silent",
+        Lag::Probing => "probing",
+        Lag::Snapshot { .. } => "snapshot",
+        Lag::WindowFull => "window_full",
+        Lag::OnTheWay => "on_the_way",
+    });
+    if let Lag::Snapshot { have, size } = peer.lag {
+        row["snapshot"] = json!({ "have": have, "size": size });
+    }
+}

@@ -1,0 +1,79 @@
+//! The replicated application as the driver feeds it: one ordered stream of entries to apply, snapshots to restore and
+//! places to freeze it at. While a snapshot is being read, what follows it in the stream waits, and nothing else does:
+//! the node goes on hearing its leader, and acknowledges what is on its disk.
+
+use crate::exit::{Code, Exit};
+use crate::machine::Machine;
+use crate::snapshot_thread::SnapshotThread;
+use raft_core::{Index, Output};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+/// The machine, and the stream to it.
+pub(super) struct Application {
+    machine: Arc<RwLock<Machine>>,
+    /// What follows on a snapshot that is being read; `None` while none is.
+    later: Option<VecDeque<Output>>,
+}
+
+/// The steps of one turn. The machine is locked from the first one that needs it to the last: readers hold this lock only
+/// while they copy out what they need.
+pub(super) struct Feeding<'a> {
+    machine: &'a RwLock<Machine>,
+    locked: Option<RwLockWriteGuard<'a, Machine>>,
+    later: &'a mut Option<VecDeque<Output>>,
+    snapshots: &'a SnapshotThread,
+}
+
+impl Application {
+    pub(super) fn new(machine: Arc<RwLock<Machine>>) -> Application {
+        Application { machine, later: None }
+    }
+
+    /// Begins the steps of a turn.
+    pub(super) fn feed<'a>(&'a mut self, snapshots: &'a SnapshotThread) -> Feeding<'a> {
+        Feeding { machine: &self.machine, locked: None, later: &mut self.later, snapshots }
+    }
+
+    /// The state of the snapshot was read: takes it, and then what has waited for it. Says up to where entries are now.
+    pub(super) fn loaded(&mut self, state: Machine, snapshots: &SnapshotThread) -> Result<Index, Exit> {
+        let later = self.later.take().expect("a snapshot is read because it was asked for");
+        let mut feeding = self.feed(snapshots);
+        let old = std::mem::replace(feeding.machine(), state);
+        // A large state takes its time to be freed, and nobody has to wait for that.
+        std::thread::spawn(move || drop(old));
+        later.into_iter().try_for_each(|step| feeding.step(step))?;
+        Ok(feeding.machine().applied())
+    }
+}
+
+impl Feeding<'_> {
+    /// Carries out the next step of the stream, or keeps it until the snapshot before it is read.
+    pub(super) fn step(&mut self, step: Output) -> Result<(), Exit> {
+        match (self.later.as_mut(), step) {
+            (Some(later), step) => later.push_back(step),
+            (None, Output::Apply(entry)) => {
+                self.machine().apply(&entry).map_err(|unreadable| Exit::new(Code::Newer, unreadable))?;
+            }
+            (None, Output::Capture(base)) => {
+                let frozen = self.machine().clone();
+                self.snapshots.capture(base, frozen);
+            }
+            (None, Output::Restore(snapshot)) => {
+                *self.later = Some(VecDeque::new());
+                self.snapshots.load(snapshot);
+            }
+            (None, other) => unreachable!("no part of the application's stream: {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn machine(&mut self) -> &mut Machine {
+        self.locked.get_or_insert_with(|| self.machine.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Up to where entries are applied, if any step needed the machine.
+    pub(super) fn applied(&self) -> Option<Index> {
+        self.locked.as_ref().map(|machine| machine.applied())
+    }
+}
