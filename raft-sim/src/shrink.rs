@@ -81,8 +81,10 @@ pub fn shrink(case: &Case, name: &str, effort: Effort) -> Result<Shrunk, String>
     let most = 2 * play.world.steps() + 1_000;
     let begun = fails(|| whole.play(Reader::Nobody, false), &failure, most)
         .ok_or("its tape doesn't fail as it does: NOT DETERMINISTIC")?;
+    let honest = whole.planted.is_some() && is_clean_without(&whole, &begun.tape);
     let mut search = Search {
         whole,
+        honest,
         best: begun.clone(),
         tries: 0,
         most: effort.tries * 2 / 3,
@@ -148,6 +150,12 @@ fn fails(begin: impl FnOnce() -> Play, like: &Failure, most: u64) -> Option<Fail
         tape,
         failure,
     })
+}
+
+/// Whether nothing falls on this tape without what the case plants.
+fn is_clean_without(case: &Case, tape: &Tape) -> bool {
+    let honest = Case { origin: Origin::Tape(tape.clone()), planted: None, ..case.clone() };
+    matches!(honest.play(Reader::Nobody, false).drive(u64::MAX, |_| {}), Ended::Clean)
 }
 
 /// The same invariant falls; of panics, the one at the same place.
@@ -227,6 +235,8 @@ const SMALL: u64 = 16;
 
 struct Search {
     whole: Case,
+    /// Without what is planted nothing falls, and it is to stay so: the file has to show this bug.
+    honest: bool,
     best: Failing,
     tries: u64,
     most: u64,
@@ -303,14 +313,15 @@ impl Search {
     fn attempt(&mut self, edits: &[Edit]) -> Option<Spot> {
         let left = (self.most - self.tries) as usize;
         let edits = &edits[..left.min(edits.len())];
-        let Search { whole, best, watch, .. } = self;
+        let Search { whole, honest, best, watch, .. } = self;
         let most = 2 * best.size.steps + 1_000;
         let found = first(edits, self.effort.jobs, |edit| {
             if watch.over() {
                 return None;
             }
             let failing = fails(|| edit.play(whole, &best.tape), &best.failure, most);
-            failing.filter(|failing| failing.size < best.size)
+            let smaller = failing.filter(|failing| failing.size < best.size);
+            smaller.filter(|failing| !*honest || is_clean_without(whole, &failing.tape))
         });
         self.tries += found.as_ref().map_or(edits.len(), |(at, _)| at + 1) as u64;
         let next = found.map(|(at, failing)| {

@@ -144,6 +144,8 @@ pub struct World {
     pub(crate) leader: Option<usize>,
     pub(crate) operator: Operator,
     pub(crate) course: Course,
+    /// How many disks there were so far.
+    pub(crate) disks: u64,
 }
 
 impl World {
@@ -179,6 +181,7 @@ impl World {
             leader: None,
             operator: Operator::default(),
             course: Course::default(),
+            disks: 0,
             options,
             choices,
         };
@@ -225,9 +228,11 @@ impl World {
         }
     }
 
-    /// Disk ids are drawn, and never 0.
+    /// Disk ids are drawn, and never 0. No two are the same, also where a tape draws nothing: every disk has its number.
     pub(crate) fn draw_disk_id(&mut self, at: usize) -> DiskId {
-        DiskId(1 + self.choices.pick(Site::new(Purpose::Seed, at), 1 << 40) * 16 + at as u64)
+        self.disks += 1;
+        let drawn = self.choices.pick(Site::new(Purpose::Seed, at), 1 << 32);
+        DiskId((drawn << 16 | self.disks) * 16 + at as u64)
     }
 
     /// The next event.
