@@ -55,8 +55,9 @@ enum Command {
         #[arg(long)]
         cover: bool,
     },
-    /// Runs many seeds and lists the rare states: how often each was reached, and by which seed first. Exit code 20 if
-    /// one that every large swarm must reach never was.
+    /// Runs many seeds and lists the rare states: how often each was reached, and by which seed first.
+    ///
+    /// Exit code 20 if one that every large swarm must reach never was.
     Cover {
         #[command(flatten)]
         many: Many,
@@ -75,8 +76,10 @@ enum Command {
         #[arg(long)]
         honest: bool,
     },
-    /// Makes a failing run the smallest that still fails by the same invariant, and writes it to a file that `replay`
-    /// takes. The result depends on the run and the tries alone, unless the minutes run out first.
+    /// Makes a failing run the smallest that still fails by the same invariant.
+    ///
+    /// It is written to a file that `replay` takes. The result depends on the run and the tries alone, unless the minutes
+    /// run out first.
     Shrink {
         #[command(flatten)]
         which: Which,
@@ -93,8 +96,9 @@ enum Command {
         #[arg(long)]
         jobs: Option<usize>,
     },
-    /// Shows the end of a run: its last steps in the notation of the golden scenarios, the facts that contradict each
-    /// other, and all nodes.
+    /// Shows the end of a run: its last steps, the facts that contradict each other, and all nodes.
+    ///
+    /// The steps are in the notation of the golden scenarios.
     Explain {
         #[command(flatten)]
         which: Which,
@@ -102,7 +106,9 @@ enum Command {
         #[arg(long, default_value_t = 40)]
         steps: usize,
     },
-    /// Draws the end of a run as one self-contained page: lanes, roles, terms, messages, faults, and logs.
+    /// Draws the end of a run as one self-contained page.
+    ///
+    /// It has a lane for each node with its roles and terms, the messages, the faults, and the logs at each step.
     View {
         #[command(flatten)]
         which: Which,
@@ -113,8 +119,9 @@ enum Command {
         #[arg(long, default_value_t = 2_000)]
         steps: usize,
     },
-    /// Runs seeds, forks the world where a rare state is reached, and spends more on what follows there. Then lets a
-    /// plain swarm have as many inputs, and says which states only one of them reached.
+    /// Runs seeds, forks the world where a rare state is reached, and spends more on what follows there.
+    ///
+    /// Then a plain swarm has as many inputs, and what each of them reached is compared.
     Explore {
         /// The first seed.
         #[arg(long, default_value_t = 0)]
