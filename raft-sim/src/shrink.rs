@@ -400,3 +400,23 @@ fn lowered(tape: &Tape, from: Spot) -> Vec<Edit> {
     }
     edits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_are_alike_by_their_place() {
+        let panic = |said: &str| Failure::Panic(said.into());
+        assert!(alike(&panic("index 3 (log.rs:7:1)"), &panic("index 4 (log.rs:7:1)")));
+        assert!(!alike(&panic("index 3 (log.rs:7:1)"), &panic("index 3 (log.rs:8:1)")));
+    }
+
+    #[test]
+    fn a_candidate_that_panics_at_once_or_goes_on_too_long_is_no_failure() {
+        crate::runner::catch_panics();
+        let like = Failure::Panic("no (nowhere.rs:1:1)".into());
+        assert!(fails(|| panic!("no world"), &like, 10).is_none());
+        assert!(fails(|| Case::seed(2).play(Reader::Nobody, false), &like, 10).is_none());
+    }
+}

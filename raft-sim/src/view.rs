@@ -1,4 +1,4 @@
-//! The end of a run as one page that needs nothing else: the data of a [`Recording`] inside a template of plain
+//! The end of a run as one page that needs nothing else: the data of a recording inside a template of plain
 //! JavaScript and SVG.
 
 use crate::case::{Case, Origin};
