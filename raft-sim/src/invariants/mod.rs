@@ -39,7 +39,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, EntryId, Limits, NodeId, Recovered, Stamp, Ticket};
+use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket};
 use reads::Means;
 use tickets::Answered;
 
@@ -163,8 +163,8 @@ impl Judges {
                 Ok(())
             }
             Fact::Wiped { node } => {
-                let formed = self.cluster.canon.last() != EntryId::ORIGIN;
-                recovery::wiped(self.cluster.seat_mut(node), formed);
+                let known = self.cluster.seats().any(|(id, seat)| id != node && seat.members().is_some());
+                recovery::wiped(self.cluster.seat_mut(node), known);
                 Ok(())
             }
             Fact::Seated { node } => {
@@ -298,6 +298,8 @@ impl Judges {
                 self.reads.told(id.index);
                 promises::answered(&self.cluster, node, id)
             }
+            // With clocks that are worse than a lease needs, nobody relies on what it says.
+            (Answer::ReadAt(_), Answered::Read(asked)) if asked.lease && !self.rules.lease => Ok(()),
             (Answer::ReadAt(index), Answered::Read(asked)) => {
                 let Judges { cluster, rules, completeness, coverage, .. } = self;
                 match self.reads.answered(cluster, node, asked, index)? {

@@ -49,10 +49,11 @@ pub(crate) fn started(
 
 /// A disk is emptied: what its node was, it is no more. What it said before stays said.
 ///
-/// Before anything is committed a wiped founder founds anew, and the votes of its lost disk count for nobody.
-pub(crate) fn wiped(seat: &mut Seat, formed: bool) {
+/// `known`: another server has founded, and may have the lost disk on record. Otherwise its votes count for nobody, and it
+/// founds anew.
+pub(crate) fn wiped(seat: &mut Seat, known: bool) {
     seat.wiped = true;
-    seat.seating += u32::from(!formed);
+    seat.seating += u32::from(!known);
     emptied(seat);
 }
 
