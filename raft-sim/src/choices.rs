@@ -2,6 +2,7 @@
 //! that a tape that ends early, or a fuzzer's input, leads into calm weather. Integers only.
 
 use crate::tape::Tape;
+use raft_core::hash::chain;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -170,6 +171,12 @@ impl Random {
     pub fn new(seed: u64, record: bool) -> Random {
         Random { seed, streams: vec![None; Site::COUNT], tape: record.then(Tape::default) }
     }
+
+    /// From here on the choices of another stream. What is recorded goes on.
+    pub fn fork(&mut self, stream: u64) {
+        self.seed = chain(self.seed, &[stream]);
+        self.streams.fill(None);
+    }
 }
 
 impl Choices for Random {
@@ -232,11 +239,18 @@ pub enum Source {
 }
 
 impl Source {
-    /// What was recorded, if anything was.
+    /// From here on the choices of another stream, if there are any others.
+    pub(crate) fn fork(&mut self, stream: u64) {
+        if let Source::Random(random) = self {
+            random.fork(stream);
+        }
+    }
+
+    /// What was chosen so far, if that is recorded.
     pub fn tape(&self) -> Option<&Tape> {
         match self {
             Source::Random(random) => random.tape.as_ref(),
-            Source::Tape(player) => Some(player.tape()),
+            Source::Tape(player) => Some(player.heard()),
             Source::Bytes(_) => None,
         }
     }

@@ -1,28 +1,28 @@
 //! The command line of the simulator. Exit codes: 0 clean, 2 usage, 10 safety, 11 linearizability, 12 liveness,
 //! 13 durability, 14 bounds, 15 not deterministic, 16 panic, 20 a coverage goal missed.
 
-use clap::{Parser, Subcommand};
-use raft_sim::choices::Source;
+mod commands;
+
+use clap::{Args, Parser, Subcommand};
+use raft_sim::case::{Case, Fork, Origin};
 #[cfg(feature = "planted")]
-use raft_sim::hunt::{Effort, hunt};
-use raft_sim::report::report;
-use raft_sim::runner::{Ran, catch_panics, run, run_seed};
-use raft_sim::swarm::{Found, Plan, cores, rates, swarm};
-use raft_sim::tape::{Player, Tape};
-use raft_sim::trace::Reader;
-use raft_sim::world::Setup;
-use std::collections::BTreeMap;
+use raft_sim::hunt::Effort;
+use raft_sim::runner::catch_panics;
+use raft_sim::swarm::{Plan, cores};
+use raft_sim::{explore, shrink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const USAGE: u8 = 2;
-const NOT_DETERMINISTIC: u8 = 15;
-const COVERAGE: u8 = 20;
 
 /// A deterministic simulator of Raft clusters: a seed is a whole run.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 clean, 2 usage, 10 safety, 11 linearizability, 12 liveness, \
+    13 durability, 14 bounds, 15 not deterministic, 16 panic, 20 a coverage goal missed."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,9 +32,8 @@ struct Cli {
 enum Command {
     /// Runs one seed and prints what it drew and what became of it.
     Run {
-        /// The seed.
-        #[arg(long)]
-        seed: u64,
+        #[command(flatten)]
+        seed: Seed,
         /// Print every step.
         #[arg(long)]
         trace: bool,
@@ -47,15 +46,8 @@ enum Command {
     },
     /// Runs many seeds on all cores.
     Swarm {
-        /// Which seeds: `A..B`, without B.
-        #[arg(long, value_parser = seeds, default_value = "0..1000")]
-        seeds: (u64, u64),
-        /// Run for so long instead, from the first seed on.
-        #[arg(long)]
-        minutes: Option<f64>,
-        /// Runs at once; by default one a core.
-        #[arg(long)]
-        jobs: Option<usize>,
+        #[command(flatten)]
+        many: Many,
         /// Go on after a failure, and list all of them.
         #[arg(long)]
         keep_going: bool,
@@ -63,13 +55,86 @@ enum Command {
         #[arg(long)]
         cover: bool,
     },
-    /// Runs a recorded tape again.
+    /// Runs many seeds and lists the rare states: how often each was reached, and by which seed first.
+    ///
+    /// Exit code 20 if one that every large swarm must reach never was.
+    Cover {
+        #[command(flatten)]
+        many: Many,
+    },
+    /// Runs a file again: a tape, a shrunk failure, or a recipe of an exploration.
     Replay {
-        /// The tape.
+        /// The file.
         file: PathBuf,
         /// Print every step.
         #[arg(long)]
         trace: bool,
+        /// Print only the hash of the trace.
+        #[arg(long)]
+        hash: bool,
+        /// Without the bug that the file plants.
+        #[arg(long)]
+        honest: bool,
+    },
+    /// Makes a failing run the smallest that still fails by the same invariant.
+    ///
+    /// It is written to a file that `replay` takes. The result depends on the run and the tries alone, unless the minutes
+    /// run out first.
+    Shrink {
+        #[command(flatten)]
+        which: Which,
+        /// Where to; by default the seed or file with the ending `.shrunk`.
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+        /// Smaller runs to try at most.
+        #[arg(long, default_value_t = 4_000)]
+        tries: u64,
+        /// Stop after so long.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// Runs at once; by default one a core.
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+    /// Shows the end of a run: its last steps, the facts that contradict each other, and all nodes.
+    ///
+    /// The steps are in the notation of the golden scenarios.
+    Explain {
+        #[command(flatten)]
+        which: Which,
+        /// How many steps.
+        #[arg(long, default_value_t = 40)]
+        steps: usize,
+    },
+    /// Draws the end of a run as one self-contained page.
+    ///
+    /// It has a lane for each node with its roles and terms, the messages, the faults, and the logs at each step.
+    View {
+        #[command(flatten)]
+        which: Which,
+        /// The page.
+        #[arg(long, short)]
+        out: PathBuf,
+        /// How many steps.
+        #[arg(long, default_value_t = 2_000)]
+        steps: usize,
+    },
+    /// Runs seeds, forks the world where a rare state is reached, and spends more on what follows there.
+    ///
+    /// Then a plain swarm has as many inputs, and what each of them reached is compared.
+    Explore {
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// How many runs.
+        #[arg(long, required_unless_present = "minutes")]
+        runs: Option<u64>,
+        /// For how long, the plain swarm included.
+        #[arg(long, conflicts_with = "runs")]
+        minutes: Option<f64>,
+        /// Runs at once; by default one a core.
+        #[arg(long)]
+        jobs: Option<usize>,
     },
     /// Plants bugs and counts the seeds until the swarm finds them.
     #[cfg(feature = "planted")]
@@ -91,152 +156,146 @@ enum Command {
     },
 }
 
+#[derive(Args)]
+struct Seed {
+    /// The seed.
+    #[arg(long)]
+    seed: u64,
+    /// From this step on take choices from another stream, as `explore` prints it; may be given more than once.
+    #[arg(long, value_name = "STEP:STREAM", value_parser = fork)]
+    fork: Vec<Fork>,
+    /// A bug to plant.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "BUG")]
+    planted: Option<String>,
+}
+
+#[derive(Args)]
+struct Which {
+    /// The seed.
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    seed: Option<u64>,
+    /// .. or a file: a tape, a shrunk failure, or a recipe.
+    file: Option<PathBuf>,
+    /// See `run`.
+    #[arg(long, value_name = "STEP:STREAM", value_parser = fork, requires = "seed")]
+    fork: Vec<Fork>,
+    /// A bug to plant.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "BUG")]
+    planted: Option<String>,
+}
+
+#[derive(Args)]
+struct Many {
+    /// Which seeds: `A..B`, without B.
+    #[arg(long, value_parser = seeds, default_value = "0..1000")]
+    seeds: (u64, u64),
+    /// Run for so long instead, from the first seed on.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs at once; by default one a core.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+impl Many {
+    fn plan(&self, keep_going: bool) -> Plan {
+        let limit = self.minutes.map(time);
+        let end = if limit.is_some() { u64::MAX } else { self.seeds.1 };
+        let jobs = self.jobs.unwrap_or_else(cores);
+        Plan { first: self.seeds.0, end, limit, jobs, keep_going }
+    }
+}
+
+impl Seed {
+    fn case(self) -> Result<Case, String> {
+        let case = Case::of(Origin::Recipe { seed: self.seed, forks: self.fork });
+        #[cfg(feature = "planted")]
+        let case = plant(case, self.planted.as_deref())?;
+        Ok(case)
+    }
+}
+
+impl Which {
+    /// The case, and what to call it.
+    fn case(self) -> Result<(Case, String), String> {
+        let (case, name) = match (self.file, self.seed) {
+            (Some(file), _) => (commands::load(&file, false)?, file.display().to_string()),
+            (None, seed) => {
+                let seed = seed.unwrap_or_default();
+                let name = if self.fork.is_empty() { format!("{seed}") } else { format!("{seed}-forked") };
+                (Case::of(Origin::Recipe { seed, forks: self.fork }), name)
+            }
+        };
+        #[cfg(feature = "planted")]
+        let case = plant(case, self.planted.as_deref())?;
+        Ok((case, name))
+    }
+}
+
+#[cfg(feature = "planted")]
+fn plant(case: Case, name: Option<&str>) -> Result<Case, String> {
+    let Some(name) = name else { return Ok(case) };
+    Ok(Case { planted: Some(raft_sim::case::planted(name)?), ..case })
+}
+
 fn seeds(text: &str) -> Result<(u64, u64), String> {
     let range = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     range.filter(|(a, b)| a < b).ok_or_else(|| "expected A..B with A below B".into())
 }
 
+fn fork(text: &str) -> Result<Fork, String> {
+    let numbers = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers.map(|(step, stream)| Fork { step, stream }).ok_or_else(|| "expected STEP:STREAM".into())
+}
+
+fn time(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX / 4)
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     catch_panics();
-    ExitCode::from(match cli.command {
-        Command::Run { seed, trace, hash, tape } => run_one(seed, trace, hash, tape.as_deref()),
-        Command::Swarm { seeds: (first, end), minutes, jobs, keep_going, cover } => {
-            let limit = minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
-            let end = if limit.is_some() { u64::MAX } else { end };
-            let plan = Plan { first, end, limit, jobs: jobs.unwrap_or_else(cores), keep_going };
-            run_many(plan, cover)
+    match obey(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("raft-sim: {why}");
+            ExitCode::from(USAGE)
         }
-        Command::Replay { file, trace } => replay(&file, trace),
+    }
+}
+
+/// The exit code, or what is wrong with what was asked for.
+fn obey(command: Command) -> Result<u8, String> {
+    match command {
+        Command::Run { seed, trace, hash, tape } => {
+            let case = seed.case()?;
+            commands::run(&case, trace, hash, tape.as_deref())
+        }
+        Command::Swarm { many, keep_going, cover } => commands::swarm(many.plan(keep_going), cover),
+        Command::Cover { many } => commands::cover(many.plan(true)),
+        Command::Replay { file, trace, hash, honest } => commands::replay(&file, trace, hash, honest),
+        Command::Shrink { which, out, tries, minutes, jobs } => {
+            let (case, name) = which.case()?;
+            let out = out.unwrap_or_else(|| Path::new(&name).with_extension("shrunk"));
+            let effort = shrink::Effort { tries, limit: minutes.map(time), jobs: jobs.unwrap_or_else(cores) };
+            commands::shrink(&case, &name, &out, effort)
+        }
+        Command::Explain { which, steps } => commands::explain(&which.case()?.0, steps),
+        Command::View { which, out, steps } => commands::view(&which.case()?.0, steps, &out),
+        Command::Explore { seed, runs, minutes, jobs } => commands::explore(explore::Plan {
+            first: seed,
+            runs: runs.unwrap_or(u64::MAX),
+            limit: minutes.map(time),
+            jobs: jobs.unwrap_or_else(cores),
+        }),
         #[cfg(feature = "planted")]
         Command::Bugs { names, all, searches, seeds, jobs } => {
             if names.is_empty() && !all {
-                eprintln!("raft-sim: name a bug, or say --all");
-                return ExitCode::from(USAGE);
+                return Err("name a bug, or say --all".into());
             }
-            hunt_for(&names, Effort { searches, seeds, jobs: jobs.unwrap_or_else(cores) })
-        }
-    })
-}
-
-fn setup(trace: bool) -> Setup {
-    Setup { planted: None, reader: if trace { Reader::Person } else { Reader::Report } }
-}
-
-fn run_one(seed: u64, trace: bool, hash: bool, tape: Option<&Path>) -> u8 {
-    let ran = run_seed(seed, setup(trace));
-    if hash {
-        println!("{:016x}", ran.hash);
-        return ran.failure.map_or(0, |failure| failure.exit_code());
-    }
-    finish(&ran, Some(seed), tape)
-}
-
-/// Says how a single run ended.
-fn finish(ran: &Ran, seed: Option<u64>, wanted: Option<&Path>) -> u8 {
-    let default = seed.filter(|_| ran.failure.is_some()).map(|seed| PathBuf::from(format!("{seed}.tape")));
-    let path = wanted.or(default.as_deref());
-    let written = match (path, &ran.tape) {
-        (Some(path), Some(tape)) => match std::fs::write(path, tape.to_string()) {
-            Ok(()) => Some(path),
-            Err(why) => {
-                eprintln!("raft-sim: {}: {why}", path.display());
-                None
-            }
-        },
-        _ => None,
-    };
-    if let Some(failure) = &ran.failure {
-        print!("{}", report(ran, failure, seed, None, written));
-        return failure.exit_code();
-    }
-    println!("{}", ran.options);
-    println!(
-        "clean: {} inputs in {:.3} s of simulated time, trace {:016x}",
-        ran.counts.inputs,
-        ran.simulated as f64 / 1e6,
-        ran.hash
-    );
-    0
-}
-
-fn replay(file: &Path, trace: bool) -> u8 {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(why) => {
-            eprintln!("raft-sim: {}: {why}", file.display());
-            return USAGE;
-        }
-    };
-    match Tape::parse(&text) {
-        Ok(tape) => finish(&run(Source::Tape(Player::new(tape)), setup(trace)), None, None),
-        Err(why) => {
-            eprintln!("raft-sim: {}: {why}", file.display());
-            USAGE
+            commands::bugs(&names, Effort { searches, seeds, jobs: jobs.unwrap_or_else(cores) })
         }
     }
-}
-
-#[cfg(feature = "planted")]
-fn hunt_for(names: &[String], effort: Effort) -> u8 {
-    match hunt(names, effort) {
-        Ok(true) => 0,
-        Ok(false) => COVERAGE,
-        Err(why) => {
-            eprintln!("raft-sim: {why}");
-            USAGE
-        }
-    }
-}
-
-fn run_many(plan: Plan, cover: bool) -> u8 {
-    let found = swarm(plan, Setup { planted: None, reader: Reader::Nobody });
-    println!("{}", rates(&found.totals, found.took));
-    let lines = found.totals.lines();
-    for (name, total) in &lines {
-        println!("{total:>12} {name}");
-    }
-    if cover {
-        for (mark, count) in found.totals.coverage.iter() {
-            println!("{count:>12} {}", mark.name());
-        }
-    }
-    let unreached: Vec<_> = found.totals.coverage.unreached().map(|mark| mark.name()).collect();
-    if !unreached.is_empty() {
-        println!("never reached: {}", unreached.join(", "));
-    }
-    if let Some(code) = tell_failures(&found) {
-        return code;
-    }
-    let missing: Vec<_> = lines.iter().filter(|(_, total)| *total == 0).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
-        println!("clean");
-        return 0;
-    }
-    println!("not stormy: no {}", missing.join(", no "));
-    COVERAGE
-}
-
-/// Lists what fell, and reports the first failure in full, from a second run of its seed.
-fn tell_failures(found: &Found) -> Option<u8> {
-    let (&seed, first) = found.failures.first_key_value()?;
-    let mut by_invariant: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (seed, ran) in &found.failures {
-        let name = ran.failure.as_ref().map_or("", |failure| failure.invariant());
-        by_invariant.entry(name).or_default().push(*seed);
-    }
-    for (name, seeds) in &by_invariant {
-        let shown: Vec<_> = seeds.iter().take(8).map(ToString::to_string).collect();
-        println!("{:>12} {name}: seeds {}", seeds.len(), shown.join(", "));
-    }
-    let again = run_seed(seed, setup(false));
-    if again.hash != first.hash {
-        println!(
-            "seed {seed} gave trace {:016x} first and {:016x} then: NOT DETERMINISTIC",
-            first.hash, again.hash
-        );
-        return Some(NOT_DETERMINISTIC);
-    }
-    println!();
-    Some(finish(&again, Some(seed), None))
 }

@@ -96,6 +96,12 @@ impl Network {
         self.cut[from] &= !(1 << to);
     }
 
+    /// All cuts: from where to where.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let links = (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to)));
+        links.filter(|(from, to)| self.is_cut(*from, *to))
+    }
+
     fn is_cut(&self, from: usize, to: usize) -> bool {
         self.cut[from] & (1 << to) != 0
     }

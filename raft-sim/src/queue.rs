@@ -31,6 +31,11 @@ impl<E> Queue<E> {
         self.sequence += 1;
     }
 
+    /// All that waits, in no order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &E> {
+        self.events.iter().flatten()
+    }
+
     /// Takes the next event and its time.
     pub fn pop(&mut self) -> Option<(Time, E)> {
         let Reverse((at, _, slot)) = self.due.pop()?;

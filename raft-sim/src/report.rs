@@ -1,6 +1,6 @@
 //! What a person sees of a failure: one screen with all that is needed to see it again.
 
-use crate::planted::Planted;
+use crate::case::{Case, Origin};
 use crate::runner::{Failure, Ran};
 use std::fmt::Write;
 use std::path::Path;
@@ -9,26 +9,21 @@ use std::process::Command;
 /// How many of the last steps are shown.
 const SHOWN: usize = 16;
 
-/// The report of a failed run. `seed`: if it came of one; `tape`: where its tape was written.
-pub fn report(
-    ran: &Ran,
-    failure: &Failure,
-    seed: Option<u64>,
-    planted: Option<Planted>,
-    tape: Option<&Path>,
-) -> String {
+/// The report of a failed run. `file`: where it can be had from, if it was written or read.
+pub fn report(case: &Case, ran: &Ran, failure: &Failure, file: Option<&Path>) -> String {
     let mut out = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").expect("a string takes any text");
     line(format_args!("FAILED: {} (exit code {})", failure.invariant(), failure.exit_code()));
     line(format_args!("{failure}"));
     line(format_args!(""));
-    if let Some(seed) = seed {
-        line(format_args!("seed {seed}, commit {}, trace {:016x}", commit(), ran.hash));
-    } else {
-        line(format_args!("commit {}, trace {:016x}", commit(), ran.hash));
-    }
-    if let Some(planted) = planted {
-        line(format_args!("planted: {planted:?}"));
+    let what = match &case.origin {
+        Origin::Recipe { seed, forks } if forks.is_empty() => format!("seed {seed}, "),
+        Origin::Recipe { seed, forks } => format!("seed {seed} with {} forks, ", forks.len()),
+        Origin::Tape(_) => String::new(),
+    };
+    line(format_args!("{what}commit {}, trace {:016x}", commit(), ran.hash));
+    if let Some(planted) = case.planted {
+        line(format_args!("planted: {}", planted.name()));
     }
     line(format_args!("{}", ran.options));
     line(format_args!(""));
@@ -37,17 +32,34 @@ pub fn report(
         line(format_args!("{step}"));
     }
     line(format_args!(""));
-    if let (Some(seed), None) = (seed, planted) {
-        line(format_args!("run again:   cargo run --profile sim -p raft-sim -- run --seed {seed} --trace"));
+    out + &commands(case, file)
+}
+
+/// The commands that show this run again.
+pub fn commands(case: &Case, file: Option<&Path>) -> String {
+    let features =
+        if case.planted.is_some() { " --features planted --target-dir target/planted" } else { "" };
+    let program = format!("cargo run --profile sim -p raft-sim{features} --");
+    let file = file.map(|path| path.display().to_string());
+    let bug = case.planted.map_or(String::new(), |planted| format!(" --planted {}", planted.name()));
+    let seed = case.plain_seed().map(|seed| format!("--seed {seed}{bug}"));
+    let Some(which) = seed.clone().or_else(|| file.clone()) else { return String::new() };
+    let stem = case.plain_seed().map_or_else(|| "run".into(), |seed| seed.to_string());
+    let mut lines = Vec::new();
+    if let Some(seed) = &seed {
+        lines.push(format!("run again:   {program} run {seed} --trace"));
     }
-    if let Some(tape) = tape {
-        line(format_args!("replay:      cargo run --profile sim -p raft-sim -- replay {}", tape.display()));
+    if let Some(file) = &file {
+        lines.push(format!("replay:      {program} replay {file}"));
     }
-    out
+    lines.push(format!("shrink:      {program} shrink {which} --out {stem}.shrunk"));
+    lines.push(format!("explain:     {program} explain {which}"));
+    lines.push(format!("view:        {program} view {which} -o {stem}.html"));
+    lines.join("\n") + "\n"
 }
 
 /// The commit that is checked out: with the seed, all that a run depends on.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
     let said = git.ok().filter(|output| output.status.success());
     let name = said.and_then(|output| String::from_utf8(output.stdout).ok());

@@ -1,5 +1,6 @@
 //! One run from its choices to its verdict.
 
+use crate::case::Fork;
 use crate::choices::{Random, Source};
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Time, Violation};
@@ -8,6 +9,7 @@ use crate::tape::Tape;
 use crate::trace::Reader;
 use crate::world::{Counts, Setup, World};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 
 thread_local! {
@@ -90,26 +92,84 @@ pub fn run_seed(seed: u64, setup: Setup) -> Ran {
 
 /// Runs what these choices draw.
 pub fn run(choices: Source, setup: Setup) -> Ran {
-    let mut world = World::new(choices, setup);
-    let verdict = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
-    let failure = match verdict {
-        Ok(Ok(())) => None,
-        Ok(Err(violation)) => Some(Failure::Violation(violation)),
-        Err(_) => {
-            let said = PANIC.with_borrow_mut(Option::take);
-            Some(Failure::Panic(said.unwrap_or_else(|| "see above".into())))
+    Play::new(World::new(choices, setup), &[]).run(setup.reader)
+}
+
+/// How a run, or a part of it, ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It is over, and nothing fell.
+    Clean,
+    /// Something fell.
+    Failed(Failure),
+    /// It was given up after as many steps as it may take.
+    GivenUp,
+}
+
+/// A run under way, and where it is to be forked.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// The world.
+    pub world: World,
+    forks: VecDeque<Fork>,
+}
+
+impl Play {
+    /// A run that goes on from here.
+    pub fn new(world: World, forks: &[Fork]) -> Play {
+        Play { world, forks: forks.iter().copied().collect() }
+    }
+
+    /// To the end, or until it has taken so many steps in all. `watch` is shown the world after each. Panics are caught.
+    pub fn drive(&mut self, most: u64, mut watch: impl FnMut(&mut World)) -> Ended {
+        let verdict = panic::catch_unwind(AssertUnwindSafe(|| {
+            while self.world.steps() < most {
+                while let Some(fork) = self.forks.pop_front_if(|fork| fork.step <= self.world.steps()) {
+                    self.world.fork(fork.stream);
+                }
+                let goes_on = self.world.advance()?;
+                watch(&mut self.world);
+                if !goes_on {
+                    return Ok(Ended::Clean);
+                }
+            }
+            Ok(Ended::GivenUp)
+        }));
+        match verdict {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(violation)) => Ended::Failed(Failure::Violation(violation)),
+            Err(_) => {
+                let said = PANIC.with_borrow_mut(Option::take);
+                Ended::Failed(Failure::Panic(said.unwrap_or_else(|| "see above".into())))
+            }
         }
-    };
-    Ran {
-        failure,
-        hash: world.trace().hash(),
-        counts: world.counts(),
-        network: world.network_counts(),
-        coverage: world.coverage().clone(),
-        simulated: world.now(),
-        options: if setup.reader == Reader::Nobody { String::new() } else { world.options().to_string() },
-        last: world.trace().last().map(Into::into).collect(),
-        tape: if setup.reader == Reader::Nobody { None } else { world.choices().tape().cloned() },
+    }
+
+    /// To the end, for a reader.
+    pub fn run(&mut self, reader: Reader) -> Ran {
+        let failure = match self.drive(u64::MAX, |_| {}) {
+            Ended::Failed(failure) => Some(failure),
+            Ended::Clean | Ended::GivenUp => None,
+        };
+        Ran::of(&self.world, failure, reader)
+    }
+}
+
+impl Ran {
+    /// What became of this world. What only a reader wants is left out if there is none.
+    pub fn of(world: &World, failure: Option<Failure>, reader: Reader) -> Ran {
+        let read = reader != Reader::Nobody;
+        Ran {
+            failure,
+            hash: world.trace().hash(),
+            counts: world.counts(),
+            network: world.network_counts(),
+            coverage: world.coverage().clone(),
+            simulated: world.now(),
+            options: if read { world.options().to_string() } else { String::new() },
+            last: world.trace().last().map(Into::into).collect(),
+            tape: world.choices().tape().filter(|_| read).cloned(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! fast, never what happens in one of them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use crate::coverage::Mark;
 use crate::planted::{Row, Search, search};
 use crate::runner::{Ran, Totals, run_seed};
 use crate::trace::Reader;
@@ -9,7 +10,7 @@ use crate::world::Setup;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct Plan {
 pub struct Found {
     /// All runs together.
     pub totals: Totals,
+    /// The first seed that reached each mark.
+    pub firsts: BTreeMap<Mark, u64>,
     /// The failed seeds and what fell.
     pub failures: BTreeMap<u64, Ran>,
     /// How long it took.
@@ -59,6 +62,10 @@ pub fn swarm(plan: Plan, setup: Setup) -> Found {
             let ran = run_seed(seed, Setup { reader: Reader::Nobody, ..setup });
             let mut found = found.lock().expect("a worker catches the panics of its runs");
             found.totals.add(&ran);
+            for (mark, _) in ran.coverage.iter().filter(|(_, count)| *count > 0) {
+                let first = found.firsts.entry(mark).or_insert(seed);
+                *first = seed.min(*first);
+            }
             if ran.failure.is_some() {
                 stop.fetch_or(!plan.keep_going, Ordering::Relaxed);
                 found.failures.insert(seed, ran);
@@ -107,22 +114,109 @@ pub fn rates(totals: &Totals, took: Duration) -> String {
 
 /// Several searches for a planted bug, on disjoint seeds.
 pub fn searches(row: &Row, count: u64, most: u64, jobs: usize) -> Vec<Search> {
-    let next = AtomicU64::new(0);
+    let numbers: Vec<u64> = (0..count).collect();
+    map(&numbers, jobs, |number| search(row, number * most, most))
+}
+
+/// Does the same with each of these, several at once.
+pub fn map<T: Sync, R: Send>(items: &[T], jobs: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let done = each(items, jobs, |item, _| Some(work(item)));
+    done.into_values().collect()
+}
+
+/// The first of these that passes a test. How many of those behind it are tried for nothing depends on the jobs; which
+/// one is found doesn't.
+pub fn first<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    test: impl Fn(&T) -> Option<R> + Sync,
+) -> Option<(usize, R)> {
+    let passed = each(items, jobs, |item, stop| {
+        let passed = test(item);
+        stop.fetch_or(passed.is_some(), Ordering::Relaxed);
+        passed
+    });
+    // All before the first one that passed had been taken before it, and were tried to their end.
+    passed.into_iter().next()
+}
+
+/// What came of each of these, as far as something did. They are taken in order, until one says stop.
+fn each<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&T, &AtomicBool) -> Option<R> + Sync,
+) -> BTreeMap<usize, R> {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done = Mutex::new(BTreeMap::new());
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return;
+    let worker = || {
+        while !stop.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            if let Some(result) = work(item, &stop) {
+                done.lock().expect("a worker catches the panics of its runs").insert(at, result);
             }
-            let found = search(row, number * most, most);
-            done.lock().expect("a worker catches the panics of its runs").insert(number, found);
         }
     };
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
-            scope.spawn(work);
+            scope.spawn(worker);
         }
     });
-    done.into_inner().expect("all workers are done").into_values().collect()
+    done.into_inner().expect("all workers are done")
+}
+
+/// The time that a search may take, and what a person sees of it meanwhile.
+#[derive(Debug)]
+pub struct Watch {
+    began: Instant,
+    limit: Option<Duration>,
+    bar: ProgressBar,
+}
+
+impl Watch {
+    /// Begins now.
+    pub fn new(limit: Option<Duration>) -> Watch {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {msg}") {
+            bar.set_style(style);
+        }
+        Watch { began: Instant::now(), limit, bar }
+    }
+
+    /// Whether the time is over.
+    pub fn over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.began.elapsed() >= limit)
+    }
+
+    /// How long it took so far.
+    pub fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Says how far it is, on stderr if that is a terminal.
+    pub fn say(&self, words: String) {
+        self.bar.set_message(words);
+        self.bar.tick();
+    }
+
+    /// The line goes away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_passes_is_the_same_with_any_number_of_jobs() {
+        let items: Vec<u64> = (0..1_000).collect();
+        for jobs in [1, 2, 7] {
+            let found = first(&items, jobs, |item| (item % 97 == 96).then_some(*item));
+            assert_eq!(found, Some((96, 96)), "{jobs} jobs");
+            assert_eq!(map(&items, jobs, |item| item + 1)[500], 501);
+        }
+        assert_eq!(first(&items, 3, |_| None::<()>), None);
+    }
 }

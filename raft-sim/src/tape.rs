@@ -1,7 +1,7 @@
 //! A recorded run: the choices of every site in order. As text it is one line a site, runs of equal choices as
 //! `value*times`; trailing benign choices are left out, since what is missing means just that.
 
-use crate::choices::{Choices, Purpose, Site};
+use crate::choices::{Choices, Purpose, Random, Site};
 use std::fmt;
 
 const HEAD: &str = "raft-sim tape 1";
@@ -22,6 +22,21 @@ impl Tape {
     /// Records a choice.
     pub fn record(&mut self, site: Site, value: u64) {
         self.sites[site.number()].push(value);
+    }
+
+    /// The choices of each site, by the site's number.
+    pub(crate) fn sites(&self) -> &[Vec<u64>] {
+        &self.sites
+    }
+
+    /// See [`Tape::sites`].
+    pub(crate) fn sites_mut(&mut self) -> &mut [Vec<u64>] {
+        &mut self.sites
+    }
+
+    /// How many choices are not the benign one.
+    pub fn weight(&self) -> u64 {
+        self.sites.iter().flatten().filter(|value| **value != 0).count() as u64
     }
 
     /// Reads a tape from its text.
@@ -90,16 +105,26 @@ impl fmt::Display for Tape {
 pub struct Player {
     tape: Tape,
     at: Vec<usize>,
+    /// What was asked for and said: nothing that was never asked for, and all of it in range.
+    heard: Tape,
+    /// Where all choices but the options come from, if not from the tape.
+    dice: Option<Random>,
 }
 
 impl Player {
     /// A player at the tape's start.
     pub fn new(tape: Tape) -> Player {
-        Player { tape, at: vec![0; Site::COUNT] }
+        Player { tape, at: vec![0; Site::COUNT], heard: Tape::default(), dice: None }
     }
 
-    pub(crate) fn tape(&self) -> &Tape {
-        &self.tape
+    /// Only the options of a tape; everything else is drawn anew, from a seed.
+    pub(crate) fn rerolled(tape: Tape, seed: u64) -> Player {
+        Player { dice: Some(Random::new(seed, false)), ..Player::new(tape) }
+    }
+
+    /// What was played so far.
+    pub(crate) fn heard(&self) -> &Tape {
+        &self.heard
     }
 }
 
@@ -111,14 +136,18 @@ impl Choices for Player {
         let at = &mut self.at[site.number()];
         let value = self.tape.sites[site.number()].get(*at).copied().unwrap_or(0);
         *at += 1;
-        value % n
+        let value = match &mut self.dice {
+            Some(dice) if site.purpose != Purpose::Options => dice.pick(site, n),
+            _ => value % n,
+        };
+        self.heard.record(site, value);
+        value
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::Random;
 
     #[test]
     fn a_tape_plays_what_was_recorded_also_from_its_text() {

@@ -2,11 +2,13 @@
 //! along.
 
 use crate::facts::Time;
-use crate::words::Words;
+use crate::notation::At;
+use crate::record::Moment;
 use raft_core::hash::chain;
 use raft_core::{Acquaintance, Answer, Body, Change, Entry, EntryId, Event, Input, Message, NodeId, Output};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
+use std::mem;
 
 /// How many steps are kept as text.
 const KEPT: usize = 40;
@@ -20,6 +22,8 @@ pub enum Reader {
     Report,
     /// A person who sees every step.
     Person,
+    /// A recorder that takes every step as data.
+    Recorder,
 }
 
 /// The trace of a run.
@@ -28,12 +32,13 @@ pub struct Trace {
     hash: u64,
     reader: Reader,
     last: VecDeque<String>,
+    moments: Vec<Moment>,
 }
 
 impl Trace {
     /// An empty trace.
     pub fn new(reader: Reader) -> Trace {
-        Trace { hash: 0, reader, last: VecDeque::new() }
+        Trace { hash: 0, reader, last: VecDeque::new(), moments: Vec::new() }
     }
 
     /// The hash of all that happened so far.
@@ -46,10 +51,21 @@ impl Trace {
         self.last.iter().map(String::as_str)
     }
 
+    /// From now on somebody else reads along.
+    pub(crate) fn listen(&mut self, reader: Reader) {
+        self.reader = reader;
+    }
+
+    /// What a recorder has not taken yet.
+    pub(crate) fn take(&mut self) -> Vec<Moment> {
+        mem::take(&mut self.moments)
+    }
+
     /// Adds a step in words. They are only made if somebody reads along.
     pub fn say(&mut self, at: Time, words: Arguments<'_>) {
         let line = match self.reader {
             Reader::Nobody => return,
+            Reader::Recorder => return self.moments.push(Moment::said(at, words)),
             Reader::Report | Reader::Person => format!("{at:>10} {words}"),
         };
         if self.reader == Reader::Person {
@@ -101,8 +117,10 @@ impl Trace {
             Input::Missing { last } => self.absorb(&[at, node.0, 25, place(*last)]),
             Input::Unreachable { peer } => self.absorb(&[at, node.0, 26, peer.0]),
         }
-        if self.reader != Reader::Nobody {
-            self.say(at, format_args!("{node} < {}", Words(input)));
+        match self.reader {
+            Reader::Nobody => {}
+            Reader::Recorder => self.moments.push(Moment::input(at, node, input)),
+            Reader::Report | Reader::Person => self.say(at, format_args!("{}", At(node, input))),
         }
     }
 
@@ -147,8 +165,10 @@ impl Trace {
             Output::Release { through } => self.absorb(&[at, node.0, 34, through.0]),
             Output::Event(event) => self.event(at, node, event),
         }
-        if self.reader != Reader::Nobody {
-            self.say(at, format_args!("{node} > {}", Words(output)));
+        match self.reader {
+            Reader::Nobody => {}
+            Reader::Recorder => self.moments.push(Moment::output(at, node, output)),
+            Reader::Report | Reader::Person => self.say(at, format_args!("{}", At(node, output))),
         }
     }
 

@@ -3,9 +3,10 @@
 use crate::choices::{Choices, Purpose, Site, Source};
 use crate::clock::Clock;
 use crate::copies::Work;
+use crate::course::Course;
 use crate::coverage::{Coverage, Mark};
 use crate::disk::Disk;
-use crate::facts::{Class, Fact, OpId, Outcome, Time, Violation};
+use crate::facts::{Class, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
 use crate::network::{Letter, Network};
 use crate::operator::Operator;
@@ -142,6 +143,9 @@ pub struct World {
     pub(crate) healed: bool,
     pub(crate) leader: Option<usize>,
     pub(crate) operator: Operator,
+    pub(crate) course: Course,
+    /// How many disks there were so far.
+    pub(crate) disks: u64,
 }
 
 impl World {
@@ -177,6 +181,8 @@ impl World {
             healed: false,
             leader: None,
             operator: Operator::default(),
+            course: Course::default(),
+            disks: 0,
             options,
             choices,
         };
@@ -224,66 +230,11 @@ impl World {
         }
     }
 
-    /// Disk ids are drawn, and never 0.
+    /// Disk ids are drawn, and never 0. No two are the same, also where a tape draws nothing: every disk has its number.
     pub(crate) fn draw_disk_id(&mut self, at: usize) -> DiskId {
-        DiskId(1 + self.choices.pick(Site::new(Purpose::Seed, at), 1 << 40) * 16 + at as u64)
-    }
-
-    /// Runs to the end.
-    ///
-    /// # Errors
-    /// The first invariant that falls.
-    pub fn run(&mut self) -> Result<(), Violation> {
-        let most = self.options.inputs * self.options.tick;
-        while self.counts.inputs < self.options.inputs && self.now < most {
-            self.step()?;
-        }
-        self.heal()?;
-        self.settle()?;
-        self.judges.observe(self.now, &Fact::Ended)?;
-        if self.workload.served() {
-            return Ok(());
-        }
-        Err(self.violation(
-            "service",
-            Class::Liveness,
-            format!("after the healing, {}", self.workload.wanted()),
-        ))
-    }
-
-    /// Goes on until the healed cluster has done all that is asked of it, or has had all the time that it may take
-    /// and makes no more progress: with tiny limits a long log takes long.
-    fn settle(&mut self) -> Result<(), Violation> {
-        let patience = 30 * self.options.election_timeout();
-        // Limits of one let an entry through for each sync of a slow disk: a backlog may take that long as a whole.
-        let logs = self.servers.iter().filter_map(|server| server.process.as_ref());
-        let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
-        let longest = 20 * patience + backlog * self.options.election_timeout();
-        let healed = self.now;
-        let (mut best, mut since, mut steps) = ((0, 0), healed, 0_u64);
-        loop {
-            self.step()?;
-            steps += 1;
-            if !steps.is_multiple_of(16) {
-                continue;
-            }
-            let progress = self.progress();
-            if progress > best {
-                (best, since) = (progress, self.now);
-            }
-            let done = self.workload.served() && self.judges.settled();
-            let stuck = self.now > since + patience || self.now > healed + longest;
-            if done || (self.judges.overdue(self.now) && stuck) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// What grows while logs converge. A fresh seat begins anew.
-    fn progress(&self) -> (u64, u64) {
-        let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
-        let logs = nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0);
-        (self.counts.seats, logs.sum())
+        self.disks += 1;
+        let drawn = self.choices.pick(Site::new(Purpose::Seed, at), 1 << 32);
+        DiskId((drawn << 16 | self.disks) * 16 + at as u64)
     }
 
     /// The next event.

@@ -19,6 +19,8 @@ fn the_build_with_planted_bugs_passes_its_tests() {
             "raft-sim",
             "--test",
             "planted",
+            "--test",
+            "tools",
         ])
         .args(["--features", "raft-core/planted,raft-sim/planted", "--target-dir", "target/planted"])
         .args(["--", "--nocapture"])

@@ -1,0 +1,130 @@
+//! The course of a run: faults first, then the healing, then the time in which the cluster must settle. It can be
+//! stopped before any event, so that a run can be forked there, watched, or given up.
+
+use crate::facts::{Class, Fact, Time, Violation};
+use crate::world::World;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Faults happen.
+    Storm,
+    /// The healed cluster has to converge and to serve.
+    Settling { healed: Time, longest: Time, best: (u64, u64), since: Time, steps: u64 },
+    /// It is over.
+    Over,
+}
+
+/// How far a run is, and how many steps it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Course {
+    phase: Phase,
+    steps: u64,
+}
+
+impl Default for Course {
+    fn default() -> Course {
+        Course { phase: Phase::Storm, steps: 0 }
+    }
+}
+
+impl World {
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first invariant that falls.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        while self.advance()? {}
+        Ok(())
+    }
+
+    /// One step of the run's course. False once the run is over.
+    ///
+    /// # Errors
+    /// If an invariant falls.
+    pub fn advance(&mut self) -> Result<bool, Violation> {
+        self.course.steps += 1;
+        match self.course.phase {
+            Phase::Storm => {
+                let most = self.options.inputs * self.options.tick;
+                if self.counts.inputs < self.options.inputs && self.now < most {
+                    self.step()?;
+                } else {
+                    self.heal()?;
+                    self.course.phase = self.begin_settling();
+                }
+                Ok(true)
+            }
+            Phase::Settling { .. } => self.settle(),
+            Phase::Over => Ok(false),
+        }
+    }
+
+    /// From here on the choices of another stream.
+    pub fn fork(&mut self, stream: u64) {
+        self.choices.fork(stream);
+    }
+
+    /// How many steps this run took: how often it advanced.
+    pub fn steps(&self) -> u64 {
+        self.course.steps
+    }
+
+    fn patience(&self) -> Time {
+        30 * self.options.election_timeout()
+    }
+
+    fn begin_settling(&self) -> Phase {
+        // Limits of one let an entry through for each sync of a slow disk: a backlog may take that long as a whole.
+        let logs = self.servers.iter().filter_map(|server| server.process.as_ref());
+        let backlog = logs.map(|process| process.node.log().last().index.0).max().unwrap_or_default();
+        let longest = 20 * self.patience() + backlog * self.options.election_timeout();
+        Phase::Settling { healed: self.now, longest, best: (0, 0), since: self.now, steps: 0 }
+    }
+
+    /// Goes on until the healed cluster has done all that is asked of it, or has had all the time that it may take
+    /// and makes no more progress: with tiny limits a long log takes long.
+    fn settle(&mut self) -> Result<bool, Violation> {
+        self.step()?;
+        let Phase::Settling { healed, longest, mut best, mut since, steps } = self.course.phase else {
+            return Ok(true);
+        };
+        let steps = steps + 1;
+        let looks = steps.is_multiple_of(16);
+        let progress = if looks { self.progress() } else { best };
+        if progress > best {
+            (best, since) = (progress, self.now);
+        }
+        self.course.phase = Phase::Settling { healed, longest, best, since, steps };
+        if !looks {
+            return Ok(true);
+        }
+        let done = self.workload.served() && self.judges.settled();
+        let stuck = self.now > since + self.patience() || self.now > healed + longest;
+        if done || (self.judges.overdue(self.now) && stuck) {
+            self.end()?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// What grows while logs converge. A fresh seat begins anew.
+    fn progress(&self) -> (u64, u64) {
+        let nodes = self.servers.iter().filter_map(|server| server.process.as_ref());
+        let logs = nodes.map(|process| process.machine.applied().0 + process.node.log().last().index.0);
+        (self.counts.seats, logs.sum())
+    }
+
+    fn end(&mut self) -> Result<(), Violation> {
+        self.course.phase = Phase::Over;
+        self.judges.observe(self.now, &Fact::Ended)?;
+        if self.workload.served() {
+            return Ok(());
+        }
+        Err(self.violation(
+            "service",
+            Class::Liveness,
+            format!("after the healing, {}", self.workload.wanted()),
+        ))
+    }
+}
