@@ -5,7 +5,8 @@
 //! becomes the base of its log at [`EntryId::ORIGIN`]; only with a base does it vote, campaign or take entries. A
 //! formed server answers that the asker is a stranger if another disk is on its record. The word of one server that the
 //! asker's disk is on record is enough only if that record is committed: one that merely stands in a base could be of a
-//! founder that was wiped and heard anew by some, after others had founded with its lost disk.
+//! founder that was wiped and heard anew by some, after others had founded with its lost disk. So, as long as it has not
+//! founded, a founder counts like a lost one: nobody may be left who can tell it that the cluster is formed.
 
 use crate::ids::{DiskId, EntryId, NodeId};
 use crate::log::Log;

@@ -268,7 +268,7 @@ impl World {
         server.snapshots = Snapshots::default();
         server.disk_id = disk_id;
         (server.lost, server.refused, server.spoilt) = (false, false, false);
-        (server.fresh, server.original) = (false, false);
+        (server.fresh, server.original, server.founded) = (false, false, false);
         server.rot.clear();
         server.shadow.clear();
         server.left.clear();

@@ -115,10 +115,12 @@ impl World {
         kept && member.disk == Some(server.disk_id) && !self.operator.down.contains(&at)
     }
 
-    /// Whether the cluster can go on without the disk of a server, for good.
+    /// Whether the cluster can go on without the disk of a server, for good. Who has not founded is no help: it may have
+    /// to hear that the cluster is formed from the very server that is lost.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
         let id = NodeId(at as u64);
-        let sound = |member: &Member| member.id != id && self.is_sound(member);
+        let founded = |member: &Member| self.servers[member.id.0 as usize].founded;
+        let sound = |member: &Member| member.id != id && founded(member) && self.is_sound(member);
         let counts = |membership: &Membership| membership.get(id).is_some_and(|member| self.is_sound(member));
         self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
     }

@@ -118,6 +118,8 @@ pub struct Server {
     pub joins: bool,
     /// Its disk never stood in any configuration.
     pub fresh: bool,
+    /// Its disk holds the base of a log.
+    pub founded: bool,
     /// How often its process started or ended: what belongs to an earlier life is void.
     pub life: u32,
     /// The process.

@@ -205,6 +205,7 @@ impl World {
         process.handed = write.number();
         match *planted {
             Some(Planted::Driver(Lie::ReceiptBeforeSync)) => {
+                server.founded |= write.update().base.is_some();
                 let receipt = write.persisted();
                 queue.push(*now, Event::Receipt { at, life: server.life, receipt });
             }
@@ -269,6 +270,7 @@ impl World {
         process.vouches = process.vouches.max(sync.sequence);
         let waited = process.inbox.len();
         while let Some(first) = process.writes.pop_front_if(|first| first.sequence <= sync.sequence) {
+            server.founded |= first.write.update().base.is_some();
             let receipt = first.write.persisted();
             let site = Site::new(Purpose::Receipt, at);
             match choices.range(site, 0, options.disk.receipt) {

@@ -202,6 +202,7 @@ impl World {
                 original: founds,
                 joins: at > self.options.nodes,
                 fresh: false,
+                founded: false,
                 life: 0,
                 process: None,
                 clock: Clock::draw(at, &self.options, &mut self.choices),

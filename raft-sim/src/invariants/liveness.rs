@@ -9,7 +9,7 @@ use super::{
     tickets::Tickets,
 };
 use crate::facts::{Class, Time};
-use raft_core::{Answer, Member, Membership, NodeId, Standing, Ticket};
+use raft_core::{Answer, Index, Member, Membership, NodeId, Standing, Ticket};
 use std::collections::BTreeSet;
 
 /// The name of this invariant.
@@ -123,19 +123,24 @@ impl Liveness {
 }
 
 /// Whether a quorum is left to serve: by the newest configuration that is committed, and by the one in force in the log
-/// of each live member of it, since each must be able to elect by its own.
+/// of each live member of it, since each must be able to elect by its own. A founder that has not founded counts like a
+/// lost one, unless somebody is left who can tell it that the cluster is formed: until it hears that, or from every
+/// founder, it can't know that its disk has never voted before.
 fn able(cluster: &Cluster, rules: &Rules) -> bool {
-    let Some((_, newest)) = cluster.canon.configuration() else {
+    let Some(newest) = formed(cluster) else {
         let founders = || cluster.seats().take(rules.founders);
         // A cluster is founded by all together; after that, a quorum will do.
         let live = founders().filter(|(_, seat)| lives(seat)).count();
         let able = founders().filter(|(_, seat)| lives(seat) && founded(seat)).count();
         return live == rules.founders || able > rules.founders / 2;
     };
+    let knows =
+        |seat: &Seat| seat.log.configuration().is_some_and(|(at, _)| at > Index(0) && at <= seat.commit());
+    let known = cluster.seats().any(|(_, seat)| lives(seat) && founded(seat) && knows(seat));
     let quorum = |members: &Membership| {
         quorum::agreed(members, |id| {
             let recorded = |seat: &&Seat| lives(seat) && members.on_record(id, seat.stamp.disk);
-            cluster.find(id).filter(recorded).is_some()
+            cluster.find(id).filter(recorded).is_some_and(|seat| known || founded(seat))
         })
     };
     let by_its_own = |member: &Member| {
@@ -145,10 +150,15 @@ fn able(cluster: &Cluster, rules: &Rules) -> bool {
     quorum(newest) && newest.members().iter().all(by_its_own)
 }
 
+/// The newest committed configuration of a formed cluster: that at index 0 is the founders' hearsay of each other.
+fn formed(cluster: &Cluster) -> Option<&Membership> {
+    cluster.canon.configuration().filter(|(at, _)| *at > Index(0)).map(|(_, members)| members)
+}
+
 /// Whether a node must take part: it lives, and the newest committed configuration has it with this disk, or waits for a
 /// disk of it to put on record. Who was removed, or is none of it yet, is nobody's care.
 fn counts(cluster: &Cluster, rules: &Rules, node: NodeId, seat: &Seat) -> bool {
-    let Some((_, newest)) = cluster.canon.configuration() else {
+    let Some(newest) = formed(cluster) else {
         return lives(seat) && node.0 <= rules.founders as u64;
     };
     let disk = seat.stamp.disk;

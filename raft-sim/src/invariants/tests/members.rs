@@ -470,3 +470,23 @@ fn a_quorum_is_one_of_the_newest_configuration() {
     able.crash(3, 0).unwrap();
     falls(able.tell(&Fact::Ended), liveness::NAME);
 }
+
+#[test]
+fn a_founder_that_nobody_can_tell_of_the_formed_cluster_counts_as_lost() {
+    let left = |knows: bool| {
+        let mut stage = converged(removed(), &[1, 2, 4]);
+        stage.tell(&Fact::Healed).unwrap();
+        stage.crash(1, 0).unwrap();
+        // Of voters 2, 4 and the lost 1, the second has not founded.
+        stage.actor(4).status.founded = false;
+        stage.step(4).unwrap();
+        if !knows {
+            stage.crash(2, 0).unwrap();
+            stage.start(2).unwrap();
+            stage.step(2).unwrap();
+        }
+        stage
+    };
+    falls(left(true).tell(&Fact::Ended), liveness::NAME);
+    left(false).tell(&Fact::Ended).unwrap();
+}
