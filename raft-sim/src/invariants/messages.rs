@@ -94,7 +94,7 @@ impl Judges {
         let (seat, asker) = (self.cluster.seat(node), message.to.unwrap_or_default());
         let current = seat.ledger.hard().term == message.term;
         if current && self.elections.leader_of(message.term) == Some((to, asker)) {
-            promises::truthful(seat, self.cluster.seat(to), node, asker, matched)?;
+            promises::truthful(seat, self.cluster.seat(to), node, message, matched)?;
         }
         let hash = if current { seat.ledger.chain().hash_at(matched) } else { None };
         let ack = Ack { asker, matched, hash };
