@@ -85,7 +85,8 @@ impl Judges {
     }
 
     fn voted(&mut self, node: NodeId, message: &Message, vote: Vote) -> Verdict {
-        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote)?;
+        let leader = self.elections.leader_of(message.term);
+        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote, leader)?;
         sightings::voted(self.cluster.seat(node), &mut self.coverage, node, message.term, vote, again);
         Ok(())
     }
