@@ -86,6 +86,8 @@ pub enum Bug {
     LeaseFromReply,
     /// The lease goes on although a timeout-now has left (rule 14).
     LeaseOutlivesTransfer,
+    /// The lease goes on although no quorum of the new configuration has answered (rule 14).
+    LeaseOutlivesChange,
     /// Voters that hear a leader vote all the same (rule 14).
     VoterForgetsLeader,
     /// A restarted voter votes at once (rule 14).

@@ -228,8 +228,8 @@ impl World {
 
     /// A disk is emptied under a node's old identity.
     pub(crate) fn wipe(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].fresh || !(self.servers[at].joins || self.has_founder_beside(at)) {
-            // It had no identity yet; or it would find nobody who could tell that the cluster is formed, and found anew.
+        if self.servers[at].fresh || !(self.servers[at].joins || self.may_found_again(at)) {
+            // It had no identity yet; or it must not found again.
             return if self.may_seat(at) { self.seat(at) } else { Ok(()) };
         }
         self.stop(at)?;

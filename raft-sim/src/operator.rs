@@ -130,6 +130,13 @@ impl World {
         (1..=self.options.nodes).any(|other| other != at && self.servers[other].original)
     }
 
+    /// Whether a founder that loses its disk may be started as it was: as long as one of the others can tell that the
+    /// cluster is formed; and before it is, only if no other has lost its own (docs/operations.md).
+    pub(crate) fn may_found_again(&self, at: usize) -> bool {
+        let original = |other: usize| other == at || self.servers[other].original;
+        self.has_founder_beside(at) && (self.is_formed() || (1..=self.options.nodes).all(original))
+    }
+
     /// Whether a seat may get a fresh disk and wait to be taken in. Until the cluster is formed it needs its founders; and
     /// as long as a founder may come back with an empty disk, one of the others must know better.
     pub(crate) fn may_seat(&self, at: usize) -> bool {

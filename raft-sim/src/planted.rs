@@ -92,6 +92,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::ChunksLost, &["liveness"]),
     core(Bug::LeaseFromReply, &["leases"]),
     core(Bug::LeaseOutlivesTransfer, &["leases"]),
+    core(Bug::LeaseOutlivesChange, &["leases"]),
     core(Bug::VoterForgetsLeader, &["patience", "leases", "reads"]),
     core(Bug::RestartForgetsLeader, &["patience", "leases", "reads"]),
     core(Bug::FollowerReadWithoutRound, &["read_after_round", "reads"]),

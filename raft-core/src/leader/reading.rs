@@ -68,6 +68,10 @@ impl Leader {
     /// Whether no other leader can have been elected: a quorum heard this one so recently that it refuses every
     /// candidate. The lease runs from when the round was sent, is shorter than the voters' patience by a tick and the
     /// drift, and is void for the rest of the term once a timeout-now has left (rule 14).
+    ///
+    /// The quorum is one of the configuration in force, which alone can be uncommitted. Whoever is elected holds what is
+    /// committed, so its own configuration is this one or the one before, and two neighbours' quorums meet (dissertation
+    /// 4.3), in a voter with the same disk: a disk that was given up votes in neither.
     fn has_lease(&self, state: &State) -> bool {
         let abdicated = self.abdicated && !state.config.planted(Bug::LeaseOutlivesTransfer);
         state.config.check_quorum

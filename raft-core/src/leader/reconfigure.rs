@@ -191,10 +191,13 @@ impl Leader {
         }
     }
 
-    /// Brings a configuration in force.
+    /// Brings a configuration in force. The lease is over: the next one is for a quorum of this configuration to give.
     fn append_membership(&mut self, state: &mut State, membership: Membership) -> EntryId {
         let id = EntryId { term: state.hard.term, index: state.log.last().index.next() };
         self.entered |= membership.is_joint();
+        if !state.config.planted(Bug::LeaseOutlivesChange) {
+            self.lease_until = 0;
+        }
         state.append(Entry::new(id, Payload::Membership(membership)));
         self.seat_members(state);
         id

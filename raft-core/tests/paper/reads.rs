@@ -1,7 +1,7 @@
 //! Dissertation 6.2 to 6.4: reads without the log, leases, and leaders that lost their cluster.
 
 use super::*;
-use raft_core::{Config, Input};
+use raft_core::{Change, Config, Input};
 
 fn beat(cluster: &mut Cluster) {
     cluster.tick(1, 2);
@@ -169,6 +169,18 @@ fn a_lease_runs_from_the_sending_of_the_heartbeats() {
     cluster.tick(1, 1);
     let after = cluster.lease_read(1);
     assert!(cluster.answers(after).is_empty(), "8 ticks: the timeout of 10 less a tick and the drift");
+}
+
+/// 6.4.1, and 4.3: a change of the configuration ends the lease, until a quorum of the new one has answered a round.
+#[test]
+fn a_lease_ends_with_its_configuration() {
+    let mut cluster = careful(3);
+    beat(&mut cluster);
+    cluster.change(1, vec![Change::Demote { id: NodeId(3) }], None);
+    let ticket = cluster.lease_read(1);
+    assert!(cluster.answers(ticket).is_empty());
+    cluster.settle();
+    assert_eq!(cluster.answers(ticket), [Answer::ReadAt(Index(2))]);
 }
 
 /// 6.4.1: while the lease lasts nobody else can be elected: the voters that acknowledged refuse.

@@ -91,8 +91,8 @@ pub(crate) struct Seat {
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.
     pub(crate) round: Round,
-    /// When each of the last rounds began, and the place among `forces` of the configuration in force then.
-    pub(crate) rounds: BTreeMap<Round, (Time, usize)>,
+    /// When each of the last rounds began.
+    pub(crate) rounds: BTreeMap<Round, Time>,
     /// The newest term in which this process handed over.
     pub(crate) handed_over: Option<Term>,
     /// The term that this process stood for last, and the configuration by which it did.
@@ -205,7 +205,7 @@ impl Seat {
     /// A leader begins a round, or goes on with it.
     pub(crate) fn begins(&mut self, at: Time, round: Round) {
         self.round = self.round.max(round);
-        self.rounds.entry(round).or_insert((at, self.forces.len().saturating_sub(1)));
+        self.rounds.entry(round).or_insert(at);
         while self.rounds.len() > 256 {
             self.rounds.pop_first();
         }

@@ -1,11 +1,18 @@
-//! A leader's lease (dissertation 6.4.1): it runs from when the newest round began that a quorum has answered, for less
-//! than an election timeout; while it runs nobody else has committed; and once a hand-over has left there is none for the
-//! rest of the term (rule 14 of DESIGN). Asked only where the clocks are as good as the nodes take them to be.
+//! A leader's lease (dissertation 6.4.1): it runs from when the newest round began that a quorum of the configuration in
+//! force has answered, for less than an election timeout; while it runs nobody else has committed; and once a hand-over
+//! has left there is none for the rest of the term (rule 14 of DESIGN). Asked only where the clocks are as good as the
+//! nodes take them to be.
 
-use super::{Rules, Verdict, cluster::Cluster, demand, leader_completeness::LeaderCompleteness, reads};
+use super::{
+    Rules, Verdict,
+    cluster::{Cluster, quorum_of_any},
+    demand,
+    leader_completeness::LeaderCompleteness,
+    reads,
+};
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Time};
-use raft_core::{Index, NodeId, Round};
+use raft_core::{Index, Membership, NodeId, Round};
 
 /// The name of this invariant.
 pub const NAME: &str = "leases";
@@ -38,23 +45,16 @@ pub(crate) fn answered(
     if newest > term {
         return fails(&format!("it leads term {term}, and the leader of term {newest} has committed"));
     }
-    // The newest round that a quorum has answered, by any configuration that was in force since. A change doesn't end a
-    // lease: who elects by the next configuration meets who answered, or who took that configuration in later still.
-    let heard = |members: &raft_core::Membership, round: Round| {
-        super::quorum::agreed(members, |voter| {
+    // The newest round that a quorum has answered, by a configuration that was in force in this very turn.
+    let confirmed = |round: Round| {
+        let answered = |members: &Membership, voter| {
             reads::heard_round(cluster, node, members, voter, term) >= Some(round)
-        })
+        };
+        quorum_of_any(seat.in_play(), answered).is_ok()
     };
-    let confirmed = |round: Round, since: usize| {
-        seat.forces
-            .get(since.min(seat.turn_since)..)
-            .unwrap_or_default()
-            .iter()
-            .any(|members| heard(members, round))
-    };
-    let alone = seat.in_play().iter().any(|members| heard(members, Round(u64::MAX)));
-    let newest = seat.rounds.iter().rev().find(|(round, (_, since))| confirmed(**round, *since));
-    let Some((_, (begun, _))) = newest else {
+    let alone = confirmed(Round(u64::MAX));
+    let newest = seat.rounds.iter().rev().find(|(round, _)| confirmed(**round));
+    let Some((_, begun)) = newest else {
         return if alone { Ok(()) } else { fails("no quorum has answered any of its rounds") };
     };
     let age = at - begun;

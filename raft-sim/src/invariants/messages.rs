@@ -85,7 +85,8 @@ impl Judges {
     }
 
     fn voted(&mut self, node: NodeId, message: &Message, vote: Vote) -> Verdict {
-        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote)?;
+        let leader = self.elections.leader_of(message.term);
+        let again = one_vote::sent(self.cluster.seat_mut(node), node, message.term, vote, leader)?;
         sightings::voted(self.cluster.seat(node), &mut self.coverage, node, message.term, vote, again);
         Ok(())
     }
@@ -94,7 +95,7 @@ impl Judges {
         let (seat, asker) = (self.cluster.seat(node), message.to.unwrap_or_default());
         let current = seat.ledger.hard().term == message.term;
         if current && self.elections.leader_of(message.term) == Some((to, asker)) {
-            promises::truthful(seat, self.cluster.seat(to), node, asker, matched)?;
+            promises::truthful(seat, self.cluster.seat(to), node, message, matched)?;
         }
         let hash = if current { seat.ledger.chain().hash_at(matched) } else { None };
         let ack = Ack { asker, matched, hash };

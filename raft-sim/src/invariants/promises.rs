@@ -11,7 +11,7 @@ use super::{
     demand,
 };
 use crate::facts::Class;
-use raft_core::{Body, Entry, EntryId, Index, Message, NodeId, RoleName, Stamp};
+use raft_core::{Body, Entry, EntryId, Index, Message, NodeId, RoleName};
 
 /// The name of this invariant.
 pub const NAME: &str = "durable_before_sent";
@@ -77,15 +77,17 @@ fn acknowledgeable(seat: &Seat, message: &Message, matched: Index) -> bool {
     seat.ledger.hard().term == message.term && seat.ledger.chain().last().index >= matched
 }
 
-/// An acknowledgement, beside the log of the leader that it is for, if that process still leads.
+/// An acknowledgement, beside the log of the leader that it is for, if that process still leads this term. In a later
+/// one it leads by another log, and an acknowledgement that was held until now counts for nothing there.
 pub(crate) fn truthful(
     follower: &Seat,
     leader: &Seat,
     node: NodeId,
-    asker: Stamp,
+    message: &Message,
     matched: Index,
 ) -> Verdict {
-    if leader.stamp != asker || leader.leading().is_none() {
+    let leads = leader.leading().is_some_and(|status| status.term == message.term);
+    if message.to != Some(leader.stamp) || !leads {
         return Ok(());
     }
     // What a snapshot covers is compared where the snapshot is.

@@ -119,6 +119,25 @@ fn a_vote_that_was_sent_and_lost_is_not_given_again() {
 }
 
 #[test]
+fn a_founder_that_founds_anew_is_bound_by_the_elections_that_it_won() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    let wiped = |stage: &mut Stage| {
+        stage.crash(1, 0).unwrap();
+        stage.tell(&Fact::Wiped { node: NodeId(1) }).unwrap();
+        stage.actor(1).image = Recovered::default();
+        stage.actor(1).stamp.disk = DiskId(101);
+        stage.start(1).unwrap();
+        stage.stand(2, 1).unwrap();
+        stage.vote(1, 2, 1)
+    };
+    wiped(&mut stage.clone()).unwrap();
+    stage.vote(3, 1, 1).unwrap();
+    stage.lead(1).unwrap();
+    falls(wiped(&mut stage), one_vote::NAME);
+}
+
+#[test]
 fn a_vote_that_never_left_may_be_lost_and_another_given() {
     let mut stage = Stage::new(3);
     stage.stand(1, 1).unwrap();

@@ -108,6 +108,24 @@ fn an_acknowledgement_of_something_else_is_reported() {
 }
 
 #[test]
+fn an_acknowledgement_that_was_held_may_leave_in_the_leaders_next_term() {
+    let mut stage = Stage::new(5);
+    stage.elect(1, &[2, 3], 1);
+    stage.append(1, vec![entry(1, 2, "a")]).unwrap();
+    stage.sync(1).unwrap();
+    stage.follow(3, 1).unwrap();
+    // Node 1 follows node 2 in term 2 and leads again in term 3: another entry stands at index 2.
+    stage.elect(2, &[4, 5], 2);
+    stage.sync(2).unwrap();
+    stage.follow(1, 2).unwrap();
+    stage.elect(1, &[2, 4], 3);
+    let held = Body::Appended { matched: Index(2) };
+    stage.clone().send_in(3, 1, 1, held.clone()).unwrap();
+    stage.adopt(3, 3, None).unwrap();
+    falls(stage.send(3, 1, held), promises::TRUTHFUL);
+}
+
+#[test]
 fn a_commit_without_a_durable_quorum_is_reported() {
     let mut stage = Stage::new(3);
     stage.elect(1, &[2], 1);

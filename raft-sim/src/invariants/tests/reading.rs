@@ -3,7 +3,7 @@
 use super::super::{leadership, leases, patience, reads};
 use super::*;
 use crate::coverage::Mark;
-use raft_core::{Answer, Ticket};
+use raft_core::{Answer, Change, Ticket};
 
 /// Node 1 leads term 1, has committed its no-op, and has begun round 1, which node 2 has answered; a client knows of
 /// index 1.
@@ -88,6 +88,25 @@ fn a_lease_ends_with_a_hand_over() {
     let mut stage = leased(true);
     stage.send(1, 2, Body::TimeoutNow).unwrap();
     falls(stage.read_by_lease(), leases::NAME);
+}
+
+/// Node 2 has given the lease, and in the new half node 3 alone votes.
+#[test]
+fn a_lease_is_for_a_quorum_of_the_configuration_in_force_to_give() {
+    let mut stage = leased(true);
+    stage.adopt(3, 1, None).unwrap();
+    let founders = stage.actor(1).log.membership().unwrap().clone();
+    let remove = |id| Change::Remove { id: NodeId(id) };
+    let joint = founders.change(&[remove(2), Change::Demote { id: NodeId(1) }]).unwrap();
+    stage.append(1, vec![Entry::new(EntryId::new(1, 2), Payload::Membership(joint))]).unwrap();
+    // In the turn of the change the lease before it still counts.
+    stage.clone().read_by_lease().unwrap();
+    stage.step(1).unwrap();
+    falls(stage.clone().read_by_lease(), leases::NAME);
+    stage.round(1, 3, &[2]).unwrap();
+    falls(stage.clone().read_by_lease(), leases::NAME);
+    stage.round(1, 4, &[3]).unwrap();
+    stage.read_by_lease().unwrap();
 }
 
 #[test]
