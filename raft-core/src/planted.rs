@@ -72,6 +72,8 @@ pub enum Bug {
     LearnerCampaigns,
     /// Votes and acknowledgements count from any disk (rule 16).
     AnyDiskCounts,
+    /// A member's disk is put on record by whatever it answers first, however late that is (rule 16).
+    LateDiskTaken,
     /// A conflicting suffix is kept behind an installed snapshot (rule 12).
     SuffixKept,
     /// A snapshot at or below the commit is installed (rule 12).
