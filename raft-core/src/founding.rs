@@ -52,24 +52,31 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
             }
             Acquaintance::Founding
         }
-        Some(membership) if membership.on_record(from, message.from.disk) => {
-            if record_is_committed(state) {
-                state.log.founding().cloned().map_or(Acquaintance::TakenIn, Acquaintance::OnRecord)
-            } else {
-                Acquaintance::Founding
-            }
-        }
-        Some(_) if state.config.planted(Bug::FoundsAgain) => Acquaintance::Founding,
-        Some(_) => Acquaintance::Stranger,
+        Some(_) => match acquaintance(state, from, message.from.disk) {
+            Some(acquaintance) => acquaintance,
+            None => return state.ignored += 1,
+        },
     };
     let reply = state.reply(message.from, Body::HelloReply(acquaintance));
     state.outbox.send(from, reply);
 }
 
-/// Whether a quorum agreed on the disks in the configuration in force: it is not that of a founding that nobody has
-/// committed anything on.
-fn record_is_committed(state: &State) -> bool {
-    state.log.membership_index().is_some_and(|at| at > EntryId::ORIGIN.index && at <= state.commit)
+/// What a formed server knows of a founder's disk; `None` if that is nothing for sure. What isn't committed may not come
+/// to be: a disk is on record only if a quorum agreed on that, and a stranger only by no configuration that may be in force.
+fn acquaintance(state: &State, from: NodeId, disk: DiskId) -> Option<Acquaintance> {
+    let log = &state.log;
+    let hasty = state.config.planted(Bug::StrangerTooEarly);
+    let commit = if hasty { log.last().index } else { state.commit };
+    let committed = log.membership_at(commit);
+    let agreed = committed.is_some_and(|it| it.on_record(from, disk)) && !log.is_hearsay_at(commit);
+    if agreed {
+        return Some(log.founding().cloned().map_or(Acquaintance::TakenIn, Acquaintance::OnRecord));
+    }
+    let may_be = log.memberships_from(commit).any(|membership| membership.on_record(from, disk));
+    if may_be || state.config.planted(Bug::FoundsAgain) {
+        return Some(Acquaintance::Founding);
+    }
+    committed.map(|_| Acquaintance::Stranger)
 }
 
 /// Takes a founder's answer.

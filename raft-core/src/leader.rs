@@ -42,10 +42,8 @@ struct Peer {
     id: NodeId,
     /// The disk that it speaks from: the one on record, or the first that was heard while none is.
     disk: Option<DiskId>,
-    /// The newest round when it became a member with the disk that it has, or without one.
-    seated: Round,
-    /// The disk that was heard of it before that.
-    before: Option<DiskId>,
+    /// The newest round, and the end of the log, when it became a member with the disk that it has, or without one.
+    seated: (Round, Index),
     progress: Progress,
     pulse: Pulse,
 }

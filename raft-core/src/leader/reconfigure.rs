@@ -53,8 +53,7 @@ impl Leader {
             let mut peer = known.filter(same).unwrap_or_else(|| Peer {
                 id: member.id,
                 disk: None,
-                seated: self.round,
-                before: state.seen.get(&member.id).map(|seen| seen.disk),
+                seated: (self.round, last),
                 progress: Progress::new(last),
                 pulse: Pulse {
                     heard_at: now,
@@ -71,8 +70,9 @@ impl Leader {
     }
 
     /// Whether an acknowledgement from this process counts for that member (rule 16): its disk is the one on record; or
-    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record. A disk that
-    /// was heard before it was a member has to answer a heartbeat sent since: what it said earlier may be late.
+    /// none is on record, it doesn't vote, and it is the disk that was heard first, which is then put on record. What is
+    /// heard first has to answer something sent since the member is without a disk: anything else may be late, and of a disk
+    /// that was given up or lost long ago.
     pub(crate) fn accepts(&mut self, state: &State, from: NodeId, stamp: Stamp, body: &Body) -> bool {
         let membership = state.log.membership();
         let Some(member) = membership.and_then(|membership| membership.get(from)) else { return false };
@@ -86,8 +86,15 @@ impl Leader {
         if peer.disk.is_some() {
             return peer.disk == Some(stamp.disk);
         }
-        let fresh = matches!(body, Body::HeartbeatReply { round } if *round > peer.seated);
-        if peer.before == Some(stamp.disk) && !fresh {
+        let (round_then, end_then) = peer.seated;
+        let fresh = match *body {
+            Body::HeartbeatReply { round } => round > round_then,
+            // A question about an entry is younger than the entry.
+            Body::Conflict { asked, .. } => asked.index >= end_then,
+            Body::Appended { matched } => matched >= end_then,
+            _ => false,
+        };
+        if !fresh && !state.config.planted(Bug::LateDiskTaken) {
             return false;
         }
         self.attends = true;

@@ -1,6 +1,7 @@
 //! How configurations follow each other along a log (dissertation 4.1 to 4.3): every two adjacent ones have intersecting
 //! quorums; the voters change only by way of a joint configuration, which is left for its new half alone; a disk on
-//! record gives way only to none, and the disk that was given up never comes back. And when a leader appends one, the
+//! record gives way only to none, and only a disk that has answered since comes on record again, never the one that was
+//! just given up. And when a leader appends one, the
 //! one before is committed, and the leader has committed in its own term (Ongaro 2015).
 //!
 //! Not all pairs intersect: a node that was away may hold an old configuration harmlessly.
@@ -38,6 +39,7 @@ pub(crate) fn stepped(cluster: &Cluster, coverage: &mut Coverage, step: &Step<'_
         follows(step.node, at, before, entry.id(), next)?;
         if led {
             appended(step, at, entry.id())?;
+            fresh(cluster, step.node, at, before, entry.id(), next)?;
             marks(coverage, step.node, log.id_at(at).unwrap_or_default(), before, entry.id(), next);
         }
     }
@@ -124,6 +126,37 @@ fn appended(step: &Step<'_>, at: Index, id: EntryId) -> Verdict {
             "node {node} appends the configuration {id}, and the newest that it has committed is {newest}"
         )
     })
+}
+
+/// A disk comes on record only if it has answered the leader since the member is without one: an answer from before may be
+/// of a disk that was given up or lost long ago.
+fn fresh(
+    cluster: &Cluster,
+    leader: NodeId,
+    at: Index,
+    before: &Membership,
+    id: EntryId,
+    next: &Membership,
+) -> Verdict {
+    let seat = cluster.seat(leader);
+    for member in next.members() {
+        let (Some(was), Some(disk)) = (before.get(member.id), member.disk) else { continue };
+        // The founders' first record is by the founding's word.
+        if was.disk.is_some() || at == Index(0) {
+            continue;
+        }
+        let since = seat.answered.get(&(member.id, disk));
+        let forces = since.and_then(|since| seat.forces.get(*since..)).unwrap_or_default();
+        let waits = |members: &&Membership| members.get(member.id).is_some_and(|it| it.disk.is_none());
+        let waited = forces.first().is_some_and(|first| waits(&first));
+        demand(waited && forces.iter().find(|it| !waits(it)) == Some(next), DISK, Class::Safety, || {
+            format!(
+                "node {leader} puts disk {disk} of node {} on record at {id}, but it has not answered since there was none",
+                member.id
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// The configuration that a log begins with, after a snapshot, is the committed one.

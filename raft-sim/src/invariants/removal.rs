@@ -1,11 +1,7 @@
 //! A node halts as removed, or as not on record, only when that is true by the committed log; and for any other reason
 //! only when its disk lost what it had promised: crashes and messages, in any order, never bring it there.
 
-use super::{
-    Verdict,
-    cluster::{Cluster, Seat},
-    demand,
-};
+use super::{Verdict, cluster::Cluster, demand};
 use crate::facts::Class;
 use raft_core::{DiskId, Index, Member, NodeId, Report};
 
@@ -19,7 +15,7 @@ pub(crate) fn halted(cluster: &Cluster, node: NodeId, report: &Report) -> Verdic
     let seat = cluster.seat(node);
     match *report {
         Report::Removed { at } => {
-            demand(seat.wiped || removed(cluster, node, seat, at), NAME, Class::Safety, || {
+            demand(seat.wiped || taken_away(cluster, node, seat.stamp.disk, at), NAME, Class::Safety, || {
                 format!(
                     "node {node} with disk {} halts as removed by the configuration at {at}, but no committed \
                  configuration up to there took that disk away; {}",
@@ -29,7 +25,9 @@ pub(crate) fn halted(cluster: &Cluster, node: NodeId, report: &Report) -> Verdic
             })
         }
         Report::NotOnRecord { disk, .. } => {
-            let off = disk == seat.stamp.disk && (seat.wiped || off_record(cluster, node, disk));
+            let mut configurations = cluster.canon.configurations_before(cluster.canon.last().index);
+            let off = seat.wiped || configurations.any(|(at, _)| taken_away(cluster, node, disk, at));
+            let off = off && disk == seat.stamp.disk;
             demand(off, NAME, Class::Safety, || {
                 format!("node {node} halts because disk {disk} is not on record; {}", record(cluster, node))
             })
@@ -56,39 +54,26 @@ pub(crate) fn told(cluster: &Cluster, node: NodeId, to: NodeId, at: Index) -> Ve
     })
 }
 
-/// Whether the configuration in force at an index is without the seat's disk, and the last one that knew this id was not.
-fn removed(cluster: &Cluster, node: NodeId, seat: &Seat, at: Index) -> bool {
+/// Whether the committed configuration in force at an index is without this disk, and an earlier one had it on record, or
+/// could have come to. That another disk has the place since, for however many configurations, or that the id is gone,
+/// makes no difference: who was away hears of the newest one.
+fn taken_away(cluster: &Cluster, node: NodeId, disk: DiskId, at: Index) -> bool {
     if at > cluster.canon.last().index {
         return false;
     }
-    let disk = seat.stamp.disk;
-    let mut gone = false;
-    for (_, members) in cluster.canon.configurations_before(at) {
-        match members.get(node) {
-            None => gone = true,
-            Some(member) if counts(member, disk) => return gone,
-            // Its disk was given up, or another one was put on record while it was a member.
-            Some(member) if gone && member.replaced != Some(disk) => return false,
-            Some(_) => gone = true,
-        }
+    let mut records = cluster.canon.configurations_before(at).map(|(_, members)| members.get(node));
+    if records.next().flatten().is_some_and(|member| counts(member, disk)) {
+        return false;
     }
-    false
+    let earlier: Vec<&Member> = records.flatten().collect();
+    // One that was never on record was about to be only if no other one was meanwhile.
+    let last = earlier.first().is_some_and(|member| counts(member, disk));
+    last || earlier.iter().any(|member| member.disk == Some(disk))
 }
 
 /// Whether this record is of that disk, or may come to be.
 fn counts(member: &Member, disk: DiskId) -> bool {
     member.disk == Some(disk) || (member.disk.is_none() && member.replaced != Some(disk))
-}
-
-/// Whether some committed configuration has given this disk up, or has another one on record for this id while the newest
-/// one doesn't have this one. A disk that was given up and is on record again all the same may stop on its way through
-/// the log.
-fn off_record(cluster: &Cluster, node: NodeId, disk: DiskId) -> bool {
-    let canon = &cluster.canon;
-    let now = canon.configuration().is_some_and(|(_, members)| members.on_record(node, disk));
-    canon.configurations_before(canon.last().index).filter_map(|(_, members)| members.get(node)).any(
-        |member| member.replaced == Some(disk) || (!now && member.disk.is_some_and(|other| other != disk)),
-    )
 }
 
 fn record(cluster: &Cluster, node: NodeId) -> String {

@@ -66,7 +66,8 @@ impl Stage {
         let actor = self.actor(node);
         (actor.image, actor.joins) = (Recovered::default(), true);
         actor.stamp = Stamp { disk: DiskId(disk), boot: raft_core::Boot(0) };
-        self.start(node)
+        self.start(node)?;
+        self.send(node, 1, Body::Conflict { asked: EntryId::ORIGIN, hint: EntryId::ORIGIN })
     }
 
     fn halt(&mut self, node: u64, report: &Report) -> Verdict {
@@ -172,8 +173,27 @@ fn a_disk_that_was_given_up_stays_away() {
     };
     falls(replaced().record(1, 3, 300), configurations::DISK);
     let mut stage = replaced();
+    stage.seat(3, 301).unwrap();
     stage.record(1, 3, 301).unwrap();
     assert_eq!(stage.judges.coverage().count(Mark::Replacements), 1);
+}
+
+/// Disk 400 has answered, its member is removed and added anew, and the answer reaches the leader late.
+#[test]
+fn a_disk_that_has_not_answered_since_is_not_put_on_record() {
+    let mut stage = led();
+    stage.change(1, ADD).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    falls(stage.clone().record(1, 4, 400), configurations::DISK);
+    stage.seat(4, 400).unwrap();
+    stage.clone().record(1, 4, 400).unwrap();
+    stage.change(1, Change::Remove { id: NodeId(4) }).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    stage.change(1, ADD).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    falls(stage.clone().record(1, 4, 400), configurations::DISK);
+    stage.seat(4, 401).unwrap();
+    stage.record(1, 4, 401).unwrap();
 }
 
 #[test]
@@ -297,6 +317,28 @@ fn who_was_removed_halts_and_nobody_else() {
     falls(removed().halt(2, &Report::Removed { at: Index(5) }), removal::NAME);
     let lost = Report::LostAcknowledged { commit: Index(4), last: EntryId::ORIGIN };
     falls(removed().halt(3, &lost), removal::HALTS);
+}
+
+/// Who was away hears of the newest configuration only, and so does a founder that has not founded yet.
+#[test]
+fn who_was_away_for_several_configurations_halts_all_the_same() {
+    let mut stage = led();
+    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    stage.leave(1).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    let mut again = stage.clone();
+    again.seat(3, 301).unwrap();
+    again.record(1, 3, 301).unwrap();
+    again.settle(1, &[2]).unwrap();
+    again.change(1, ADD).unwrap();
+    again.settle(1, &[2]).unwrap();
+    falls(again.clone().halt(3, &Report::Removed { at: Index(5) }), removal::NAME);
+    again.actor(3).stamp.disk = DiskId(300);
+    again.start(3).unwrap();
+    again.halt(3, &Report::Removed { at: Index(5) }).unwrap();
+    let off = Report::NotOnRecord { disk: DiskId(300), on_record: None, told_by: NodeId(1) };
+    removed().halt(3, &off).unwrap();
 }
 
 /// Word of the removal of the disk before it reaches a new one late.
