@@ -72,7 +72,8 @@ pub enum Bug {
     LearnerCampaigns,
     /// Votes and acknowledgements count from any disk (rule 16).
     AnyDiskCounts,
-    /// A conflicting suffix is kept behind an installed snapshot (rule 12).
+    /// A log that reaches a snapshot's last index is taken to hold its last entry, whatever the term: a conflicting
+    /// suffix is kept (rule 12; Figure 13, 6 asks for index and term).
     SuffixKept,
     /// A snapshot at or below the commit is installed (rule 12).
     SnapshotGoesBack,

@@ -85,7 +85,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::RemovedLeaderStays, &["liveness"]),
     core(Bug::LearnerCampaigns, &["only_voters_stand"]),
     core(Bug::AnyDiskCounts, &["commit_quorum", "election_safety"]),
-    core(Bug::SuffixKept, &["log_matching"]),
+    core(Bug::SuffixKept, &["state_machine_safety"]),
     core(Bug::SnapshotGoesBack, &["monotone_base", "acknowledged_stays", "state_machine_safety"]),
     core(Bug::InstallAckBeforeDurable, &["durable_before_sent"]),
     core(Bug::CompactsPastSnapshot, &["snapshot_order"]),
