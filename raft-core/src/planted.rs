@@ -76,7 +76,8 @@ pub enum Bug {
     LateDiskTaken,
     /// A founder that has not founded yet is called a stranger by a configuration that isn't committed (rule 16).
     StrangerTooEarly,
-    /// A conflicting suffix is kept behind an installed snapshot (rule 12).
+    /// A log that reaches a snapshot's last index is taken to hold its last entry, whatever the term: a conflicting
+    /// suffix is kept (rule 12; Figure 13, 6 asks for index and term).
     SuffixKept,
     /// A snapshot at or below the commit is installed (rule 12).
     SnapshotGoesBack,

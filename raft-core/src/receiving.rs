@@ -60,6 +60,9 @@ fn is_known(state: &State, snapshot: &Snapshot) -> bool {
     if state.config.planted(Bug::SnapshotGoesBack) {
         return false;
     }
+    if state.config.planted(Bug::SuffixKept) {
+        return last.index <= state.log.last().index;
+    }
     last.index <= state.commit || state.log.holds(&snapshot.base)
 }
 
@@ -103,18 +106,8 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
 /// The log begins anew behind the snapshot; the acknowledgement and the application's restore wait for that write.
 fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
     let last = snapshot.last();
-    let kept = if state.config.planted(Bug::SuffixKept) {
-        state.log.from(last.index.next()).cloned().collect()
-    } else {
-        alloc::vec::Vec::new()
-    };
     state.outbox.stage_base(snapshot.base.clone(), state.commit.min(last.index));
     state.log = Log::new(Some(&snapshot.base));
-    for entry in kept {
-        if entry.term() >= state.log.last().term {
-            state.append(entry);
-        }
-    }
     state.commit_to(last.index);
     state.met = state.met.max(last.index);
     state.snapshot = Some(snapshot);

@@ -99,6 +99,8 @@ purposes! {
     Client,
     /// The way between clients and nodes.
     Wire,
+    /// Leaders that are cut off for long.
+    Exiles,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -12,6 +12,15 @@ impl World {
     pub(crate) fn ask(&mut self, client: usize) -> Result<(), Violation> {
         let Some(op) = self.workload.next(client, &mut self.choices) else { return Ok(()) };
         self.counts.operations += 1;
+        self.send(client, op)?;
+        if !self.workload.waits(client) {
+            let next = self.now + self.workload.think(client, &mut self.choices);
+            self.queue.push(next, Event::Client { client });
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, client: usize, op: OpId) -> Result<(), Violation> {
         let action = self.workload.operation(op).action;
         self.judges.observe(self.now, &Fact::Invoked { op, action: &action })?;
         if !self.workload.loses(client, &mut self.choices) {
@@ -19,9 +28,18 @@ impl World {
             self.queue.push(arrives, Event::Request { op });
         }
         self.queue.push(self.now + self.workload.patience(), Event::Patience { op });
-        if !self.workload.waits(client) {
-            let next = self.now + self.workload.think(client, &mut self.choices);
-            self.queue.push(next, Event::Client { client });
+        Ok(())
+    }
+
+    /// Many commands come at once, to one node.
+    pub(crate) fn burst(&mut self, at: usize) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        for _ in 0..=self.choices.pick(Purpose::Exiles.into(), 40) {
+            let op = self.workload.burst(at, &mut self.choices);
+            self.counts.operations += 1;
+            self.send(self.workload.clients(), op)?;
         }
         Ok(())
     }

@@ -77,6 +77,10 @@ impl World {
             }
             Family::Renew => self.renew(),
             Family::Capture => self.input(at, Input::Capture),
+            Family::Exile => {
+                self.exile(site);
+                Ok(())
+            }
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -236,6 +240,27 @@ impl World {
             self.queue.push(self.now + after, Event::Mend);
         }
         self.follow_up(site, other);
+    }
+
+    /// The leader is cut off in both directions. What clients on its side write, nobody hears of; meanwhile the others
+    /// elect one of them, who goes on and takes snapshots. So the exile comes back with a log of its own, as long as theirs
+    /// or longer, to a cluster that may have forgotten where they part.
+    fn exile(&mut self, site: Site) {
+        let Some(at) = self.leader else { return };
+        self.counts.exiles += 1;
+        for peer in (1..=self.options.seats).filter(|peer| *peer != at) {
+            self.network.cut(peer, at);
+            self.network.cut(at, peer);
+        }
+        let timeout = self.options.election_timeout();
+        let away = self.choices.range(site, 2 * timeout, 12 * timeout);
+        self.queue.push(self.now + away, Event::Mend);
+        for _ in 0..=self.choices.pick(site, 2) {
+            let burst = self.choices.range(site, 0, timeout);
+            self.queue.push(self.now + burst, Event::Burst { at });
+            let capture = self.choices.range(site, timeout, away);
+            self.queue.push(self.now + capture, Event::Capture);
+        }
     }
 
     /// A partition may bring more soon: while some hear the leader and some don't, another one restarts, or stands for

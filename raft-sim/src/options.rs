@@ -1,128 +1,15 @@
 //! What a run is like. Every seed draws each dimension anew (swarm testing): off, low or high, and tiny limits, since
 //! many short varied runs find what one fixed configuration never does.
 
+mod family;
+
+pub use family::Family;
+
 use crate::choices::{Choices, MILLION, Purpose, Site};
 use crate::facts::Time;
 use raft_core::Limits;
 use raft_core::wal::Layout;
 use std::fmt;
-
-/// What is done to a cluster, apart from what happens to single messages and syncs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// A process dies and comes back.
-    Crash,
-    /// All processes die at once.
-    PowerCut,
-    /// The network is cut in some way.
-    Partition,
-    /// A process stops for a while and goes on.
-    Pause,
-    /// A disk completes nothing for a while.
-    Stall,
-    /// Stale messages arrive again.
-    Replay,
-    /// Leadership is to be handed over.
-    Transfer,
-    /// A node campaigns, or a leader sends heartbeats, out of turn.
-    Nudge,
-    /// A clock changes its rate.
-    Drift,
-    /// A disk is emptied.
-    Wipe,
-    /// A bit of a synced record flips.
-    Rot,
-    /// A bit of a snapshot flips.
-    Spoil,
-    /// A clock jumps forward.
-    Leap,
-    /// A clock stops for a while.
-    Standstill,
-    /// The configuration is to change, somehow.
-    Change,
-    /// An operator replaces one member after another, and those who lost their disks first.
-    Renew,
-    /// A snapshot is asked for.
-    Capture,
-    /// A member is said to be out of reach.
-    Report,
-}
-
-impl Family {
-    /// Every family, in order.
-    pub const ALL: [Family; 18] = [
-        Family::Crash,
-        Family::PowerCut,
-        Family::Partition,
-        Family::Pause,
-        Family::Stall,
-        Family::Replay,
-        Family::Transfer,
-        Family::Nudge,
-        Family::Drift,
-        Family::Wipe,
-        Family::Rot,
-        Family::Spoil,
-        Family::Leap,
-        Family::Standstill,
-        Family::Change,
-        Family::Renew,
-        Family::Capture,
-        Family::Report,
-    ];
-
-    /// Where its choices are made.
-    pub fn purpose(self) -> Purpose {
-        match self {
-            Family::Crash => Purpose::Crashes,
-            Family::PowerCut => Purpose::PowerCuts,
-            Family::Partition => Purpose::Partitions,
-            Family::Pause => Purpose::Pauses,
-            Family::Stall => Purpose::Stalls,
-            Family::Replay => Purpose::Replays,
-            Family::Transfer => Purpose::Transfers,
-            Family::Nudge => Purpose::Nudges,
-            Family::Drift => Purpose::Drifts,
-            Family::Wipe => Purpose::Wipes,
-            Family::Rot => Purpose::Rots,
-            Family::Spoil => Purpose::Spoils,
-            Family::Leap => Purpose::Leaps,
-            Family::Standstill => Purpose::Standstills,
-            Family::Change => Purpose::Changes,
-            Family::Renew => Purpose::Renewals,
-            Family::Capture => Purpose::Captures,
-            Family::Report => Purpose::Reports,
-        }
-    }
-
-    /// How many election timeouts pass between two of its faults, at low and at high intensity.
-    fn intervals(self) -> (u64, u64) {
-        match self {
-            Family::Crash => (30, 8),
-            Family::PowerCut => (60, 20),
-            Family::Partition | Family::Transfer => (15, 5),
-            Family::Pause | Family::Stall | Family::Drift | Family::Leap | Family::Standstill => (20, 6),
-            Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
-            Family::Change | Family::Renew => (6, 2),
-            Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
-        }
-    }
-
-    /// Whether it makes clocks worse than any bound on their drift.
-    fn breaks_clocks(self) -> bool {
-        matches!(self, Family::Leap | Family::Standstill)
-    }
-
-    /// The intervals between its faults in different runs: most runs change their members.
-    fn draw(self, draw: &mut Draw<'_, impl Choices>, timeout: Time) -> Option<Time> {
-        let (low, high) = self.intervals();
-        let (low, high) = (Some(low * timeout), Some(high * timeout));
-        match self {
-            Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
-            _ => draw.one_of(&[None, None, low, high]),
-        }
-    }
-}
 
 /// What happens to messages.
 #[derive(Clone, Copy, Debug)]

@@ -240,6 +240,7 @@ impl Totals {
             ("clock jumps", counts.leaps),
             ("stopped clocks", counts.standstills),
             ("reports of absence", counts.reports),
+            ("exiled leaders", counts.exiles),
             ("lease reads", counts.lease_reads),
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),

@@ -63,10 +63,12 @@ impl Workload {
             wrote: false,
             read: false,
         };
+        // The last one is whoever comes with a burst.
+        let count = options.closed + options.open + 1;
         Workload {
             options,
             members: (1..=nodes).collect(),
-            clients: (0..options.closed + options.open).map(client).collect(),
+            clients: (0..count).map(client).collect(),
             operations: Vec::new(),
             open: 0,
             refusal,
@@ -74,9 +76,25 @@ impl Workload {
         }
     }
 
-    /// How many clients there are.
+    /// How many clients ask by themselves.
     pub fn clients(&self) -> usize {
-        self.clients.len()
+        self.clients.len() - 1
+    }
+
+    /// One of a burst of writes to a node, by a client that asks for nothing else.
+    pub fn burst(&mut self, node: usize, choices: &mut impl Choices) -> OpId {
+        let client = self.clients.len() - 1;
+        let key = choices.pick(Site::new(Purpose::Client, client), self.options.keys);
+        self.invoke(client, node, Action::Put { key, value: self.operations.len() as u64 + 1 })
+    }
+
+    fn invoke(&mut self, client: usize, node: usize, action: Action) -> OpId {
+        let op = OpId(self.operations.len() as u64);
+        let fresh = self.healed;
+        let (lease, padding, done) = (false, 0, false);
+        self.operations.push(Operation { client, action, node, lease, padding, done, fresh });
+        self.open += 1;
+        op
     }
 
     /// From now on these are the members.
@@ -134,19 +152,12 @@ impl Workload {
             0 if !anywhere => state.target,
             _ => self.members[choices.pick(site, self.members.len() as u64) as usize],
         };
-        let op = OpId(self.operations.len() as u64);
-        let action = if reads { Action::Get { key } } else { Action::Put { key, value: op.0 + 1 } };
+        let value = self.operations.len() as u64 + 1;
+        let action = if reads { Action::Get { key } } else { Action::Put { key, value } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        self.operations.push(Operation {
-            client,
-            action,
-            node,
-            lease,
-            padding,
-            done: false,
-            fresh: self.healed,
-        });
-        self.open += 1;
+        let op = self.invoke(client, node, action);
+        let operation = &mut self.operations[op.0 as usize];
+        (operation.lease, operation.padding) = (lease, padding);
         Some(op)
     }
 

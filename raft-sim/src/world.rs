@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Start { at: usize, life: u32 },
     Crash { at: usize, life: u32 },
     Nudge { at: usize, life: u32 },
+    Capture,
+    Burst { at: usize },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -111,6 +113,8 @@ crate::counts::counts! {
         lease_reads,
         /// Reads asked of a node that doesn't lead.
         follower_reads,
+        /// Leaders that were cut off for long.
+        exiles,
     }
 }
 
@@ -268,6 +272,11 @@ impl World {
             Event::Change { left } => self.change(left),
             Event::Tend => self.tend(),
             Event::Fault(family) => self.fault(family),
+            Event::Burst { at } => self.burst(at),
+            Event::Capture => match self.leader {
+                Some(at) => self.input(at, Input::Capture),
+                None => Ok(()),
+            },
             Event::Mend => {
                 self.network.mend();
                 Ok(())
