@@ -74,8 +74,6 @@ pub enum Bug {
     AnyDiskCounts,
     /// A member's disk is put on record by whatever it answers first, however late that is (rule 16).
     LateDiskTaken,
-    /// A founder that has not founded yet is called a stranger by a configuration that isn't committed (rule 16).
-    StrangerTooEarly,
     /// A conflicting suffix is kept behind an installed snapshot (rule 12).
     SuffixKept,
     /// A snapshot at or below the commit is installed (rule 12).

@@ -141,8 +141,8 @@ fn fresh(
     let seat = cluster.seat(leader);
     for member in next.members() {
         let (Some(was), Some(disk)) = (before.get(member.id), member.disk) else { continue };
-        // The founders' first record is by the founding's word.
-        if was.disk.is_some() || at == Index(0) {
+        // The founders' first record is by the founding's word, and what a leader says to itself is never late.
+        if was.disk.is_some() || at == Index(0) || (member.id, disk) == (leader, seat.stamp.disk) {
             continue;
         }
         let since = seat.answered.get(&(member.id, disk));
