@@ -64,9 +64,7 @@ pub(crate) fn hello(state: &mut State, from: NodeId, message: &Message) {
 /// What a formed server knows of a founder's disk; `None` if that is nothing for sure. What isn't committed may not come
 /// to be: a disk is on record only if a quorum agreed on that, and a stranger only by no configuration that may be in force.
 fn acquaintance(state: &State, from: NodeId, disk: DiskId) -> Option<Acquaintance> {
-    let log = &state.log;
-    let hasty = state.config.planted(Bug::StrangerTooEarly);
-    let commit = if hasty { log.last().index } else { state.commit };
+    let (log, commit) = (&state.log, state.commit);
     let committed = log.membership_at(commit);
     let agreed = committed.is_some_and(|it| it.on_record(from, disk)) && !log.is_hearsay_at(commit);
     if agreed {

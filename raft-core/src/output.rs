@@ -123,8 +123,9 @@ pub enum Report {
         /// Where the configuration without it stands; it is committed.
         at: Index,
     },
-    /// The cluster is formed, and this data directory is not the one on record for this member: it was wiped, or it
-    /// never belonged. The remedy is `member replace`.
+    /// The cluster is formed, and this data directory is not the one on record for this member: it was wiped, it was
+    /// removed before it had founded, or it never belonged. The remedy is `member replace`, or `member add` if it is no
+    /// member any more.
     NotOnRecord {
         /// This directory's disk id.
         disk: DiskId,

@@ -74,8 +74,6 @@ pub enum Bug {
     AnyDiskCounts,
     /// A member's disk is put on record by whatever it answers first, however late that is (rule 16).
     LateDiskTaken,
-    /// A founder that has not founded yet is called a stranger by a configuration that isn't committed (rule 16).
-    StrangerTooEarly,
     /// A log that reaches a snapshot's last index is taken to hold its last entry, whatever the term: a conflicting
     /// suffix is kept (rule 12; Figure 13, 6 asks for index and term).
     SuffixKept,

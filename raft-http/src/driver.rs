@@ -232,8 +232,9 @@ fn halted(report: &Report) -> Exit {
                 Code::Usage,
                 format!(
                     "node {told_by} says that the cluster is formed and that this data directory, disk {:016x}, is not \
-                     the one on record for this node{on_record}: it was wiped, or never belonged. Bring the old data \
-                     directory back, or let a running node take this one in with `httpraft member replace`",
+                     the one on record for this node{on_record}: it was wiped, removed, or never belonged. Bring the \
+                     old data directory back, or let a running node take this one in with `httpraft member replace`, or \
+                     `member add` if it is no member",
                     disk.0
                 ),
             )

@@ -86,7 +86,6 @@ pub const TABLE: &[Row] = &[
     core(Bug::LearnerCampaigns, &["only_voters_stand"]),
     core(Bug::AnyDiskCounts, &["commit_quorum", "election_safety"]),
     core(Bug::LateDiskTaken, &["disk_on_record"]),
-    core(Bug::StrangerTooEarly, &["removal"]),
     core(Bug::SuffixKept, &["state_machine_safety"]),
     core(Bug::SnapshotGoesBack, &["monotone_base", "acknowledged_stays", "state_machine_safety"]),
     core(Bug::InstallAckBeforeDurable, &["durable_before_sent"]),

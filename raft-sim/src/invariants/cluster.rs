@@ -87,8 +87,8 @@ pub(crate) struct Seat {
     pub(crate) told: Index,
     /// The end of the newest snapshot of which a part has reached this process.
     pub(crate) snapshot_told: Index,
-    /// The place among `forces` of the configuration in force when another disk last answered this process.
-    pub(crate) answered: BTreeMap<(NodeId, DiskId), usize>,
+    /// The place among `forces` of the configuration in force when another disk last spoke to this process.
+    pub(crate) spoken_to: BTreeMap<(NodeId, DiskId), usize>,
     /// The newest term that this process has led.
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.

@@ -1,8 +1,7 @@
 //! How configurations follow each other along a log (dissertation 4.1 to 4.3): every two adjacent ones have intersecting
 //! quorums; the voters change only by way of a joint configuration, which is left for its new half alone; a disk on
-//! record gives way only to none, and only a disk that has answered since comes on record again, never the one that was
-//! just given up. And when a leader appends one, the
-//! one before is committed, and the leader has committed in its own term (Ongaro 2015).
+//! record gives way only to none, and only a disk that has spoken since comes on record, never the one that was just given
+//! up. And when a leader appends one, the one before is committed, and the leader has committed in its own term (Ongaro 2015).
 //!
 //! Not all pairs intersect: a node that was away may hold an old configuration harmlessly.
 
@@ -128,8 +127,8 @@ fn appended(step: &Step<'_>, at: Index, id: EntryId) -> Verdict {
     })
 }
 
-/// A disk comes on record only if it has answered the leader since the member is without one: an answer from before may be
-/// of a disk that was given up or lost long ago.
+/// A disk comes on record only if it has spoken to the leader since the member is without one: a word from before may be of
+/// a disk that was given up or lost long ago.
 fn fresh(
     cluster: &Cluster,
     leader: NodeId,
@@ -141,17 +140,17 @@ fn fresh(
     let seat = cluster.seat(leader);
     for member in next.members() {
         let (Some(was), Some(disk)) = (before.get(member.id), member.disk) else { continue };
-        // The founders' first record is by the founding's word.
-        if was.disk.is_some() || at == Index(0) {
+        // The founders' first record is by the founding's word, and what a leader says to itself is never late.
+        if was.disk.is_some() || at == Index(0) || (member.id, disk) == (leader, seat.stamp.disk) {
             continue;
         }
-        let since = seat.answered.get(&(member.id, disk));
+        let since = seat.spoken_to.get(&(member.id, disk));
         let forces = since.and_then(|since| seat.forces.get(*since..)).unwrap_or_default();
         let waits = |members: &&Membership| members.get(member.id).is_some_and(|it| it.disk.is_none());
         let waited = forces.first().is_some_and(|first| waits(&first));
         demand(waited && forces.iter().find(|it| !waits(it)) == Some(next), DISK, Class::Safety, || {
             format!(
-                "node {leader} puts disk {disk} of node {} on record at {id}, but it has not answered since there was none",
+                "node {leader} puts disk {disk} of node {} on record at {id}, but it has said nothing since there was none",
                 member.id
             )
         })?;

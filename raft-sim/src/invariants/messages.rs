@@ -35,10 +35,8 @@ impl Judges {
         patience::sent(seat, &self.rules, at, node, to, message)?;
         seat.spoke = message.from;
         let seating = seat.seating;
-        if message.to.is_some() {
-            let asker = self.cluster.seat_mut(to);
-            asker.answered.insert((node, disk), asker.forces.len().saturating_sub(1));
-        }
+        let hearer = self.cluster.seat_mut(to);
+        hearer.spoken_to.insert((node, disk), hearer.forces.len().saturating_sub(1));
         match message.body {
             Body::Append { ref slice, .. } => {
                 self.claim(node, term)?;

@@ -40,7 +40,7 @@ pub(crate) fn started(
     seat.snapshot_told = Index(0);
     seat.matched.clear();
     seat.questions.clear();
-    seat.answered.clear();
+    seat.spoken_to.clear();
     seat.told_to_read = Default::default();
     seat.capturing = None;
     seat.said_what_it_has = false;

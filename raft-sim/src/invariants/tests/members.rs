@@ -1,8 +1,6 @@
 //! Configurations: how they follow each other, who counts by which, and who is none of it any more.
 
-use super::super::{
-    commit_quorum, configurations, election_safety, liveness, one_vote, pre_vote, removal, tickets,
-};
+use super::super::{commit_quorum, configurations, election_safety, liveness, one_vote, pre_vote, tickets};
 use super::*;
 use crate::coverage::Mark;
 use raft_core::{Answer, Change, Member, Refusal, Report, Standing, Ticket};
@@ -39,13 +37,13 @@ impl Stage {
     }
 
     /// .. the new half of a joint one.
-    fn leave(&mut self, node: u64) -> Verdict {
+    pub(super) fn leave(&mut self, node: u64) -> Verdict {
         let members = self.members(node).leave().unwrap();
         self.configure(node, members)
     }
 
     /// .. with this disk on record.
-    fn record(&mut self, node: u64, id: u64, disk: u64) -> Verdict {
+    pub(super) fn record(&mut self, node: u64, id: u64, disk: u64) -> Verdict {
         let members = self.members(node).with_disks(|other| (other.0 == id).then_some(DiskId(disk)));
         self.configure(node, members)
     }
@@ -61,7 +59,7 @@ impl Stage {
     }
 
     /// A seat gets a fresh disk, and a process that joins.
-    fn seat(&mut self, node: u64, disk: u64) -> Verdict {
+    pub(super) fn seat(&mut self, node: u64, disk: u64) -> Verdict {
         self.tell(&Fact::Seated { node: NodeId(node) })?;
         let actor = self.actor(node);
         (actor.image, actor.joins) = (Recovered::default(), true);
@@ -70,7 +68,7 @@ impl Stage {
         self.send(node, 1, Body::Conflict { asked: EntryId::ORIGIN, hint: EntryId::ORIGIN })
     }
 
-    fn halt(&mut self, node: u64, report: &Report) -> Verdict {
+    pub(super) fn halt(&mut self, node: u64, report: &Report) -> Verdict {
         self.tell(&Fact::Halted { node: NodeId(node), report })
     }
 }
@@ -180,7 +178,7 @@ fn a_disk_that_was_given_up_stays_away() {
 
 /// Disk 400 has answered, its member is removed and added anew, and the answer reaches the leader late.
 #[test]
-fn a_disk_that_has_not_answered_since_is_not_put_on_record() {
+fn a_disk_that_has_said_nothing_since_is_not_put_on_record() {
     let mut stage = led();
     stage.change(1, ADD).unwrap();
     stage.settle(1, &[2]).unwrap();
@@ -301,80 +299,12 @@ fn a_fresh_seat_is_another_voter_and_a_wiped_one_is_not() {
 }
 
 /// Node 3 is removed, at index 5.
-fn removed() -> Stage {
+pub(super) fn removed() -> Stage {
     let mut stage = joint();
     stage.settle(1, &[2, 4]).unwrap();
     stage.leave(1).unwrap();
     stage.settle(1, &[2]).unwrap();
     stage
-}
-
-#[test]
-fn who_was_removed_halts_and_nobody_else() {
-    removed().halt(3, &Report::Removed { at: Index(5) }).unwrap();
-    falls(removed().halt(3, &Report::Removed { at: Index(4) }), removal::NAME);
-    falls(removed().halt(3, &Report::Removed { at: Index(6) }), removal::NAME);
-    falls(removed().halt(2, &Report::Removed { at: Index(5) }), removal::NAME);
-    let lost = Report::LostAcknowledged { commit: Index(4), last: EntryId::ORIGIN };
-    falls(removed().halt(3, &lost), removal::HALTS);
-}
-
-/// Who was away hears of the newest configuration only, and so does a founder that has not founded yet.
-#[test]
-fn who_was_away_for_several_configurations_halts_all_the_same() {
-    let mut stage = led();
-    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    stage.leave(1).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    let mut again = stage.clone();
-    again.seat(3, 301).unwrap();
-    again.record(1, 3, 301).unwrap();
-    again.settle(1, &[2]).unwrap();
-    again.change(1, ADD).unwrap();
-    again.settle(1, &[2]).unwrap();
-    falls(again.clone().halt(3, &Report::Removed { at: Index(5) }), removal::NAME);
-    again.actor(3).stamp.disk = DiskId(300);
-    again.start(3).unwrap();
-    again.halt(3, &Report::Removed { at: Index(5) }).unwrap();
-    let off = Report::NotOnRecord { disk: DiskId(300), on_record: None, told_by: NodeId(1) };
-    removed().halt(3, &off).unwrap();
-}
-
-/// Word of the removal of the disk before it reaches a new one late.
-#[test]
-fn an_old_removal_is_none_of_a_new_disk() {
-    let mut stage = removed();
-    stage.crash(3, 0).unwrap();
-    let add = Change::Add { id: NodeId(3), context: Bytes::new(), votes: false };
-    stage.change(1, add).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    stage.seat(3, 301).unwrap();
-    stage.record(1, 3, 301).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    falls(stage.halt(3, &Report::Removed { at: Index(5) }), removal::NAME);
-}
-
-#[test]
-fn who_is_not_on_record_halts_and_nobody_else() {
-    let off = |disk| Report::NotOnRecord { disk: DiskId(disk), on_record: None, told_by: NodeId(1) };
-    falls(removed().halt(2, &off(200)), removal::NAME);
-    let mut stage = led();
-    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    falls(stage.halt(3, &off(301)), removal::NAME);
-    stage.halt(3, &off(300)).unwrap();
-}
-
-#[test]
-fn telling_a_member_that_it_is_none_is_reported() {
-    let tell = |to: u64, at: u64| removed().send(1, to, Body::Removed { at: Index(at) });
-    tell(3, 5).unwrap();
-    falls(tell(3, 6), removal::NAME);
-    let mut stage = led();
-    stage.change(1, ADD).unwrap();
-    stage.settle(1, &[2]).unwrap();
-    falls(stage.send(1, 4, Body::Removed { at: Index(2) }), removal::NAME);
 }
 
 impl Stage {

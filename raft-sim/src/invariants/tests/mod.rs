@@ -6,6 +6,7 @@ mod elections;
 mod logs;
 mod members;
 mod reading;
+mod removals;
 mod snapshots;
 
 use super::{Judges, Rules};

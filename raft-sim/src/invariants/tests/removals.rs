@@ -1,0 +1,74 @@
+//! Who halts because it is no member any more, or not with its disk; and who is told so.
+
+use super::super::removal;
+use super::members::{ADD, led, removed};
+use super::*;
+use raft_core::{Change, Report};
+
+#[test]
+fn who_was_removed_halts_and_nobody_else() {
+    removed().halt(3, &Report::Removed { at: Index(5) }).unwrap();
+    falls(removed().halt(3, &Report::Removed { at: Index(4) }), removal::NAME);
+    falls(removed().halt(3, &Report::Removed { at: Index(6) }), removal::NAME);
+    falls(removed().halt(2, &Report::Removed { at: Index(5) }), removal::NAME);
+    let lost = Report::LostAcknowledged { commit: Index(4), last: EntryId::ORIGIN };
+    falls(removed().halt(3, &lost), removal::HALTS);
+}
+
+/// Who was away hears of the newest configuration only, and so does a founder that has not founded yet.
+#[test]
+fn who_was_away_for_several_configurations_halts_all_the_same() {
+    let mut stage = led();
+    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    stage.leave(1).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    let mut again = stage.clone();
+    again.seat(3, 301).unwrap();
+    again.record(1, 3, 301).unwrap();
+    again.settle(1, &[2]).unwrap();
+    again.change(1, ADD).unwrap();
+    again.settle(1, &[2]).unwrap();
+    falls(again.clone().halt(3, &Report::Removed { at: Index(5) }), removal::NAME);
+    again.actor(3).stamp.disk = DiskId(300);
+    again.start(3).unwrap();
+    again.halt(3, &Report::Removed { at: Index(5) }).unwrap();
+    let off = Report::NotOnRecord { disk: DiskId(300), on_record: None, told_by: NodeId(1) };
+    removed().halt(3, &off).unwrap();
+}
+
+/// Word of the removal of the disk before it reaches a new one late.
+#[test]
+fn an_old_removal_is_none_of_a_new_disk() {
+    let mut stage = removed();
+    stage.crash(3, 0).unwrap();
+    let add = Change::Add { id: NodeId(3), context: Bytes::new(), votes: false };
+    stage.change(1, add).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    stage.seat(3, 301).unwrap();
+    stage.record(1, 3, 301).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    falls(stage.halt(3, &Report::Removed { at: Index(5) }), removal::NAME);
+}
+
+#[test]
+fn who_is_not_on_record_halts_and_nobody_else() {
+    let off = |disk| Report::NotOnRecord { disk: DiskId(disk), on_record: None, told_by: NodeId(1) };
+    falls(removed().halt(2, &off(200)), removal::NAME);
+    let mut stage = led();
+    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    falls(stage.halt(3, &off(301)), removal::NAME);
+    stage.halt(3, &off(300)).unwrap();
+}
+
+#[test]
+fn telling_a_member_that_it_is_none_is_reported() {
+    let tell = |to: u64, at: u64| removed().send(1, to, Body::Removed { at: Index(at) });
+    tell(3, 5).unwrap();
+    falls(tell(3, 6), removal::NAME);
+    let mut stage = led();
+    stage.change(1, ADD).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    falls(stage.send(1, 4, Body::Removed { at: Index(2) }), removal::NAME);
+}
