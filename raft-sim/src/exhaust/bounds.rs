@@ -165,10 +165,26 @@ pub fn named() -> Vec<Bounds> {
     let of = Bounds::of;
     let remove = |id| Change::Remove { id: NodeId(id) };
     let add = Change::Add { id: NodeId(3), context: Default::default(), votes: true };
+    use Kind::{Campaign, Crash, Heartbeat, Patience, Propose, Repeat};
     vec![
-        of("pair", 2).with(Kind::Campaign, 2).with(Kind::Propose, 1).with(Kind::Crash, 1),
-        of("votes", 3).with(Kind::Campaign, 2),
-        Bounds { joining: 1, ..of("grow", 2) }.changing(add),
-        of("shrink", 3).changing(remove(3)),
+        of("pair", 2).with(Campaign, 2).with(Propose, 1).with(Crash, 1),
+        of("pair2", 2).with(Campaign, 2).with(Propose, 1).with(Crash, 1).with(Heartbeat, 1).with(Repeat,1),
+        of("pair3", 2).with(Campaign, 3).with(Propose, 1).with(Crash, 2),
+        of("votes", 3).with(Campaign, 2),
+        of("v-p", 3).with(Campaign, 2).with(Propose, 1),
+        of("v-c", 3).with(Campaign, 2).with(Crash, 1),
+        of("v-h", 3).with(Campaign, 2).with(Heartbeat, 1),
+        of("v-r", 3).with(Campaign, 2).with(Repeat, 1),
+        of("v-pc", 3).with(Campaign, 2).with(Propose, 1).with(Crash, 1),
+        of("v-3", 3).with(Campaign, 3),
+        Bounds { pre_vote: true, ..of("pre", 3).with(Campaign, 2) },
+        Bounds { check_quorum: true, ..of("pat", 3).with(Campaign, 2).with(Patience, 2) },
+        Bounds { joining: 1, ..of("grow", 2) }.changing(add.clone()),
+        Bounds { joining: 1, ..of("grow-c", 2) }.changing(add.clone()).with(Campaign, 1),
+        Bounds { joining: 1, ..of("grow-cc", 2) }.changing(add).with(Campaign, 1).with(Crash, 1),
+        of("shrink", 3).changing(remove(3)).with(Campaign, 1),
+        of("shrink1", 3).changing(remove(1)).with(Campaign, 1),
+        of("shrink-c", 3).changing(remove(3)).with(Campaign, 1).with(Crash, 1),
+        of("shrink-2", 3).changing(remove(3)).with(Campaign, 2),
     ]
 }

@@ -26,15 +26,6 @@ pub(super) enum Move {
     Lose { packet: u32 },
 }
 
-/// What a move leads to.
-#[derive(Debug)]
-pub(super) enum Next {
-    State(State),
-    /// It changes nothing, or it may not happen.
-    Nothing,
-    Fell(Broken),
-}
-
 impl State {
     /// The state in words of 32 bits, which tell it from all others of the same bounds.
     pub(super) fn pack(&self, words: &mut Vec<u32>) {
@@ -109,18 +100,19 @@ impl Model {
 
     /// A move of the way to the first state: it is no part of the search, and so not within its bounds.
     fn go(&mut self, state: &mut State, next: Move) {
-        match self.apply(state, next) {
-            Next::State(next) => *state = next,
-            Next::Nothing => {
+        let before = state.clone();
+        match self.apply(&before, next, state) {
+            Ok(true) => {}
+            Ok(false) => {
                 let Move::Act { act: Act::Deliver(packet), .. } = next else { return };
                 take(&mut state.network, packet);
             }
-            Next::Fell(broken) => unreachable!("nothing falls on the way to the first state: {broken:?}"),
+            Err(broken) => unreachable!("nothing falls on the way to the first state: {broken:?}"),
         }
     }
 
     fn delivery(&self, packet: u32, again: bool) -> Move {
-        let server = self.tables.packet(packet).to.0 as usize - 1;
+        let server = self.tables.receiver(packet);
         Move::Act { server, act: Act::Deliver(packet), again }
     }
 
@@ -167,13 +159,13 @@ impl Model {
         }
     }
 
-    /// Where a move leads.
-    pub(super) fn apply(&mut self, state: &State, next: Move) -> Next {
-        let mut after = state.clone();
+    /// Puts into `after` where a move leads. Whether it changes anything, or what falls by it.
+    pub(super) fn apply(&mut self, state: &State, next: Move, after: &mut State) -> Result<bool, Broken> {
         let (server, act, again) = match next {
             Move::Lose { packet } => {
+                after.clone_from(state);
                 take(&mut after.network, packet);
-                return Next::State(after);
+                return Ok(true);
             }
             Move::Act { server, act, again } => (server, act, again),
         };
@@ -181,12 +173,13 @@ impl Model {
         let step = self.tables.step(before, act);
         let outcome = self.tables.outcome(step);
         if let Some(fell) = &outcome.fell {
-            return Next::Fell(fell.clone());
+            return Err(fell.clone());
         }
         // A delivery that changes nothing is a loss, and a lost message is one that is never delivered.
-        if outcome.server == before && outcome.sent.is_empty() && !self.bounds().losses {
-            return Next::Nothing;
+        if outcome.server == before && outcome.sent.is_empty() {
+            return Ok(false);
         }
+        after.clone_from(state);
         let (number, concerns_others) = (outcome.server, outcome.concerns_others);
         after.servers[server] = number;
         if let Act::Deliver(packet) = act
@@ -194,30 +187,29 @@ impl Model {
         {
             take(&mut after.network, packet);
         }
-        after.network.extend_from_slice(&outcome.sent);
         if let Some(kind) = kind(act, again) {
             after.spent[kind as usize] += 1;
         }
-        self.drop_inert(&mut after);
-        after.network.sort_unstable();
+        self.send(after, server, step);
         if concerns_others {
-            match self.tables.past_after(after.past, before, number, &after.servers) {
-                Ok(past) => after.past = past,
-                Err(fell) => return Next::Fell(fell),
-            }
+            after.past = self.tables.past_after(after.past, before, number, &after.servers)?;
         }
-        Next::State(after)
+        Ok(true)
     }
 
-    fn drop_inert(&mut self, state: &mut State) {
-        if self.bounds().inert {
-            return;
-        }
-        let (tables, servers) = (&mut self.tables, &state.servers);
-        state.network.retain(|packet| {
-            let to = tables.packet(*packet).to.0 as usize - 1;
-            !tables.is_inert(servers[to], *packet)
+    /// What a server sent is on its way now; what it, or who it is for, now calls inert is not.
+    fn send(&mut self, after: &mut State, server: usize, step: u32) {
+        let (inert, tables, servers) = (self.bounds().inert, &mut self.tables, &after.servers);
+        after.network.retain(|packet| {
+            inert || tables.receiver(*packet) != server || !tables.is_inert(servers[server], *packet)
         });
+        for at in 0..tables.outcome(step).sent.len() {
+            let packet = tables.outcome(step).sent[at];
+            if inert || !tables.is_inert(servers[tables.receiver(packet)], packet) {
+                after.network.push(packet);
+            }
+        }
+        after.network.sort_unstable();
     }
 }
 

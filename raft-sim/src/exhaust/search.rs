@@ -1,7 +1,7 @@
 //! The search: breadth first, so that what falls does so by the shortest way.
 
 use super::bounds::Bounds;
-use super::model::{Model, Move, Next, State, fingerprint};
+use super::model::{Model, Move, State, fingerprint};
 use super::numbering::Numbering;
 use super::retold::retold;
 use crate::facts::Class;
@@ -128,23 +128,28 @@ impl Search {
     /// Goes from each state of a level to all that follow it. `first`: the number of its first state. None if there are too
     /// many, or if something fell.
     fn expand(&mut self, level: &Level, first: u32, most: u64, next: &mut Level) -> Option<()> {
-        let (mut state, mut words, mut moves) = (self.model.first(), Vec::new(), Vec::new());
+        let (mut words, mut moves) = (Vec::new(), Vec::new());
+        let mut state = self.model.first();
+        let mut after = state.clone();
         let servers = state.servers.len();
         for at in 0..level.ends.len() {
             let number = first + at as u32;
             state.unpack(servers, level.get(at));
-            self.combinations.number(fingerprint(&state.servers));
+            let (_, new) = self.combinations.number(fingerprint(&state.servers));
+            if new {
+                self.found.combinations = self.found.combinations.wrapping_add(fingerprint(&state.servers));
+            }
             self.model.moves(&state, &mut moves);
             for &step in &moves {
-                match self.model.apply(&state, step) {
-                    Next::Nothing => {}
-                    Next::State(after) => {
+                match self.model.apply(&state, step, &mut after) {
+                    Ok(false) => {}
+                    Ok(true) => {
                         self.found.moves += 1;
                         words.clear();
                         after.pack(&mut words);
                         self.reach(&words, number, next);
                     }
-                    Next::Fell(broken) => {
+                    Err(broken) => {
                         self.found.fall = Some(self.fall(number, step, broken));
                         return None;
                     }
@@ -178,8 +183,9 @@ impl Search {
     fn way(&mut self, state: &State, key: u64) -> (Move, State) {
         let (mut moves, mut words) = (Vec::new(), Vec::new());
         self.model.moves(state, &mut moves);
+        let mut after = state.clone();
         for step in moves {
-            if let Next::State(after) = self.model.apply(state, step) {
+            if self.model.apply(state, step, &mut after).is_ok_and(|changes| changes) {
                 words.clear();
                 after.pack(&mut words);
                 if fingerprint(&words) == key {
@@ -192,16 +198,11 @@ impl Search {
 
     fn tell(&self) -> Found {
         let tables = &self.model.tables;
-        let mut sum = 0_u64;
-        for number in 0..self.combinations.len() {
-            sum = sum.wrapping_add(self.combinations.key(number as u32));
-        }
         Found {
             states: self.seen.len() as u64,
             servers: tables.servers() as u64,
             messages: tables.packets() as u64,
             steps: tables.steps() as u64,
-            combinations: sum,
             ..self.found.clone()
         }
     }

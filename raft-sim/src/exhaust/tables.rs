@@ -67,6 +67,8 @@ pub(super) struct Tables {
     bounds: Bounds,
     servers: Table<Server>,
     packets: Table<Packet>,
+    /// The place of the server that each is for.
+    receivers: Vec<u8>,
     pasts: Table<Past>,
     outcomes: Table<Outcome>,
     inert: Table<bool>,
@@ -78,6 +80,7 @@ impl Tables {
             bounds,
             servers: Table::new(),
             packets: Table::new(),
+            receivers: Vec::new(),
             pasts: Table::new(),
             outcomes: Table::new(),
             inert: Table::new(),
@@ -90,6 +93,11 @@ impl Tables {
 
     pub(super) fn packet(&self, number: u32) -> &Packet {
         self.packets.get(number)
+    }
+
+    /// The place of the server that a message is for.
+    pub(super) fn receiver(&self, packet: u32) -> usize {
+        usize::from(self.receivers[packet as usize])
     }
 
     /// How many states of one server there are.
@@ -151,7 +159,11 @@ impl Tables {
         for output in outputs {
             if let Output::Send { to, message } = output {
                 let packet = Packet { to, sent: (from, message) };
-                sent.push(self.packets.number(fingerprint(&packet), packet));
+                let number = self.packets.number(fingerprint(&packet), packet);
+                sent.push(number);
+                if number as usize == self.receivers.len() {
+                    self.receivers.push((to.0 - 1) as u8);
+                }
             }
         }
         Outcome { server, sent: sent.into(), concerns_others, fell }
