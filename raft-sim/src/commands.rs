@@ -8,7 +8,9 @@ use raft_sim::runner::Ran;
 use raft_sim::swarm::{self, Found, Plan, Watch, rates};
 use raft_sim::trace::Reader;
 use raft_sim::world::Setup;
-use raft_sim::{cover as covered, exhaust as exhausted, explain as explained, shrink as shrunk, view as viewed};
+use raft_sim::{
+    cover as covered, exhaust as exhausted, explain as explained, shrink as shrunk, view as viewed,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -226,15 +228,18 @@ pub(crate) fn explore(plan: explore::Plan) -> Done {
     again(case, *hash)
 }
 
-/// The bounds with these names, or all.
-pub(crate) fn bounds(names: &[String]) -> Result<Vec<Bounds>, String> {
-    let all = exhausted::named();
+/// The bounds with these names; without any the short ones, or all.
+pub(crate) fn bounds(names: &[String], all: bool) -> Result<Vec<Bounds>, String> {
+    let named = exhausted::named();
     let find = |name: &String| {
-        let known = || all.iter().map(|bounds| bounds.name).collect::<Vec<_>>().join(", ");
-        let found = all.iter().find(|bounds| bounds.name == name);
+        let known = || named.iter().map(|bounds| bounds.name).collect::<Vec<_>>().join(", ");
+        let found = named.iter().find(|bounds| bounds.name == name);
         found.cloned().ok_or_else(|| format!("no bounds are named '{name}'; there are {}", known()))
     };
-    if names.is_empty() { Ok(all.clone()) } else { names.iter().map(find).collect() }
+    if names.is_empty() {
+        return Ok(named.into_iter().filter(|bounds| all || !bounds.long).collect());
+    }
+    names.iter().map(find).collect()
 }
 
 pub(crate) fn exhaust(all: &[Bounds], states: u64, limit: Option<Duration>) -> Done {
@@ -247,7 +252,11 @@ pub(crate) fn exhaust(all: &[Bounds], states: u64, limit: Option<Duration>) -> D
             !watch.over()
         });
         watch.clear();
-        let verdict = if found.complete { "all are safe" } else { "not complete" };
+        let verdict = match &found.fall {
+            Some(_) => "not all are safe",
+            None if found.complete => "all are safe",
+            None => "not complete",
+        };
         println!("  {found}; {:.1} s: {verdict}", watch.took().as_secs_f64());
         if let Some(fall) = &found.fall {
             println!("  {} fell: {}\n{}", fall.invariant, fall.said, fall.path);

@@ -5,10 +5,10 @@ mod commands;
 
 use clap::{Args, Parser, Subcommand};
 use raft_sim::case::{Case, Fork, Origin};
-#[cfg(feature = "planted")]
-use raft_sim::{exhaust::Bounds, hunt::Effort, planted::Planted};
 use raft_sim::runner::catch_panics;
 use raft_sim::swarm::{Plan, cores};
+#[cfg(feature = "planted")]
+use raft_sim::{exhaust::Bounds, hunt::Effort, planted::Planted};
 use raft_sim::{explore, shrink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -141,8 +141,11 @@ enum Command {
     /// Prints the bounds, the states, and if an invariant falls the shortest way there. Exit code 20 if the search was not
     /// complete.
     Exhaust {
-        /// Which bounds; lists all if none is named.
+        /// Which bounds; those that take seconds if none is named.
         bounds: Vec<String>,
+        /// All bounds: an hour, and gigabytes.
+        #[arg(long, conflicts_with = "bounds")]
+        all: bool,
         /// Give up after so many states.
         #[arg(long, default_value_t = 60_000_000)]
         states: u64,
@@ -319,12 +322,13 @@ fn obey(command: Command) -> Result<u8, String> {
         }),
         Command::Exhaust {
             bounds,
+            all,
             states,
             minutes,
             #[cfg(feature = "planted")]
             planted,
         } => {
-            let chosen = commands::bounds(&bounds)?;
+            let chosen = commands::bounds(&bounds, all)?;
             #[cfg(feature = "planted")]
             let chosen = plant_all(chosen, planted.as_deref())?;
             commands::exhaust(&chosen, states, minutes.map(time))

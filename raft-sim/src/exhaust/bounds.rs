@@ -1,7 +1,8 @@
 //! How far a search goes: who takes part, and how often what may happen.
 
+use bytes::Bytes;
 use raft_core::planted::Bug;
-use raft_core::{Change, Config, DiskId, Membership, NodeId};
+use raft_core::{Change, Config, DiskId, Limits, Membership, NodeId};
 
 /// What may happen only so often. All else follows from it, and goes on for as long as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub type Counts = [u8; KINDS.len()];
 pub struct Bounds {
     /// The name by which the command knows it.
     pub name: &'static str,
+    /// It takes more than seconds: minutes, and up to gigabytes.
+    pub long: bool,
     /// Servers that the cluster was founded with, from 1 on.
     pub voters: u64,
     /// Servers after these that are no members yet.
@@ -56,6 +59,8 @@ pub struct Bounds {
     pub check_quorum: bool,
     /// How often what may happen.
     pub most: Counts,
+    /// Entries in one append.
+    pub batch: usize,
     /// What a [`Kind::Change`] asks for.
     pub changes: Vec<Change>,
     /// Messages that the receiver calls inert are delivered, too.
@@ -73,12 +78,14 @@ impl Bounds {
     pub fn of(name: &'static str, voters: u64) -> Bounds {
         Bounds {
             name,
+            long: false,
             voters,
             joining: 0,
             settled: false,
             pre_vote: false,
             check_quorum: false,
             most: [0; KINDS.len()],
+            batch: Limits::default().batch_entries,
             changes: Vec::new(),
             inert: false,
             losses: false,
@@ -105,9 +112,14 @@ impl Bounds {
         }
     }
 
-    /// The same, asked for this change once, with node 1 leading from the beginning.
+    /// The same, with server 1 leading from the beginning.
+    fn settled(self) -> Bounds {
+        Bounds { settled: true, ..self }
+    }
+
+    /// The same, asked for this change once.
     fn changing(self, change: Change) -> Bounds {
-        Bounds { settled: true, changes: vec![change], ..self }.with(Kind::Change, 1)
+        Bounds { changes: vec![change], ..self.settled() }.with(Kind::Change, 1)
     }
 
     /// Whether this server is like all others at the beginning, so that it need not be the first to campaign.
@@ -133,6 +145,7 @@ impl Bounds {
             election_ticks: 1 << 20,
             pre_vote: self.pre_vote,
             check_quorum: self.check_quorum,
+            limits: Limits { batch_entries: self.batch, ..Limits::default() },
             #[cfg(feature = "planted")]
             bug: self.bug,
             ..Config::new(id, disk(id), founders, id.0)
@@ -150,41 +163,55 @@ impl std::fmt::Display for Bounds {
         let on = |on: bool| if on { "on" } else { "off" };
         let (pre_vote, check_quorum) = (on(self.pre_vote), on(self.check_quorum));
         write!(f, "cluster {} pre-vote={pre_vote} check-quorum={check_quorum}", self.voters)?;
+        if self.batch == 1 {
+            write!(f, " batch-entries=1")?;
+        }
         if self.settled {
             write!(f, ", 1 leads")?;
         }
-        for (kind, most) in KINDS.iter().zip(self.most).filter(|(_, most)| *most > 0) {
-            write!(f, ", {} at most {most}", format!("{kind:?}").to_lowercase())?;
+        let kinds = KINDS.iter().zip(self.most).filter(|(_, most)| *most > 0);
+        for (kind, most) in kinds {
+            let kind = format!("{kind:?}").to_lowercase();
+            write!(f, ", {kind} {most}")?;
         }
         self.changes.iter().try_for_each(|change| write!(f, ", {}", crate::notation::Text(change)))
     }
 }
 
-/// The bounds that have a name: the first ones take seconds, the last ones minutes to hours and gigabytes.
+/// The bounds that have a name. The long ones come last.
 pub fn named() -> Vec<Bounds> {
+    use Kind::{Campaign, Crash, Heartbeat, Patience, Propose, Repeat, Transfer};
     let of = Bounds::of;
     let remove = |id| Change::Remove { id: NodeId(id) };
-    let add = Change::Add { id: NodeId(3), context: Default::default(), votes: true };
-    use Kind::{Campaign, Crash, Heartbeat, Patience, Propose, Repeat};
+    let add = || Change::Add { id: NodeId(3), context: Bytes::new(), votes: true };
+    let grow = |name| Bounds { joining: 1, ..of(name, 2) }.changing(add()).with(Campaign, 1);
+    let long = |bounds| Bounds { long: true, ..bounds };
     vec![
         of("pair", 2).with(Campaign, 2).with(Propose, 1).with(Crash, 1),
-        of("pair2", 2).with(Campaign, 2).with(Propose, 1).with(Crash, 1).with(Heartbeat, 1).with(Repeat,1),
-        of("pair3", 2).with(Campaign, 3).with(Propose, 1).with(Crash, 2),
         of("votes", 3).with(Campaign, 2),
-        of("v-p", 3).with(Campaign, 2).with(Propose, 1),
-        of("v-c", 3).with(Campaign, 2).with(Crash, 1),
-        of("v-h", 3).with(Campaign, 2).with(Heartbeat, 1),
-        of("v-r", 3).with(Campaign, 2).with(Repeat, 1),
-        of("v-pc", 3).with(Campaign, 2).with(Propose, 1).with(Crash, 1),
-        of("v-3", 3).with(Campaign, 3),
-        Bounds { pre_vote: true, ..of("pre", 3).with(Campaign, 2) },
-        Bounds { check_quorum: true, ..of("pat", 3).with(Campaign, 2).with(Patience, 2) },
-        Bounds { joining: 1, ..of("grow", 2) }.changing(add.clone()),
-        Bounds { joining: 1, ..of("grow-c", 2) }.changing(add.clone()).with(Campaign, 1),
-        Bounds { joining: 1, ..of("grow-cc", 2) }.changing(add).with(Campaign, 1).with(Crash, 1),
-        of("shrink", 3).changing(remove(3)).with(Campaign, 1),
-        of("shrink1", 3).changing(remove(1)).with(Campaign, 1),
-        of("shrink-c", 3).changing(remove(3)).with(Campaign, 1).with(Crash, 1),
-        of("shrink-2", 3).changing(remove(3)).with(Campaign, 2),
+        of("writes", 3).settled().with(Campaign, 2).with(Propose, 1),
+        of("handover", 3).settled().with(Campaign, 1).with(Transfer, 1),
+        grow("grow"),
+        of("shrink", 3).changing(remove(3)).with(Campaign, 1).with(Crash, 1),
+        of("leave", 3).changing(remove(1)).with(Campaign, 1).with(Crash, 1),
+        long(of("repeats", 3).with(Campaign, 2).with(Repeat, 1)),
+        long(of("crashes", 3).with(Campaign, 2).with(Crash, 1)),
+        long(of("heartbeats", 3).with(Campaign, 2).with(Heartbeat, 1)),
+        long(of("proposals", 3).with(Campaign, 2).with(Propose, 1)),
+        long(Bounds { pre_vote: true, ..of("pre-votes", 3).with(Campaign, 2) }),
+        long(Bounds { check_quorum: true, ..of("patience", 3).with(Campaign, 2).with(Patience, 2) }),
+        long(of("pair-crashes", 2).with(Campaign, 3).with(Propose, 1).with(Crash, 2)),
+        long(
+            of("pair-repeats", 2)
+                .with(Campaign, 2)
+                .with(Heartbeat, 1)
+                .with(Propose, 1)
+                .with(Crash, 1)
+                .with(Repeat, 1),
+        ),
+        long(of("handover-crashes", 3).settled().with(Campaign, 1).with(Transfer, 1).with(Crash, 1)),
+        long(grow("grow-crashes").with(Crash, 1)),
+        long(of("shrink-votes", 3).changing(remove(3)).with(Campaign, 2)),
+        long(Bounds { batch: 1, ..of("figure8", 3).settled().with(Campaign, 3).with(Propose, 1) }),
     ]
 }

@@ -63,7 +63,11 @@ pub(super) fn alone(before: &Server, after: &Server, outputs: &[Output]) -> Verd
 fn sent(server: &Server, to: NodeId, message: &Message) -> Verdict {
     let (id, hard, log) = (server.id(), server.disk.hard, &server.disk.log);
     let early = |what: String| {
-        broken(promises::NAME, Class::Durability, format!("node {id} {what}, and its disk holds {hard:?} and a log to {}", log.last()))
+        broken(
+            promises::NAME,
+            Class::Durability,
+            format!("node {id} {what}, and its disk holds {hard:?} and a log to {}", log.last()),
+        )
     };
     if hard.boot < message.from.boot {
         return Err(early(format!("speaks as boot {}", message.from.boot)));
@@ -109,13 +113,13 @@ fn newly_leads(before: &Server, after: &Server) -> Option<Term> {
 }
 
 impl Past {
+    /// How many terms have had a leader, and how many entries are committed.
+    pub(super) fn extent(&self) -> (u64, u64) {
+        (self.leaders.len() as u64, self.committed.len() as u64)
+    }
+
     /// What has happened once one of the servers took a step, or what fell by it.
-    pub(super) fn after(
-        &self,
-        before: &Server,
-        after: &Server,
-        servers: &[&Server],
-    ) -> Result<Past, Broken> {
+    pub(super) fn after(&self, before: &Server, after: &Server, servers: &[&Server]) -> Result<Past, Broken> {
         let mut past = self.clone();
         for other in servers {
             logs_match(after, other)?;
@@ -141,10 +145,15 @@ impl Past {
         let (id, log, commit) = (server.id(), server.node.log(), server.node.status().commit);
         for (index, entry) in (1..=commit.0).zip(&self.committed) {
             let ours = log.hash_at(Index(index));
-            demand(ours.is_none_or(|ours| ours == entry.hash), state_machine_safety::NAME, Class::Safety, || {
-                let ours = log.id_at(Index(index)).unwrap_or_default();
-                format!("node {id} knows {ours} as committed, and {} was committed there", entry.id)
-            })?;
+            demand(
+                ours.is_none_or(|ours| ours == entry.hash),
+                state_machine_safety::NAME,
+                Class::Safety,
+                || {
+                    let ours = log.id_at(Index(index)).unwrap_or_default();
+                    format!("node {id} knows {ours} as committed, and {} was committed there", entry.id)
+                },
+            )?;
         }
         let known = self.committed.len() as u64;
         if commit.0 <= known {
@@ -156,7 +165,8 @@ impl Past {
         };
         has_quorum(before, server, commit, servers)?;
         for index in (known + 1..=commit.0).map(Index) {
-            let (id, hash) = log.id_at(index).zip(log.hash_at(index)).expect("what is committed is in the log");
+            let (id, hash) =
+                log.id_at(index).zip(log.hash_at(index)).expect("what is committed is in the log");
             let entry = Committed { id, hash, term };
             for other in servers {
                 leads(other).map_or(Ok(()), |term| complete(term, other, &entry))?;

@@ -1,6 +1,7 @@
 //! A way through the states, in the notation of the golden scenarios: a line that begins with `>` for what happens, and
 //! below it what comes of it.
 
+use super::bounds::Bounds;
 use super::model::{Move, State};
 use super::server::Act;
 use super::tables::Tables;
@@ -10,7 +11,7 @@ use std::fmt::Write;
 
 /// Each state of the way with the move that was made from it.
 pub(super) fn retold(tables: &Tables, path: &[(State, Move)]) -> String {
-    let mut text = format!("> {}\n", tables.bounds());
+    let mut text = cluster(tables.bounds());
     for (state, step) in path {
         let _ = match step {
             Move::Lose { packet } => writeln!(text, "> drop {}", which(tables, *packet)),
@@ -22,6 +23,19 @@ pub(super) fn retold(tables: &Tables, path: &[(State, Move)]) -> String {
         };
     }
     text
+}
+
+/// What founds the cluster. All its disks are slow from then on.
+fn cluster(bounds: &Bounds) -> String {
+    let all = bounds.to_string();
+    let mut text = format!("> {}\n", all.split(',').next().unwrap_or_default());
+    if bounds.settled {
+        text += "> elect 1\n";
+    }
+    for id in bounds.voters + 1..=bounds.servers() as u64 {
+        text += &format!("> join {id}\n");
+    }
+    (1..=bounds.servers()).fold(text, |text, id| text + &format!("> slow {id}\n"))
 }
 
 fn which(tables: &Tables, packet: u32) -> String {

@@ -54,6 +54,10 @@ pub struct Found {
     pub depth: u64,
     /// The most states that are equally far.
     pub widest: u64,
+    /// Terms that had a leader, at most.
+    pub leaders: u64,
+    /// Entries that were committed, at most.
+    pub committed: u64,
     /// Different states of one server, its disk included.
     pub servers: u64,
     /// Different messages.
@@ -70,11 +74,11 @@ pub struct Found {
 
 impl Display for Found {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Found { states, moves, depth, widest, servers, messages, steps, .. } = self;
+        let Found { states, moves, depth, widest, leaders, committed, servers, messages, steps, .. } = self;
         write!(
             f,
-            "{states} states, {moves} moves, depth {depth}, widest level {widest}; {servers} states of a server, \
-             {messages} messages, {steps} steps of the core"
+            "{states} states, {moves} moves, depth {depth}, widest level {widest}; up to {leaders} leaders and \
+             {committed} entries committed; {servers} states of a server, {messages} messages, {steps} steps of the core"
         )
     }
 }
@@ -165,7 +169,9 @@ impl Search {
     /// The way to a state, played again, and the step by which something fell.
     fn fall(&mut self, number: u32, last: Move, broken: Broken) -> Fall {
         let mut numbers = vec![number];
-        while let Some(parent) = numbers.last().map(|at| self.parents[*at as usize]).filter(|it| *it != NOBODY) {
+        while let Some(parent) =
+            numbers.last().map(|at| self.parents[*at as usize]).filter(|it| *it != NOBODY)
+        {
             numbers.push(parent);
         }
         let mut state = self.model.first();
@@ -198,7 +204,10 @@ impl Search {
 
     fn tell(&self) -> Found {
         let tables = &self.model.tables;
+        let (leaders, committed) = tables.extent();
         Found {
+            leaders,
+            committed,
             states: self.seen.len() as u64,
             servers: tables.servers() as u64,
             messages: tables.packets() as u64,

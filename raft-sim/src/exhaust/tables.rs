@@ -115,6 +115,12 @@ impl Tables {
         self.outcomes.values.len()
     }
 
+    /// In how many terms there was a leader, and how many entries were committed, at most.
+    pub(super) fn extent(&self) -> (u64, u64) {
+        let most = |(a, b): (u64, u64), (c, d): (u64, u64)| (a.max(c), b.max(d));
+        self.pasts.values.iter().map(Past::extent).fold((0, 0), most)
+    }
+
     pub(super) fn bounds(&self) -> &Bounds {
         &self.bounds
     }
