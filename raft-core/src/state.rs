@@ -364,7 +364,7 @@ impl State {
                 &self.receiving,
                 self.storing,
                 self.member,
-                self.hears_leader(),
+                (self.hears_leader(), self.disk_stalls()),
             ),
         )
     }

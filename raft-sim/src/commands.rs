@@ -1,15 +1,19 @@
 //! The commands: each does what was asked for, says so, and gives the exit code.
 
 use raft_sim::case::Case;
+use raft_sim::exhaust::Bounds;
 use raft_sim::explore::{self, arguments};
 use raft_sim::report::report;
 use raft_sim::runner::Ran;
-use raft_sim::swarm::{self, Found, Plan, rates};
+use raft_sim::swarm::{self, Found, Plan, Watch, rates};
 use raft_sim::trace::Reader;
 use raft_sim::world::Setup;
-use raft_sim::{cover as covered, explain as explained, shrink as shrunk, view as viewed};
+use raft_sim::{
+    cover as covered, exhaust as exhausted, explain as explained, shrink as shrunk, view as viewed,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const NOT_DETERMINISTIC: u8 = 15;
 const COVERAGE: u8 = 20;
@@ -222,4 +226,43 @@ pub(crate) fn explore(plan: explore::Plan) -> Done {
         runs.iter().take(4).for_each(|run| println!("{:>12} run {run}", ""));
     }
     again(case, *hash)
+}
+
+/// The bounds with these names; without any the short ones, or all.
+pub(crate) fn bounds(names: &[String], all: bool) -> Result<Vec<Bounds>, String> {
+    let named = exhausted::named();
+    let find = |name: &String| {
+        let known = || named.iter().map(|bounds| bounds.name).collect::<Vec<_>>().join(", ");
+        let found = named.iter().find(|bounds| bounds.name == name);
+        found.cloned().ok_or_else(|| format!("no bounds are named '{name}'; there are {}", known()))
+    };
+    if names.is_empty() {
+        return Ok(named.into_iter().filter(|bounds| all || !bounds.long).collect());
+    }
+    names.iter().map(find).collect()
+}
+
+pub(crate) fn exhaust(all: &[Bounds], states: u64, limit: Option<Duration>) -> Done {
+    let mut code = 0;
+    for bounds in all {
+        println!("{}: {bounds}", bounds.name);
+        let watch = Watch::new(limit);
+        let found = exhausted::search(bounds, states, |so_far| {
+            watch.say(format!("{}: {so_far}", bounds.name));
+            !watch.over()
+        });
+        watch.clear();
+        let verdict = match &found.fall {
+            Some(_) => "not all are safe",
+            None if found.complete => "all are safe",
+            None => "not complete",
+        };
+        println!("  {found}; {:.1} s: {verdict}", watch.took().as_secs_f64());
+        if let Some(fall) = &found.fall {
+            println!("  {} fell: {}\n{}", fall.invariant, fall.said, fall.path);
+            return Ok(fall.class.exit_code());
+        }
+        code = if found.complete { code } else { COVERAGE };
+    }
+    Ok(code)
 }

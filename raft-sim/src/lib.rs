@@ -10,6 +10,7 @@ mod course;
 pub mod cover;
 pub mod coverage;
 pub mod disk;
+pub mod exhaust;
 pub mod explain;
 pub mod explore;
 pub mod facts;

@@ -5,10 +5,10 @@ mod commands;
 
 use clap::{Args, Parser, Subcommand};
 use raft_sim::case::{Case, Fork, Origin};
-#[cfg(feature = "planted")]
-use raft_sim::hunt::Effort;
 use raft_sim::runner::catch_panics;
 use raft_sim::swarm::{Plan, cores};
+#[cfg(feature = "planted")]
+use raft_sim::{exhaust::Bounds, hunt::Effort, planted::Planted};
 use raft_sim::{explore, shrink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -136,6 +136,27 @@ enum Command {
         #[arg(long)]
         jobs: Option<usize>,
     },
+    /// Looks at every interleaving within small bounds.
+    ///
+    /// Prints the bounds, the states, and if an invariant falls the shortest way there. Exit code 20 if the search was not
+    /// complete.
+    Exhaust {
+        /// Which bounds; those that take seconds if none is named.
+        bounds: Vec<String>,
+        /// All bounds: an hour, and gigabytes.
+        #[arg(long, conflicts_with = "bounds")]
+        all: bool,
+        /// Give up after so many states.
+        #[arg(long, default_value_t = 60_000_000)]
+        states: u64,
+        /// Give up after so long.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// A bug to plant.
+        #[cfg(feature = "planted")]
+        #[arg(long, value_name = "BUG")]
+        planted: Option<String>,
+    },
     /// Plants bugs and counts the seeds until the swarm finds them.
     #[cfg(feature = "planted")]
     Bugs {
@@ -240,6 +261,15 @@ fn plant(case: Case, name: Option<&str>) -> Result<Case, String> {
     Ok(Case { planted: Some(raft_sim::case::planted(name)?), ..case })
 }
 
+#[cfg(feature = "planted")]
+fn plant_all(bounds: Vec<Bounds>, name: Option<&str>) -> Result<Vec<Bounds>, String> {
+    let Some(name) = name else { return Ok(bounds) };
+    let Planted::Core(bug) = raft_sim::case::planted(name)? else {
+        return Err(format!("{name} is a driver's, and here there is no driver"));
+    };
+    bounds.into_iter().map(|bounds| bounds.planted(bug)).collect()
+}
+
 fn seeds(text: &str) -> Result<(u64, u64), String> {
     let range = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     range.filter(|(a, b)| a < b).ok_or_else(|| "expected A..B with A below B".into())
@@ -290,6 +320,19 @@ fn obey(command: Command) -> Result<u8, String> {
             limit: minutes.map(time),
             jobs: jobs.unwrap_or_else(cores),
         }),
+        Command::Exhaust {
+            bounds,
+            all,
+            states,
+            minutes,
+            #[cfg(feature = "planted")]
+            planted,
+        } => {
+            let chosen = commands::bounds(&bounds, all)?;
+            #[cfg(feature = "planted")]
+            let chosen = plant_all(chosen, planted.as_deref())?;
+            commands::exhaust(&chosen, states, minutes.map(time))
+        }
         #[cfg(feature = "planted")]
         Command::Bugs { names, all, searches, seeds, jobs } => {
             if names.is_empty() && !all {

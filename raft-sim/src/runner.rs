@@ -85,6 +85,12 @@ pub fn catch_panics() {
     }));
 }
 
+/// Does some work; if it panics, what was said, and where.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let said = |_| PANIC.with_borrow_mut(Option::take).unwrap_or_else(|| "see above".into());
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(said)
+}
+
 /// Runs a seed; a reader's run is recorded on a tape.
 pub fn run_seed(seed: u64, setup: Setup) -> Ran {
     run(Source::Random(Random::new(seed, setup.reader != Reader::Nobody)), setup)
@@ -122,7 +128,7 @@ impl Play {
 
     /// To the end, or until it has taken so many steps in all. `watch` is shown the world after each. Panics are caught.
     pub fn drive(&mut self, most: u64, mut watch: impl FnMut(&mut World)) -> Ended {
-        let verdict = panic::catch_unwind(AssertUnwindSafe(|| {
+        let verdict = caught(|| {
             while self.world.steps() < most {
                 while let Some(fork) = self.forks.pop_front_if(|fork| fork.step <= self.world.steps()) {
                     self.world.fork(fork.stream);
@@ -134,14 +140,11 @@ impl Play {
                 }
             }
             Ok(Ended::GivenUp)
-        }));
+        });
         match verdict {
             Ok(Ok(ended)) => ended,
             Ok(Err(violation)) => Ended::Failed(Failure::Violation(violation)),
-            Err(_) => {
-                let said = PANIC.with_borrow_mut(Option::take);
-                Ended::Failed(Failure::Panic(said.unwrap_or_else(|| "see above".into())))
-            }
+            Err(said) => Ended::Failed(Failure::Panic(said)),
         }
     }
 

@@ -23,6 +23,8 @@ fn the_build_with_planted_bugs_passes_its_tests() {
             "tools",
             "--test",
             "regressions",
+            "--test",
+            "exhaust",
         ])
         .args(["--features", "raft-core/planted,raft-sim/planted", "--target-dir", "target/planted"])
         .args(["--", "--nocapture"])

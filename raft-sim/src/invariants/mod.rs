@@ -24,7 +24,7 @@ pub mod patience;
 pub mod pre_vote;
 pub mod progress;
 pub mod promises;
-mod quorum;
+pub(crate) mod quorum;
 pub mod reads;
 pub mod recovery;
 pub mod removal;
