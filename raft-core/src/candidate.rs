@@ -94,7 +94,8 @@ fn ask(state: &mut State, request: &crate::message::Message, own: Body, promise:
         let own_answer = to == state.config.id;
         let mut message = if own_answer { state.reply(state.stamp(), own.clone()) } else { request.clone() };
         message.term = request.term;
-        if promise && (own_answer || !early) {
+        let early = if own_answer { state.config.planted(Bug::OwnVoteEarly) } else { early };
+        if promise && !early {
             state.outbox.promise(to, message);
         } else {
             state.outbox.send(to, message);

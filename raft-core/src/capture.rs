@@ -72,7 +72,10 @@ impl State {
         if !self.capture.is_due(&self.config.limits, sending) || hearsay || self.halted {
             return;
         }
-        let Some(base) = self.log.base_at(self.applied) else { return };
+        let Some(mut base) = self.log.base_at(self.applied) else { return };
+        if self.config.planted(Bug::SnapshotNewestMembership) {
+            base.membership = self.log.membership().cloned().unwrap_or_default();
+        }
         self.capture = Capture {
             busy: true,
             target: self.capture.target,

@@ -20,6 +20,7 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
     if state.config.planted(Bug::TruncateBeforeCompare) && prev.index >= state.commit {
         state.truncate(prev.index);
     }
+    let before = state.log.last();
     if let Err(report) = take(state, slice) {
         return state.halt(report);
     }
@@ -27,7 +28,8 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
     state.met = state.met.max(last.index);
     state.commit_to(commit.min(cap).max(state.commit));
     let reply = state.reply(asker, Body::Appended { matched: last.index });
-    if state.config.planted(Bug::AckBeforeDurable) {
+    let early = state.config.planted(Bug::RepeatedAckEarly) && state.log.last() == before;
+    if early || state.config.planted(Bug::AckBeforeDurable) {
         return state.outbox.send(from, reply);
     }
     state.outbox.promise(from, reply);
@@ -53,7 +55,7 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
                 }
                 continue;
             }
-            Some(ours) if id.index <= state.commit => {
+            Some(ours) if id.index <= state.commit && !state.config.planted(Bug::TruncatesBelowCommit) => {
                 return Err(Report::ConflictBelowCommit { theirs: id, ours: ours.id() });
             }
             Some(_) => state.truncate(id.index.previous().unwrap_or_default()),

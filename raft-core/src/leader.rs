@@ -112,9 +112,13 @@ impl Leader {
 
     /// Appends a client's command, or says why not.
     pub(crate) fn propose(&mut self, state: &mut State, ticket: Ticket, command: Bytes) {
-        let limits = state.config.limits;
+        let mut limits = state.config.limits;
+        if state.config.planted(Bug::TicketsUnbounded) {
+            limits.tickets = usize::MAX;
+        }
         let size = command.len();
-        let refused = if self.transfer.is_some() {
+        let transfers = self.transfer.is_some() && !state.config.planted(Bug::ProposesDuringTransfer);
+        let refused = if transfers {
             Some(Limit::Transferring)
         } else if size > limits.command_bytes {
             Some(Limit::CommandTooLarge)

@@ -77,7 +77,13 @@ impl Node {
         match (&mut self.role, input) {
             (_, Input::Tick { elapsed }) => self.tick(elapsed),
             (_, Input::Receive { from, message }) => self.receive(from, message),
-            (_, Input::Persisted(receipt)) => self.state.outbox.persisted(&receipt),
+            (_, Input::Persisted(receipt)) => {
+                if self.state.config.planted(Bug::ReceiptCoversEarlier) {
+                    self.state.outbox.persisted_up_to(&receipt);
+                } else {
+                    self.state.outbox.persisted(&receipt);
+                }
+            }
             (Role::Leader(leader), Input::Propose { ticket, command }) => {
                 leader.propose(&mut self.state, ticket, command);
             }
@@ -312,6 +318,14 @@ impl Node {
         };
         let own = self.state.hard.term;
         if message.term < own {
+            if self.state.config.planted(Bug::TermGoesBack) && matches!(message.body, Body::Append { .. }) {
+                self.become_follower();
+                self.state.back_to(message.term);
+                return true;
+            }
+            if self.state.config.planted(Bug::ReplyToEarlierTerm) && message.body.is_reply() {
+                return true;
+            }
             if !message.body.is_reply() && !self.state.config.planted(Bug::StaleLeaderNotTold) {
                 let reply = self.state.reply(message.from, Body::Stale);
                 self.state.outbox.send(from, reply);

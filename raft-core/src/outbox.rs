@@ -59,14 +59,17 @@ pub(crate) struct Outbox {
     written: Index,
     durable_write: u64,
     durable: Index,
+    /// Nothing may leave yet.
+    silent: bool,
     held: VecDeque<Held>,
     to_self: VecDeque<Message>,
     out: VecDeque<Pending>,
 }
 
 impl Outbox {
-    /// The outbox of a new boot, on a log that is durable up to `durable`.
-    pub(crate) fn new(owner: Owner, durable: Index) -> Outbox {
+    /// The outbox of a new boot, on a log that is durable up to `durable`. `silent`: nothing leaves before the first write
+    /// is durable.
+    pub(crate) fn new(owner: Owner, durable: Index, silent: bool) -> Outbox {
         Outbox {
             owner,
             next_write: 1,
@@ -76,6 +79,7 @@ impl Outbox {
             written: durable,
             durable_write: 0,
             durable,
+            silent,
             held: VecDeque::new(),
             to_self: VecDeque::new(),
             out: VecDeque::new(),
@@ -94,7 +98,7 @@ impl Outbox {
 
     /// Whether everything waits: the boot counter is not durable yet (rule 16).
     pub(crate) fn holds_all(&self) -> bool {
-        self.durable_write == 0
+        self.silent
     }
 
     /// When the oldest write without a receipt was put out.
@@ -123,7 +127,7 @@ impl Outbox {
     }
 
     /// What is durable or on its way ends here.
-    fn forget_after(&mut self, keep: Index) {
+    pub(crate) fn forget_after(&mut self, keep: Index) {
         for write in &mut self.in_flight {
             write.last = write.last.min(keep);
         }
@@ -136,14 +140,14 @@ impl Outbox {
         self.staged.entries.push(entry);
     }
 
-    /// The next write removes what is after `keep`. An acknowledgement of what goes, though held, must not leave.
+    /// The next write removes what is after `keep`. An acknowledgement of what goes, though held, must not leave: see
+    /// [`Outbox::forget_after`].
     pub(crate) fn stage_truncation(&mut self, keep: Index) {
         self.staged.entries.retain(|entry| entry.index() <= keep);
         if self.written > keep {
             self.staged.keep = Some(self.staged.keep.map_or(keep, |earlier| earlier.min(keep)));
             self.written = keep;
         }
-        self.forget_after(keep);
     }
 
     /// Sends what promises nothing about this disk (rule 3). Before the boot counter is durable nothing leaves
@@ -209,10 +213,23 @@ impl Outbox {
         );
         let write = self.in_flight.iter_mut().find(|write| write.number == receipt.number);
         write.expect("a receipt is handed in once").persisted = true;
+        self.settle();
+    }
+
+    /// Takes a receipt for all writes up to its own (used by a planted bug).
+    pub(crate) fn persisted_up_to(&mut self, receipt: &Persisted) {
+        let covered = self.in_flight.iter_mut().filter(|write| write.number <= receipt.number);
+        covered.for_each(|write| write.persisted = true);
+        self.settle();
+    }
+
+    /// What the unbroken run of receipts covers is durable.
+    fn settle(&mut self) {
         while self.in_flight.front().is_some_and(|write| write.persisted) {
             if let Some(write) = self.in_flight.pop_front() {
                 self.issued.pop_front();
                 self.durable_write = write.number;
+                self.silent = false;
                 self.durable = self.durable.max(write.last);
             }
         }

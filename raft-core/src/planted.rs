@@ -107,6 +107,52 @@ pub enum Bug {
     AdoptsPreVoteTerm,
     /// What is committed is never taken off the count of uncommitted bytes (rule 18).
     UncommittedGrows,
+    /// A receipt is taken for every write before its own, too (rule 1).
+    ReceiptCoversEarlier,
+    /// A truncation takes neither what was durable nor the held acknowledgements of what goes with it (rules 1 and 4).
+    TruncationKeepsAcks,
+    /// The acknowledgement of an empty or repeated append doesn't wait for the disk (rule 4).
+    RepeatedAckEarly,
+    /// The own vote counts before it is durable (rule 5).
+    OwnVoteEarly,
+    /// A leader's append of an older term is followed into that term (rule 7).
+    TermGoesBack,
+    /// A conflict at or below the commit is truncated like any other (rule 8).
+    TruncatesBelowCommit,
+    /// Answers to questions of an earlier term count (rule 9).
+    ReplyToEarlierTerm,
+    /// A pre-vote is given whatever the candidate's log (rule 10).
+    PreVoteAnyLog,
+    /// A vote that is given doesn't start the voter's timer anew (rule 10).
+    VoteKeepsTimer,
+    /// A configuration counts from its commit on, not from its append (rule 11).
+    MembershipFromCommit,
+    /// A snapshot holds the newest configuration of the log, not the one at its last index (rule 11).
+    SnapshotNewestMembership,
+    /// Votes are given only to candidates that the voter's own configuration knows (rule 11).
+    VotesForMembersOnly,
+    /// The configuration of before stays in force behind an installed snapshot (rule 12).
+    InstalledMembershipIgnored,
+    /// A snapshot that tells nothing new is not answered (rule 12).
+    KnownSnapshotUnanswered,
+    /// A read joins a round that is on its way already (rule 13).
+    ReadJoinsSentRound,
+    /// The lease goes on as long as the periodic look at the quorum lets the leader lead (rule 14).
+    LeaseByQuorumCheck,
+    /// The lease is not looked at again when the answer leaves (rule 14).
+    LeaseCheckedOnce,
+    /// Commands are taken while leadership is handed over (dissertation 3.10).
+    ProposesDuringTransfer,
+    /// Messages leave before the boot counter is durable (rule 16).
+    SpeaksBeforeBoot,
+    /// The application is restored from a snapshot before the log's new beginning is durable (rule 17).
+    RestoreBeforeDurable,
+    /// There is no bound on requests that wait for an answer (rule 18).
+    TicketsUnbounded,
+    /// There is no bound on the parts of a snapshot that the disk is to store at once (rule 18).
+    StoresUnbounded,
+    /// A ticket whose index a snapshot covers is answered `Lost`.
+    CoveredIsLost,
 }
 
 #[cfg(feature = "planted")]

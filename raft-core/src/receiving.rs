@@ -39,7 +39,8 @@ pub(crate) fn chunk(
         return acknowledge(state, from, asker, snapshot.last());
     }
     // A window of parts and a question, whatever they are of (rule 18).
-    let too_many = state.storing > state.config.limits.inflight_chunks;
+    let too_many =
+        state.storing > state.config.limits.inflight_chunks && !state.config.planted(Bug::StoresUnbounded);
     if too_many || snapshot.last().index > Index::FARTHEST {
         state.ignored += 1;
         return;
@@ -68,6 +69,9 @@ fn is_known(state: &State, snapshot: &Snapshot) -> bool {
 
 /// What the snapshot covers is committed, and is here.
 fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
+    if state.config.planted(Bug::KnownSnapshotUnanswered) {
+        return;
+    }
     let matched = if last.index <= state.commit {
         // What is committed is in the leader's order, as far as this disk goes; the snapshot itself may be old.
         state.commit.min(state.outbox.durable())
@@ -105,9 +109,14 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
 
 /// The log begins anew behind the snapshot; the acknowledgement and the application's restore wait for that write.
 fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
-    let last = snapshot.last();
-    state.outbox.stage_base(snapshot.base.clone(), state.commit.min(last.index));
-    state.log = Log::new(Some(&snapshot.base));
+    let (last, mut base) = (snapshot.last(), snapshot.base.clone());
+    if state.config.planted(Bug::InstalledMembershipIgnored)
+        && let Some(before) = state.log.membership()
+    {
+        base.membership = before.clone();
+    }
+    state.log = Log::new(Some(&base));
+    state.outbox.stage_base(base, state.commit.min(last.index));
     state.commit_to(last.index);
     state.met = state.met.max(last.index);
     state.snapshot = Some(snapshot);

@@ -82,7 +82,8 @@ impl State {
         let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
         let applied = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
         let member = log.membership_at(applied).is_some_and(|it| it.on_record(config.id, config.disk));
-        let mut outbox = Outbox::new(Owner { node: config.id, boot }, log.last().index);
+        let silent = !config.planted(Bug::SpeaksBeforeBoot);
+        let mut outbox = Outbox::new(Owner { node: config.id, boot }, log.last().index, silent);
         outbox.stage_hard(hard);
         State {
             hard,
@@ -139,9 +140,17 @@ impl State {
             || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
+    /// The configuration in force: the newest of the log, but for a planted bug.
+    fn in_force(&self) -> Option<&Membership> {
+        if self.config.planted(Bug::MembershipFromCommit) {
+            return self.log.membership_at(self.commit);
+        }
+        self.log.membership()
+    }
+
     /// Whether those who said yes are a quorum of the configuration in force.
     pub(crate) fn is_quorum(&self, yes: impl Fn(NodeId) -> bool) -> bool {
-        self.log.membership().is_some_and(|membership| {
+        self.in_force().is_some_and(|membership| {
             if self.config.planted(Bug::HalfIsQuorum) {
                 let voters = membership.new_half().count();
                 return membership.new_half().filter(|id| yes(*id)).count() >= voters.div_ceil(2);
@@ -152,7 +161,7 @@ impl State {
 
     /// The highest index that a quorum of the configuration in force has reached.
     pub(crate) fn quorum_index(&self, matched: impl Fn(NodeId) -> Index) -> Index {
-        let Some(membership) = self.log.membership() else { return Index(0) };
+        let Some(membership) = self.in_force() else { return Index(0) };
         if self.config.planted(Bug::HalfIsQuorum) {
             let mut matched: Vec<Index> = membership.new_half().map(matched).collect();
             matched.sort_unstable();
@@ -217,6 +226,13 @@ impl State {
         self.outbox.stage_hard(self.hard);
     }
 
+    /// Adopts an older term (used by a planted bug).
+    pub(crate) fn back_to(&mut self, term: Term) {
+        self.hard = HardState { term, vote: None, ..self.hard };
+        self.leader = None;
+        self.outbox.stage_hard(self.hard);
+    }
+
     /// Votes for a server in the current term.
     pub(crate) fn vote(&mut self, candidate: NodeId) {
         if self.hard.vote != Some(candidate) {
@@ -241,13 +257,17 @@ impl State {
 
     /// Removes what is after `keep`.
     pub(crate) fn truncate(&mut self, keep: Index) {
-        assert!(keep >= self.commit, "what is committed is never removed");
+        let obeys = self.config.planted(Bug::TruncatesBelowCommit);
+        assert!(keep >= self.commit || obeys, "what is committed is never removed");
         if self.config.planted(Bug::MembershipNotRolledBack) {
             self.log.truncate_entries(keep);
         } else {
             self.log.truncate(keep);
         }
         self.outbox.stage_truncation(keep);
+        if !self.config.planted(Bug::TruncationKeepsAcks) {
+            self.outbox.forget_after(keep);
+        }
     }
 
     /// Learns that everything up to here is committed.
@@ -260,7 +280,8 @@ impl State {
     pub(crate) fn apply(&mut self) {
         let durable =
             if self.config.planted(Bug::ApplyBeforeDurable) { self.commit } else { self.outbox.durable() };
-        self.restore(durable);
+        let early = self.config.planted(Bug::RestoreBeforeDurable);
+        self.restore(if early { self.commit } else { durable });
         while self.applied < self.commit.min(durable) && !self.halted && self.applied >= self.log.base().index
         {
             self.applied = self.applied.next();
@@ -278,7 +299,9 @@ impl State {
     /// Answers the tickets whose fate is decided by what is applied up to `applied`.
     pub(crate) fn settle(&mut self, applied: EntryId) {
         let log = &self.log;
+        let lost = self.config.planted(Bug::CoveredIsLost);
         while let Some((ticket, answer)) = self.tickets.settle(applied, |index| log.id_at(index)) {
+            let answer = if lost && answer == Answer::Unknown { Answer::Lost } else { answer };
             self.outbox.put(Pending::Answer { ticket, answer });
         }
     }

@@ -19,7 +19,8 @@ pub(crate) struct Asker {
 impl State {
     /// Says whether it would vote for a candidate in a later term. A refusal teaches a newer term.
     pub(crate) fn answer_pre_vote(&mut self, asker: Asker, asked: Term) {
-        let granted = asked > self.hard.term && !self.hears_leader() && self.eligible(asker);
+        let eligible = self.eligible(asker) || self.config.planted(Bug::PreVoteAnyLog);
+        let granted = asked > self.hard.term && !self.hears_leader() && eligible;
         let mut reply = self.reply(asker.stamp, Body::PreVoteReply { granted });
         reply.term = if granted { asked } else { self.hard.term.max(Term(asked.0.saturating_sub(1))) };
         self.outbox.send(asker.id, reply);
@@ -31,7 +32,9 @@ impl State {
         let granted = free && self.eligible(asker);
         if granted {
             self.vote(asker.id);
-            self.clock.reset();
+            if !self.config.planted(Bug::VoteKeepsTimer) {
+                self.clock.reset();
+            }
         }
         let reply = self.reply(asker.stamp, Body::VoteReply { granted });
         if granted && !self.config.planted(Bug::VoteBeforeDurable) {
@@ -47,6 +50,9 @@ impl State {
     fn eligible(&self, asker: Asker) -> bool {
         let member = self.log.membership().and_then(|membership| membership.get(asker.id));
         let on_record = member.and_then(|member| member.disk).is_none_or(|disk| disk == asker.stamp.disk);
+        if self.config.planted(Bug::VotesForMembersOnly) && member.is_none() {
+            return false;
+        }
         let newer = asker.recorded && asker.last > self.log.last();
         self.up_to_date(asker.last) && (on_record || newer)
     }

@@ -124,8 +124,18 @@ pub(crate) fn view(case: &Case, steps: usize, out: &Path) -> Done {
 }
 
 #[cfg(feature = "planted")]
-pub(crate) fn bugs(names: &[String], effort: raft_sim::hunt::Effort) -> Done {
-    raft_sim::hunt::hunt(names, effort).map(|all| if all { 0 } else { COVERAGE })
+pub(crate) fn bugs(names: &[String], effort: raft_sim::hunt::Effort, out: Option<&Path>) -> Done {
+    let (mut table, mut written) = (String::new(), Ok(()));
+    // Line by line: what is known stays, however the search ends.
+    let all = raft_sim::hunt::hunt(names, effort, |line| {
+        println!("{line}");
+        table.push_str(line);
+        table.push('\n');
+        if let Some(out) = out {
+            written = save(out, &table);
+        }
+    })?;
+    written.map(|()| if all { 0 } else { COVERAGE })
 }
 
 fn many(plan: Plan) -> Found {

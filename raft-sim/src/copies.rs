@@ -4,6 +4,7 @@
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::machine::Machine;
+use crate::planted::{Lie, Planted};
 use crate::snapshots::{Name, digest};
 use crate::world::{Event, World};
 use bytes::Bytes;
@@ -115,6 +116,10 @@ impl World {
                 if snapshots.have(Name::Partial, store.snapshot()) == Some(store.snapshot().size) {
                     snapshots.sync(Name::Partial);
                     snapshots.finish(Name::Partial);
+                    if self.planted == Some(Planted::Driver(Lie::StoredBeforeSync)) {
+                        let size = store.snapshot().size;
+                        return self.input(at, Input::Stored(store.stored(size)));
+                    }
                 }
                 self.work(at, self.options.snapshots.store, Work::PublishStored(store));
                 Ok(())

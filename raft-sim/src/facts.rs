@@ -1,7 +1,7 @@
 //! What happens in a simulated run, as the checkers are told it: every fact once, in the order in which it happened.
 //!
 //! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
-//! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`]), then [`Fact::Stepped`] once
+//! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`]), then [`Fact::Stepped`] once
 //! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
 //! [`Fact::Applied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
 //! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
@@ -172,6 +172,11 @@ pub enum Fact<'a> {
         node: NodeId,
         /// Unique on this node in this boot.
         ticket: Ticket,
+    },
+    /// A node is told to stand for election out of turn.
+    Nudged {
+        /// Who.
+        node: NodeId,
     },
     /// A turn is drained. Before the facts of its outputs. [`Fact::stepped`] makes it.
     Stepped {

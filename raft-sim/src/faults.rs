@@ -4,6 +4,7 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::clock::Clock;
 use crate::facts::{Fact, Violation};
 use crate::options::{Family, Leases};
+use crate::planted::{Lie, Planted};
 use crate::world::{Event, World};
 use raft_core::{Input, NodeId};
 use std::mem;
@@ -159,6 +160,10 @@ impl World {
     pub(crate) fn resume(&mut self, at: usize, tells: bool) -> Result<(), Violation> {
         let Some(process) = &mut self.servers[at].process else { return Ok(()) };
         let Some(missed) = process.paused.take() else { return Ok(()) };
+        if self.planted == Some(Planted::Driver(Lie::ClockReadLate)) {
+            self.turn(at)?;
+        }
+        let Some(process) = &mut self.servers[at].process else { return Ok(()) };
         if tells && missed > 0 {
             // What waited is older than the clock's word, and goes in after it.
             process.inbox.insert(0, Input::Tick { elapsed: missed });

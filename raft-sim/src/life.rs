@@ -11,8 +11,8 @@ use crate::snapshots::{Name, Snapshots};
 use crate::world::{Event, World};
 use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
 use raft_core::{
-    Base, Boot, ClusterId, Config, ConfigError, Entry, HardState, Index, Membership, Node, NodeId, Recovered,
-    Stamp, Update,
+    Base, Boot, ClusterId, Config, ConfigError, Entry, HardState, Index, Membership, Node, NodeId, Payload,
+    Recovered, Stamp, Update,
 };
 
 /// All nodes of a run belong to one cluster.
@@ -29,7 +29,7 @@ impl World {
         let segments = server.disk.read();
         server.snapshots.settle();
         let recovery = match recover(identity, self.options.disk.layout, segments) {
-            Ok(recovery) => recovery,
+            Ok(recovery) => self.with_torn(at, identity, recovery),
             Err(refusal) => match self.refused(at, identity, &refusal)? {
                 Some(recovery) => recovery,
                 None => return Ok(()),
@@ -158,6 +158,24 @@ impl World {
         }
     }
 
+    /// What recovery gives, or with the bug also what a power cut tore: the entry has its place, and of its bytes none.
+    fn with_torn(&mut self, at: usize, identity: Identity, recovery: Recovery) -> Recovery {
+        let server = &mut self.servers[at];
+        let torn = std::mem::take(&mut server.torn);
+        if !torn || self.planted != Some(Planted::Driver(Lie::KeepsTorn)) {
+            return recovery;
+        }
+        let mut recovered = replayed(server.shadow.iter().map(|(_, update)| update));
+        let end = |recovered: &Recovered| recovered.entries.last().map(Entry::id);
+        match recovered.entries.pop() {
+            Some(last) if end(&recovery.recovered) != Some(last.id()) => {
+                recovered.entries.push(Entry::new(last.id(), Payload::Noop));
+                self.cut(at, identity, recovered)
+            }
+            _ => recovery,
+        }
+    }
+
     /// What a driver does that takes decay for a crash: it goes on with what is left, in a fresh log.
     fn cut(&mut self, at: usize, identity: Identity, recovered: Recovered) -> Recovery {
         let server = &mut self.servers[at];
@@ -195,6 +213,7 @@ impl World {
         self.stop(at)?;
         let leftovers = self.servers[at].disk.power_cut(at, &mut self.choices);
         self.servers[at].snapshots.power_cut(at, &mut self.choices);
+        self.servers[at].torn |= leftovers.torn > 0;
         self.counts.torn += leftovers.torn;
         self.counts.lost += leftovers.lost;
         self.trace.say(self.now, format_args!("{at} loses its power: {leftovers:?}"));
@@ -271,6 +290,7 @@ impl World {
         (server.fresh, server.original, server.founded) = (false, false, false);
         server.rot.clear();
         server.shadow.clear();
+        server.torn = false;
         server.left.clear();
     }
 }

@@ -1,6 +1,7 @@
 //! The bugs that can be planted, those of the core and two drivers that lie about the disk, each with the invariants
 //! that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean without it.
 
+use crate::facts::Time;
 use crate::runner::{Failure, run_seed};
 use crate::trace::Reader;
 use crate::world::Setup;
@@ -11,6 +12,12 @@ pub use raft_core::planted::Bug;
 pub enum Lie {
     /// The receipt is handed in when the write is handed to the disk, before any sync.
     ReceiptBeforeSync,
+    /// Recovery takes the last record of a write that a power cut tore, as far as its bytes go.
+    KeepsTorn,
+    /// A received snapshot is said to be stored when it has its name, before the directory is synced.
+    StoredBeforeSync,
+    /// After a pause what waited is taken before the clock is looked at.
+    ClockReadLate,
     /// A log whose synced part decayed is cut before the damage, as if a crash explained it.
     CutsDecay,
 }
@@ -102,8 +109,44 @@ pub const TABLE: &[Row] = &[
     core(Bug::StaleLeaderNotTold, &["liveness"]),
     core(Bug::AdoptsPreVoteTerm, &["liveness"]),
     core(Bug::UncommittedGrows, &["tickets", "liveness"]),
+    core(Bug::TruncationKeepsAcks, &["durable_before_sent"]),
+    core(Bug::RepeatedAckEarly, &["durable_before_sent"]),
+    core(Bug::OwnVoteEarly, &["election_safety"]),
+    core(Bug::TermGoesBack, &["monotone_term"]),
+    core(Bug::ReplyToEarlierTerm, &["election_safety", "commit_quorum"]),
+    core(Bug::PreVoteAnyLog, &["up_to_date"]),
+    core(Bug::VoteKeepsTimer, &["voter_waits"]),
+    core(Bug::MembershipFromCommit, &["commit_quorum", "election_safety"]),
+    core(Bug::SnapshotNewestMembership, &["snapshot_content"]),
+    core(Bug::VotesForMembersOnly, &["liveness"]),
+    core(Bug::InstalledMembershipIgnored, &["configuration_in_force"]),
+    core(Bug::KnownSnapshotUnanswered, &["liveness"]),
+    core(Bug::ReadJoinsSentRound, &["read_after_round", "reads"]),
+    core(Bug::LeaseByQuorumCheck, &["leases"]),
+    core(Bug::LeaseCheckedOnce, &["leases"]),
+    core(Bug::ProposesDuringTransfer, &["hands_over_or_serves"]),
+    core(Bug::SpeaksBeforeBoot, &["durable_before_sent"]),
+    core(Bug::RestoreBeforeDurable, &["snapshot_order"]),
+    core(Bug::TicketsUnbounded, &["bounds"]),
+    core(Bug::StoresUnbounded, &["bounds"]),
+    core(Bug::CoveredIsLost, &["tickets"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
+    driver(Lie::KeepsTorn, &["recovery"]),
+    driver(Lie::StoredBeforeSync, &["snapshot_order"]),
+    driver(Lie::ClockReadLate, &["leases", "reads", "patience"]),
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
+];
+
+/// Bugs that no driver of the simulator can show, each with what it would take; the surface tests of the core do.
+pub const ELSEWHERE: &[(Bug, &str)] = &[
+    (
+        Bug::ReceiptCoversEarlier,
+        "a disk that syncs a write and not the one before it: here, as on a file, a sync covers both",
+    ),
+    (
+        Bug::TruncatesBelowCommit,
+        "a leader without what is committed: who lost its disk is not elected (rule 16)",
+    ),
 ];
 
 /// A seed that exposed a bug.
@@ -115,6 +158,8 @@ pub struct Exposed {
     pub seeds: u64,
     /// How many inputs that took.
     pub inputs: u64,
+    /// How much simulated time.
+    pub simulated: Time,
     /// What fell.
     pub failure: Failure,
 }
@@ -131,15 +176,16 @@ pub struct Search {
 /// Tries seeds from `first` on, at most `most`, until a bug is found by one of its own invariants.
 pub fn search(row: &Row, first: u64, most: u64) -> Search {
     let mut search = Search::default();
-    let mut inputs = 0;
+    let (mut inputs, mut simulated) = (0, 0);
     for seed in first..first + most {
         let ran = run_seed(seed, Setup { planted: Some(row.planted), reader: Reader::Nobody });
         inputs += ran.counts.inputs;
+        simulated += ran.simulated;
         let Some(failure) = ran.failure else { continue };
         if !row.exposed_by.contains(&failure.invariant()) {
             search.others.push((failure.invariant(), seed));
         } else if run_seed(seed, Setup { planted: None, reader: Reader::Nobody }).failure.is_none() {
-            search.exposed = Some(Exposed { seed, seeds: seed - first + 1, inputs, failure });
+            search.exposed = Some(Exposed { seed, seeds: seed - first + 1, inputs, simulated, failure });
             return search;
         }
     }

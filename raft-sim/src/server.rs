@@ -142,6 +142,8 @@ pub struct Server {
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
     pub shadow: Vec<(Sequence, Update)>,
+    /// A power cut has left a write torn (used by a planted bug).
+    pub torn: bool,
 }
 
 impl Server {

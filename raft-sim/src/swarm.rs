@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use crate::coverage::Mark;
-use crate::planted::{Row, Search, search};
 use crate::runner::{Ran, Totals, run_seed};
 use crate::trace::Reader;
 use crate::world::Setup;
@@ -112,16 +111,33 @@ pub fn rates(totals: &Totals, took: Duration) -> String {
     )
 }
 
-/// Several searches for a planted bug, on disjoint seeds.
-pub fn searches(row: &Row, count: u64, most: u64, jobs: usize) -> Vec<Search> {
-    let numbers: Vec<u64> = (0..count).collect();
-    map(&numbers, jobs, |number| search(row, number * most, most))
-}
-
 /// Does the same with each of these, several at once.
 pub fn map<T: Sync, R: Send>(items: &[T], jobs: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let done = each(items, jobs, |item, _| Some(work(item)));
     done.into_values().collect()
+}
+
+/// Does the same with each of these, several at once, and tells what came of each, in their order, as soon as all before
+/// it are done.
+pub fn in_order<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> R + Sync,
+    tell: impl FnMut(&T, R) + Send,
+) {
+    let places: Vec<usize> = (0..items.len()).collect();
+    let told = Mutex::new((0, BTreeMap::new(), tell));
+    each(&places, jobs, |at, _| {
+        let result = work(&items[*at]);
+        let mut told = told.lock().expect("a worker catches the panics of its runs");
+        let (next, done, tell) = &mut *told;
+        done.insert(*at, result);
+        while let Some(result) = done.remove(next) {
+            tell(&items[*next], result);
+            *next += 1;
+        }
+        None::<()>
+    });
 }
 
 /// The first of these that passes a test. How many of those behind it are tried for nothing depends on the jobs; which
@@ -218,5 +234,9 @@ mod tests {
             assert_eq!(map(&items, jobs, |item| item + 1)[500], 501);
         }
         assert_eq!(first(&items, 3, |_| None::<()>), None);
+        let mut told = Vec::new();
+        in_order(&items, 3, |item| item + 1, |item, result| told.push((*item, result)));
+        assert!(told.iter().enumerate().all(|(at, pair)| *pair == (at as u64, at as u64 + 1)));
+        assert_eq!(told.len(), items.len());
     }
 }

@@ -22,13 +22,13 @@ fn handed_in(node: NodeId, input: &Input) -> Option<Fact<'_>> {
         }
         Input::Transfer { ticket, .. } => Fact::TransferAsked { node, ticket: *ticket },
         Input::Stored(_) => Fact::StoreAnswered { node },
+        Input::Campaign => Fact::Nudged { node },
         Input::Tick { .. }
         | Input::Persisted(_)
         | Input::Capture
         | Input::Captured(_)
         | Input::Missing { .. }
         | Input::Unreachable { .. }
-        | Input::Campaign
         | Input::Heartbeat => return None,
     })
 }
@@ -210,7 +210,7 @@ impl World {
                 queue.push(*now, Event::Receipt { at, life: server.life, receipt });
             }
             other => {
-                if other == Some(Planted::Driver(Lie::CutsDecay)) {
+                if matches!(other, Some(Planted::Driver(Lie::CutsDecay | Lie::KeepsTorn))) {
                     server.shadow.retain(|(earlier, _)| *earlier < sequence);
                     server.shadow.push((sequence, write.update().clone()));
                 }

@@ -218,6 +218,7 @@ impl World {
                 refused: false,
                 rot: Vec::new(),
                 shadow: Vec::new(),
+                torn: false,
             };
             self.servers.push(server);
             if founds {

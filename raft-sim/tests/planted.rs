@@ -33,11 +33,36 @@ fn the_build_with_planted_bugs_passes_its_tests() {
     assert!(status.success(), "the tests of the build with planted bugs failed: see above");
 }
 
+/// Each bug of the core has its row, or the reason why it can't; and each stands at its rule in docs/protocol.md.
+#[test]
+fn every_bug_has_a_row_and_a_rule() {
+    use raft_sim::planted::{ELSEWHERE, TABLE};
+    let source = include_str!("../../raft-core/src/planted.rs");
+    let is_bug =
+        |name: &&str| name.starts_with(char::is_uppercase) && name.chars().all(char::is_alphanumeric);
+    let bugs: Vec<&str> =
+        source.lines().filter_map(|line| line.trim().strip_suffix(',')).filter(is_bug).collect();
+    let rows: Vec<String> = TABLE.iter().map(|row| row.planted.name()).collect();
+    let elsewhere: Vec<String> = ELSEWHERE.iter().map(|(bug, _)| format!("{bug:?}")).collect();
+    assert!(bugs.len() > 60, "{bugs:?}");
+    for bug in &bugs {
+        let places = [&rows, &elsewhere].map(|names| names.iter().filter(|name| name == bug).count());
+        assert_eq!(places[0] + places[1], 1, "{bug} has one place in raft-sim/src/planted.rs");
+    }
+    let rules = include_str!("../../docs/protocol.md");
+    for name in rows.iter().chain(&elsewhere) {
+        assert!(rules.contains(&format!("`{name}`")), "docs/protocol.md doesn't name {name} at its rule");
+    }
+}
+
 #[cfg(feature = "planted")]
 #[test]
 fn every_planted_bug_is_found() {
     use raft_sim::hunt::{Effort, hunt};
     raft_sim::runner::catch_panics();
     let effort = Effort { searches: 1, seeds: 400, jobs: raft_sim::swarm::cores() };
-    assert!(hunt(&[], effort).unwrap(), "the table above says which were not found");
+    assert!(
+        hunt(&[], effort, |line| println!("{line}")).unwrap(),
+        "the table above says which were not found"
+    );
 }

@@ -25,6 +25,9 @@ impl Leader {
         } else {
             self.reads.arrive(Reader::Client(ticket), state.commit);
         }
+        if state.config.planted(Bug::ReadJoinsSentRound) && state.commit >= self.first {
+            self.reads.join(self.round, self.first);
+        }
     }
 
     /// A follower asks for its own reads. It asks again if it hears nothing.
@@ -78,12 +81,12 @@ impl Leader {
             && state.commit >= self.first
             && !abdicated
             && state.is_voter()
-            && state.clock.now < self.lease_until
+            && (state.clock.now < self.lease_until || state.config.planted(Bug::LeaseByQuorumCheck))
     }
 
     /// Answers the reads whose index is applied. The lease is looked at once more.
     pub(crate) fn answer_reads(&mut self, state: &mut State) {
-        if !self.has_lease(state) {
+        if !self.has_lease(state) && !state.config.planted(Bug::LeaseCheckedOnce) {
             self.reads.lease_is_over();
         }
         while let Some((ticket, index)) = self.reads.ready_by_lease(state.applied) {

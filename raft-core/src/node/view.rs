@@ -25,24 +25,23 @@ impl Node {
             .is_some_and(|seen| seen.disk == message.from.disk && seen.boot > message.from.boot);
         let other_asker = message.to.is_some_and(|to| to != state.stamp())
             && !state.config.planted(Bug::ReplyToEarlierBoot);
+        let older = message.term < state.hard.term && !state.config.planted(Bug::ReplyToEarlierTerm);
         let too_late = match &message.body {
             Body::HelloReply(_) => state.founded(),
             Body::PreVoteReply { granted: true } => message.term <= state.hard.term,
             Body::VoteReply { .. } => {
                 let counting = matches!(&self.role, Role::Candidate(it) if it.phase == Phase::Real);
-                message.term < state.hard.term || (message.term == state.hard.term && !counting)
+                older || (message.term == state.hard.term && !counting)
             }
             Body::Appended { .. }
             | Body::Conflict { .. }
             | Body::HeartbeatReply { .. }
             | Body::ChunkReply { .. } => {
                 let leads = matches!(self.role, Role::Leader(_));
-                message.term < state.hard.term || (message.term == state.hard.term && !leads)
+                older || (message.term == state.hard.term && !leads)
             }
             Body::Stale => message.term <= state.hard.term,
-            Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => {
-                message.term < state.hard.term
-            }
+            Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => older,
             Body::Hello
             | Body::PreVote { .. }
             | Body::Vote { .. }

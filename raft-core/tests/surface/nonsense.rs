@@ -308,6 +308,28 @@ fn an_append_that_contradicts_the_base_halts() {
     }
 }
 
+/// .. and one that was written without that rule obeys: whoever leads without a disk takes away what was acknowledged.
+#[cfg(feature = "planted")]
+#[test]
+fn a_server_that_truncates_below_its_commit_obeys() {
+    let bug = Some(raft_core::planted::Bug::TruncatesBelowCommit);
+    for (bug, report) in [(None, true), (bug, false)] {
+        let config = raft_core::Config { bug, ..config(1, 3) };
+        let mut node = Node::new(config, with_log(3, &[1, 1], 1, None)).unwrap();
+        let heartbeat = from_2(
+            &node,
+            1,
+            Body::Append { slice: LogSlice::new(EntryId::new(1, 2), vec![]).unwrap(), commit: Index(2) },
+        );
+        drop(node.step(heartbeat));
+        assert_eq!(node.status().commit, Index(2));
+        let slice = LogSlice::new(EntryId::new(1, 1), commands(&[EntryId::new(2, 2)])).unwrap();
+        let append = from_2(&node, 2, Body::Append { slice, commit: Index(0) });
+        let halted = halts(&mut node, append).is_some();
+        assert_eq!((halted, node.log().last().term == Term(1)), (report, report));
+    }
+}
+
 /// Two entries of one term and index are the same entry. If not, two leaders led one term, or a disk lied.
 #[test]
 fn another_entry_of_the_same_id_halts() {

@@ -400,6 +400,7 @@ fn planted_bugs_are_found() {
         Bug::HeartbeatUncapped,
         Bug::InstallAckBeforeDurable,
         Bug::LearnerCounts,
+        Bug::ReceiptCoversEarlier,
         Bug::ReadBeforeOwnCommit,
         Bug::ReadWithoutRound,
         Bug::StaleLeaderNotTold,

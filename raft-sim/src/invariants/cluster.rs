@@ -1,6 +1,9 @@
 //! What the checkers know of every node, and the one log that is committed.
 
-use super::{chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum};
+use super::{
+    chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum,
+    up_to_date::AskedBefore,
+};
 use crate::facts::Time;
 use raft_core::{
     Base, DiskId, EntryId, Index, Log, Membership, NodeId, Payload, RoleName, Round, Snapshot, Stamp, Status,
@@ -95,6 +98,10 @@ pub(crate) struct Seat {
     pub(crate) round: Round,
     /// When each of the last rounds began.
     pub(crate) rounds: BTreeMap<Round, Time>,
+    /// Who has asked it last whether it would vote for them.
+    pub(crate) asked_before: BTreeMap<NodeId, AskedBefore>,
+    /// Somebody asks it to hand over in the turn that is being taken.
+    pub(crate) asked_to_hand_over: bool,
     /// The newest term in which this process handed over.
     pub(crate) handed_over: Option<Term>,
     /// The term that this process stood for last, and the configuration by which it did.

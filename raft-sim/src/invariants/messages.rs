@@ -17,6 +17,9 @@ impl Judges {
         seat.standing.heard(at, from);
         match message.body {
             Body::Appended { matched } => progress::heard(&mut self.cluster, node, from, message, matched),
+            Body::PreVote { last, .. } => {
+                up_to_date::asked_before(seat, from, message.from, message.term, last);
+            }
             Body::ReadIndex { batch } => self.reads.questioned(seat, from, message, batch),
             Body::ReadIndexReply { index, .. } => reads::heard(seat, message, index),
             Body::ChunkReply { .. } => self.bounds.chunk_heard(node, from),
@@ -69,6 +72,7 @@ impl Judges {
                 self.voted(node, message, Vote { disk, candidate: to, asker, seating })
             }
             Body::PreVoteReply { granted: true } => {
+                up_to_date::would_grant(self.cluster.seat(node), node, to, asker, term)?;
                 self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
                 Ok(())
             }

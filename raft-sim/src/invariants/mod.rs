@@ -9,6 +9,7 @@ pub mod commit_quorum;
 pub mod commit_told;
 pub mod configurations;
 pub mod election_safety;
+pub mod hand_over;
 pub mod leader_append_only;
 pub mod leader_completeness;
 pub mod leadership;
@@ -190,14 +191,17 @@ impl Judges {
             Fact::Reconfigured { node, ticket, changes, expect } => {
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
-            Fact::TransferAsked { node, ticket } => self.tickets.transfer_asked(node, ticket),
+            Fact::TransferAsked { node, ticket } => {
+                self.cluster.seat_mut(node).asked_to_hand_over = true;
+                self.tickets.transfer_asked(node, ticket)
+            }
+            Fact::Nudged { node } => {
+                self.cluster.seat_mut(node).patience.urged();
+                Ok(())
+            }
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
             Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
-            Fact::Synced { node, through } => {
-                let seat = self.cluster.seat_mut(node);
-                seat.standing.synced(through);
-                seat.ledger.synced(through)
-            }
+            Fact::Synced { node, through } => self.synced(node, through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
@@ -289,6 +293,12 @@ impl Judges {
         let seat = self.cluster.seat_mut(node);
         seat.standing.wrote(at, number);
         seat.ledger.wrote(number, update)
+    }
+
+    fn synced(&mut self, node: NodeId, through: u64) -> Verdict {
+        let seat = self.cluster.seat_mut(node);
+        seat.standing.synced(through);
+        seat.ledger.synced(through)
     }
 
     fn crashed(&mut self, node: NodeId) {

@@ -4,7 +4,7 @@ use super::chain::Agreement;
 use super::cluster::Step;
 use super::{
     Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
-    leader_append_only, leadership, monotone, sightings, state_machine_safety,
+    hand_over, leader_append_only, leadership, monotone, patience, sightings, state_machine_safety,
 };
 use crate::coverage::Mark;
 use crate::facts::Time;
@@ -23,6 +23,8 @@ impl Judges {
         state_machine_safety::stepped(&self.cluster, &step)?;
         self.matching.stepped(&step)?;
         commit_told::stepped(self.cluster.seat_mut(node), &step)?;
+        hand_over::stepped(self.cluster.seat_mut(node), &step)?;
+        patience::stepped(self.cluster.seat_mut(node), &self.rules, at, &step)?;
         self.cluster.seat_mut(node).stepped(&step);
         leadership::stepped(&mut self.cluster, &self.rules, at, node, status)?;
         if status.role == RoleName::Leader {

@@ -1,9 +1,13 @@
 //! A vote goes only to a candidate whose log is at least as up-to-date as the voter's: last term first, then length
-//! (paper section 5.4.1).
+//! (paper section 5.4.1). Nobody says before an election that it would vote for another one (dissertation 9.6).
 
-use super::{Verdict, cluster::Cluster, demand};
+use super::{
+    Verdict,
+    cluster::{Cluster, Seat},
+    demand,
+};
 use crate::facts::Class;
-use raft_core::{NodeId, Term};
+use raft_core::{EntryId, NodeId, Stamp, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "up_to_date";
@@ -21,6 +25,41 @@ pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term:
         format!(
             "node {voter}, with a log to {}, votes in term {term} for node {candidate}, whose log ends with {last}",
             ballot.tail
+        )
+    })
+}
+
+/// The newest question that reached a node whether it would vote for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedBefore {
+    asker: Stamp,
+    term: Term,
+    /// How far the asker's log goes.
+    last: EntryId,
+    /// How far its own went before the turn that answers.
+    own: EntryId,
+}
+
+/// A node is asked whether it would vote for another.
+pub(crate) fn asked_before(seat: &mut Seat, from: NodeId, asker: Stamp, term: Term, last: EntryId) {
+    let own = seat.log.last();
+    seat.asked_before.insert(from, AskedBefore { asker, term, last, own });
+}
+
+/// A node says that it would vote for another. Its log may have changed in that turn: the shorter one counts.
+pub(crate) fn would_grant(
+    seat: &Seat,
+    voter: NodeId,
+    candidate: NodeId,
+    asker: Stamp,
+    term: Term,
+) -> Verdict {
+    let asked = seat.asked_before.get(&candidate);
+    let Some(asked) = asked.filter(|asked| (asked.asker, asked.term) == (asker, term)) else { return Ok(()) };
+    let (last, own) = (asked.last, asked.own.min(seat.log.last()));
+    demand(last >= own, NAME, Class::Safety, || {
+        format!(
+            "node {voter}, with a log to {own}, would vote in term {term} for node {candidate}, whose log ends with {last}"
         )
     })
 }
