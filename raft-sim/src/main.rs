@@ -143,7 +143,7 @@ enum Command {
     Exhaust {
         /// Which bounds; those that take seconds if none is named.
         bounds: Vec<String>,
-        /// All bounds: an hour, and gigabytes.
+        /// All bounds: minutes, and half a gigabyte.
         #[arg(long, conflicts_with = "bounds")]
         all: bool,
         /// Give up after so many states.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use raft_core::planted::Bug;
-use raft_core::{Change, Config, DiskId, Limits, Membership, NodeId};
+use raft_core::{Change, Config, DiskId, Membership, NodeId};
 
 /// What may happen only so often. All else follows from it, and goes on for as long as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub type Counts = [u8; KINDS.len()];
 pub struct Bounds {
     /// The name by which the command knows it.
     pub name: &'static str,
-    /// It takes more than seconds: minutes, and up to gigabytes.
+    /// It takes more than a few seconds: up to minutes, and half a gigabyte.
     pub long: bool,
     /// Servers that the cluster was founded with, from 1 on.
     pub voters: u64,
@@ -59,8 +59,6 @@ pub struct Bounds {
     pub check_quorum: bool,
     /// How often what may happen.
     pub most: Counts,
-    /// Entries in one append.
-    pub batch: usize,
     /// What a [`Kind::Change`] asks for.
     pub changes: Vec<Change>,
     /// Messages that the receiver calls inert are delivered, too.
@@ -85,7 +83,6 @@ impl Bounds {
             pre_vote: false,
             check_quorum: false,
             most: [0; KINDS.len()],
-            batch: Limits::default().batch_entries,
             changes: Vec::new(),
             inert: false,
             losses: false,
@@ -145,7 +142,6 @@ impl Bounds {
             election_ticks: 1 << 20,
             pre_vote: self.pre_vote,
             check_quorum: self.check_quorum,
-            limits: Limits { batch_entries: self.batch, ..Limits::default() },
             #[cfg(feature = "planted")]
             bug: self.bug,
             ..Config::new(id, disk(id), founders, id.0)
@@ -163,9 +159,6 @@ impl std::fmt::Display for Bounds {
         let on = |on: bool| if on { "on" } else { "off" };
         let (pre_vote, check_quorum) = (on(self.pre_vote), on(self.check_quorum));
         write!(f, "cluster {} pre-vote={pre_vote} check-quorum={check_quorum}", self.voters)?;
-        if self.batch == 1 {
-            write!(f, " batch-entries=1")?;
-        }
         if self.settled {
             write!(f, ", 1 leads")?;
         }
@@ -197,7 +190,6 @@ pub fn named() -> Vec<Bounds> {
         long(of("repeats", 3).with(Campaign, 2).with(Repeat, 1)),
         long(of("crashes", 3).with(Campaign, 2).with(Crash, 1)),
         long(of("heartbeats", 3).with(Campaign, 2).with(Heartbeat, 1)),
-        long(of("proposals", 3).with(Campaign, 2).with(Propose, 1)),
         long(Bounds { pre_vote: true, ..of("pre-votes", 3).with(Campaign, 2) }),
         long(Bounds { check_quorum: true, ..of("patience", 3).with(Campaign, 2).with(Patience, 2) }),
         long(of("pair-crashes", 2).with(Campaign, 3).with(Propose, 1).with(Crash, 2)),
@@ -212,6 +204,5 @@ pub fn named() -> Vec<Bounds> {
         long(of("handover-crashes", 3).settled().with(Campaign, 1).with(Transfer, 1).with(Crash, 1)),
         long(grow("grow-crashes").with(Crash, 1)),
         long(of("shrink-votes", 3).changing(remove(3)).with(Campaign, 2)),
-        long(Bounds { batch: 1, ..of("figure8", 3).settled().with(Campaign, 3).with(Propose, 1) }),
     ]
 }
