@@ -191,10 +191,7 @@ impl Judges {
             Fact::Reconfigured { node, ticket, changes, expect } => {
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
-            Fact::TransferAsked { node, ticket } => {
-                self.cluster.seat_mut(node).asked_to_hand_over = true;
-                self.tickets.transfer_asked(node, ticket)
-            }
+            Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
             Fact::Nudged { node } => {
                 self.cluster.seat_mut(node).patience.urged();
                 Ok(())
@@ -230,6 +227,11 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {
+        self.cluster.seat_mut(node).asked_to_hand_over = true;
+        self.tickets.transfer_asked(node, ticket)
     }
 
     fn applied(&mut self, node: NodeId, entry: &Entry) -> Verdict {
