@@ -42,7 +42,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Stamp, Ticket, Update};
+use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -202,10 +202,7 @@ impl Judges {
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { node, entry } => self.applied(node, entry),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
-            Fact::Halted { node, report } => {
-                self.cluster.seat_mut(node).halted = true;
-                removal::halted(&self.cluster, node, report)
-            }
+            Fact::Halted { node, report } => self.halted(node, report),
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
             Fact::Returned { op, outcome } => {
                 self.history.returned(at, op, outcome, self.cluster.canon.last().index)
@@ -301,6 +298,11 @@ impl Judges {
         let seat = self.cluster.seat_mut(node);
         seat.standing.synced(through);
         seat.ledger.synced(through)
+    }
+
+    fn halted(&mut self, node: NodeId, report: &Report) -> Verdict {
+        self.cluster.seat_mut(node).halted = true;
+        removal::halted(&self.cluster, node, report)
     }
 
     fn crashed(&mut self, node: NodeId) {

@@ -198,6 +198,21 @@ fn a_vote_for_a_shorter_log_is_reported() {
 }
 
 #[test]
+fn a_pre_vote_for_a_shorter_log_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.follow(2, 1).unwrap();
+    let asks = |stage: &mut Stage, last: EntryId| {
+        let message = stage.message(3, 2, 2, Body::PreVote { last, recorded: true });
+        stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(3), message: &message }).unwrap();
+        stage.now += 900;
+        stage.send_in(2, 3, 2, Body::PreVoteReply { granted: true })
+    };
+    falls(asks(&mut stage.clone(), EntryId::ORIGIN), up_to_date::NAME);
+    asks(&mut stage, EntryId::new(1, 1)).unwrap();
+}
+
+#[test]
 fn a_shorter_log_of_a_later_term_is_up_to_date() {
     let mut stage = Stage::new(5);
     stage.elect(1, &[2, 4], 1);

@@ -162,8 +162,9 @@ impl Stage {
         self.write_durably(node, Update { hard: Some(hard), ..Update::default() })
     }
 
-    /// Stands for election, with all promises kept.
+    /// Stands for election, since it is told to, with all promises kept.
     fn stand(&mut self, node: u64, term: u64) -> Verdict {
+        self.tell(&Fact::Nudged { node: NodeId(node) })?;
         self.adopt(node, term, Some(node))?;
         let last = self.actor(node).log.last();
         for to in (1..=self.actors.len() as u64).filter(|to| *to != node) {

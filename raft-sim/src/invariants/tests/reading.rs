@@ -1,6 +1,6 @@
 //! Reads by a lease, and at followers.
 
-use super::super::{leadership, leases, patience, reads};
+use super::super::{hand_over, leadership, leases, patience, reads};
 use super::*;
 use crate::coverage::Mark;
 use raft_core::{Answer, Change, Ticket};
@@ -159,6 +159,36 @@ fn a_voter_votes_for_whom_its_leader_hands_over_to() {
     falls(stage.vote(2, 1, 2), patience::NAME);
     let unsafe_clocks = Rules { lease: false, ..rules(3) };
     Stage::with(unsafe_clocks).vote(2, 3, 2).unwrap();
+}
+
+#[test]
+fn who_gave_a_vote_and_stands_too_early_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.vote(2, 3, 1).unwrap();
+    stage.now += 700;
+    falls(stage.clone().adopt(2, 2, Some(2)), patience::WAITS);
+    // It may if it is told to, by a leader or by anybody else, and when it has waited.
+    let mut told = stage.clone();
+    let now = told.message(1, 2, 1, Body::TimeoutNow);
+    told.tell(&Fact::Received { node: NodeId(2), from: NodeId(1), message: &now }).unwrap();
+    told.adopt(2, 2, Some(2)).unwrap();
+    stage.clone().stand(2, 2).unwrap();
+    stage.now += 200;
+    stage.adopt(2, 2, Some(2)).unwrap();
+}
+
+#[test]
+fn a_leader_that_takes_commands_while_it_hands_over_is_reported() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.actor(1).status.transferring = Some(NodeId(2));
+    // What came in the turn in which it began came before.
+    stage.append(1, vec![entry(1, 2, "a")]).unwrap();
+    let ticket = Ticket(8);
+    let mut again = stage.clone();
+    again.tell(&Fact::TransferAsked { node: NodeId(1), ticket }).unwrap();
+    again.append(1, vec![entry(1, 3, "b")]).unwrap();
+    falls(stage.append(1, vec![entry(1, 3, "b")]), hand_over::NAME);
 }
 
 #[test]
