@@ -23,17 +23,21 @@ pub(super) fn placed(desk: &mut Desk, step: &Step<'_>) {
         return;
     }
     let term = step.after.term;
-    let is_it = |entry: &raft_core::Entry| {
+    let makes = |changes: &[Change], entry: &raft_core::Entry| {
         let before = entry.index().previous().and_then(|index| step.log.membership_at(index));
         match entry.payload() {
             Payload::Membership(members) if entry.term() == term => {
-                before.is_some_and(|before| before.change(&request.changes).as_ref() == Ok(members))
+                before.is_some_and(|before| before.change(changes).as_ref() == Ok(members))
             }
             _ => false,
         }
     };
-    let found = step.log.from(step.kept.next()).find(|entry| is_it(entry)).map(raft_core::Entry::id);
-    request.place = match found {
+    // A vote that is taken from who has none changes nothing: what is left may be the leader's own promotion.
+    let promotes = |change: &&Change| matches!(change, Change::Promote { .. });
+    let promotions: Vec<_> = request.changes.iter().filter(promotes).cloned().collect();
+    let found = step.log.from(step.kept.next()).find(|entry| makes(&request.changes, entry));
+    request.place = match found.map(raft_core::Entry::id) {
+        Some(_) if found.is_some_and(|entry| makes(&promotions, entry)) => Place::Unclear,
         Some(id) if step.after.role == RoleName::Leader => Place::At(id),
         None if step.led_throughout() => Place::Nowhere,
         _ => Place::Unclear,
