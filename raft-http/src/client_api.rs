@@ -6,14 +6,18 @@ mod admin;
 mod answer;
 mod body;
 mod changes;
+mod cluster;
 mod connections;
+mod events;
 mod forward;
 mod leadership;
 mod members;
 mod query;
 mod reads;
+mod routes;
 mod seed;
 mod socket;
+mod stream;
 mod writes;
 
 pub(crate) use connections::serve;
@@ -27,9 +31,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use stream::Body;
+use tokio::sync::watch;
 
 /// The longest path with query that is answered.
 const URI_BYTES: usize = 8 << 10;
@@ -48,19 +54,18 @@ pub(crate) struct Api {
     /// How long one of the core's ticks is.
     tick: Duration,
     lease_reads: bool,
-    stage: AtomicU8,
+    stage: watch::Sender<Stage>,
 }
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(crate) enum Stage {
     /// It is not asked for.
-    Serving = 0,
+    Serving,
     /// Leadership is being handed over; requests are answered, but no new client should come.
-    Draining = 1,
+    Draining,
     /// What is under way is finished, nothing new is begun.
-    Closing = 2,
+    Closing,
 }
 
 impl Api {
@@ -81,22 +86,33 @@ impl Api {
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
-            stage: AtomicU8::new(Stage::Serving as u8),
+            stage: watch::Sender::new(Stage::Serving),
         }
     }
 
     /// Goes on to a later stage of stopping.
     pub(crate) fn enter(&self, stage: Stage) {
-        self.stage.fetch_max(stage as u8, Ordering::Relaxed);
+        self.stage.send_if_modified(|now| std::mem::replace(now, stage.max(*now)) < stage);
     }
 
     fn is_in(&self, stage: Stage) -> bool {
-        self.stage.load(Ordering::Relaxed) >= stage as u8
+        *self.stage.borrow() >= stage
+    }
+
+    /// Completes when what is under way is to be finished.
+    fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stage = self.stage.subscribe();
+        async move {
+            // A service that is gone begins nothing new, either.
+            let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
+        }
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let versioned = request.uri().path().starts_with("/v1/");
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (began, method) = (Instant::now(), request.method().clone());
+        let path = request.uri().path();
+        let (versioned, route) = (path.starts_with("/v1/"), routes::name(path));
         let answer = match self.route(request).await {
             Ok(answer) => answer,
             Err(problem) => {
@@ -105,6 +121,7 @@ impl Api {
                 Answer { content_type, ..answer }
             }
         };
+        self.core.metrics.answered(&method, route, answer.status.as_u16(), began.elapsed());
         self.respond(answer)
     }
 
@@ -124,13 +141,8 @@ impl Api {
             ("/", &Method::PUT) => seed::put(self, request).await,
             ("/", &Method::GET) => seed::get(self, &request).await,
             ("/", _) => Err(Problem::method("GET, PUT").of_write(writes)),
-            ("/v1/status", &Method::GET) => Ok(about::status(self)),
-            ("/livez", &Method::GET) => Ok(about::live(self)),
-            ("/readyz", &Method::GET) => Ok(about::ready(self)),
-            ("/version", &Method::GET) => Ok(about::version(self)),
-            ("/log" | "/v1/status" | "/livez" | "/readyz" | "/version", _) => {
-                Err(Problem::method("GET").of_write(writes))
-            }
+            ("/log", _) => Err(Problem::method("GET").of_write(writes)),
+            (path, _) if about::is_route(path) => about::answer(self, &request).await,
             (path, _) if admin::is_route(path) => admin::answer(self, request).await,
             _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path").of_write(writes)),
         }
@@ -162,8 +174,11 @@ impl Api {
     }
 
     /// Adds the headers that every answer has.
-    fn respond(&self, answer: Answer) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(answer.body));
+    fn respond(&self, answer: Answer) -> Response<Body> {
+        let mut response = Response::new(match answer.stream {
+            Some(pieces) => Body::Stream(pieces, None),
+            None => Body::Whole(Full::new(answer.body)),
+        });
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.reserve(8);
@@ -200,7 +215,7 @@ impl Api {
     }
 
     /// The answer to a request that never became one: hyper could not read its head.
-    fn unreadable(&self, status: StatusCode) -> (Response<Full<Bytes>>, Bytes) {
+    fn unreadable(&self, status: StatusCode) -> (Response<Body>, Bytes) {
         let problem = match status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
                 ProblemCode::Headers,

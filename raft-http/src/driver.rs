@@ -5,14 +5,18 @@
 mod admission;
 mod application;
 mod inbox;
+mod phases;
 mod succession;
 mod ticks;
+mod told;
 mod waiting;
 
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use inbox::{Core, Event, Inbox, inbox};
+use phases::Phases;
 use succession::Succession;
 pub(crate) use ticks::{TickTimes, since_start};
+pub(crate) use told::Told;
 
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
@@ -40,6 +44,7 @@ pub(crate) struct Driver {
     waiting: Waiting,
     ticks: Ticks,
     succession: Succession,
+    phases: Phases,
     events: Vec<Event>,
     /// Who asked how far the members are, in this turn.
     progress: Vec<oneshot::Sender<Vec<PeerStatus>>>,
@@ -58,7 +63,7 @@ impl Driver {
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
         let succession = Succession::new(node.config().id, patience, times.length * times.heartbeat / 5);
-        let applied = inbox.applied();
+        let (applied, metrics) = (inbox.applied(), inbox.metrics.clone());
         Driver {
             node,
             application: Application::new(inbox.machine.clone()),
@@ -69,6 +74,7 @@ impl Driver {
             waiting: Waiting::new(applied),
             ticks: Ticks::new(times.length, since_start()),
             succession,
+            phases: Phases::new(metrics),
             events: Vec::new(),
             progress: Vec::new(),
         }
@@ -121,7 +127,12 @@ impl Driver {
                         Err(exit) => return Some(exit),
                     }
                 }
-                event => hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended),
+                event => {
+                    if let Event::Write { admitted, .. } = &event {
+                        self.phases.take(admitted, now.into_std());
+                    }
+                    hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended);
+                }
             }
         }
         let mut feeding = self.application.feed(&self.snapshots);
@@ -139,7 +150,7 @@ impl Driver {
                 Output::Release { through } => self.disk.release(through),
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
-                Output::Event(_) => {}
+                Output::Event(event) => self.inbox.tell(&event),
             }
         }
         let applied = feeding.applied().or(applied);
@@ -147,6 +158,7 @@ impl Driver {
         // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
         let status = self.node.status();
         self.peers.follow(&status, now);
+        self.phases.turned(&status, applied, now.into_std());
         self.inbox.publish(status);
         self.waiting.deliver(applied);
         for answer in self.progress.drain(..) {

@@ -16,6 +16,7 @@ pub mod join;
 pub mod listen;
 pub mod local;
 pub mod machine;
+mod metrics;
 mod peer_api;
 mod peers;
 pub mod server;

@@ -123,7 +123,7 @@ impl Server {
         let limits = &config.limits;
         let (core, inbox) =
             inbox(node.status(), Admission::new(limits.proposals, limits.proposal_bytes), restored.machine);
-        let disk_thread = DiskThread::start(storage, core.events.clone()).map_err(StartError::Thread)?;
+        let disk_thread = DiskThread::start(storage, &core).map_err(StartError::Thread)?;
         let snapshot_thread =
             SnapshotThread::start(restored.snapshots, core.events.clone()).map_err(StartError::Thread)?;
         let identity = Arc::new(Identity {

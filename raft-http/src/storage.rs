@@ -11,6 +11,7 @@ use raft_core::{Index, Persisted, Recovered, Update, Write};
 use segments::Segments;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +188,14 @@ impl Storage {
     pub fn release(&mut self, through: Index) {
         if let Storage::Files(files) = self {
             files.wal.release(through);
+        }
+    }
+
+    /// How long the last sync took that put something on the disk.
+    pub fn last_sync(&self) -> Duration {
+        match self {
+            Storage::Files(files) => files.segments.last_sync(),
+            Storage::Memory => Duration::ZERO,
         }
     }
 

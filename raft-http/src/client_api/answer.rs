@@ -1,6 +1,7 @@
 //! Answers and problems. What a failed write says about itself is decided by the rules of the contract's section 2,
 //! once, here and in `writes`.
 
+use super::stream::Pieces;
 use bytes::Bytes;
 use http::StatusCode;
 use raft_core::Index;
@@ -27,6 +28,8 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<Index>,
     /// Where to go instead.
     pub(crate) location: Option<String>,
+    /// The body, if it is made bit by bit; then `body` is empty.
+    pub(crate) stream: Option<Pieces>,
 }
 
 impl Answer {
@@ -44,6 +47,7 @@ impl Answer {
             last_contact: None,
             etag: None,
             location: None,
+            stream: None,
         }
     }
 

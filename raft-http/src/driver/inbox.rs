@@ -1,21 +1,26 @@
 //! The way into the driver and what it shows to everybody else.
 
-use super::{Admission, Admitted, since_start};
+use super::{Admission, Admitted, Told, since_start};
 use crate::exit::Exit;
 use crate::machine::Machine;
+use crate::metrics::Metrics;
 use crate::storage::StorageError;
 use bytes::Bytes;
 use raft_core::{
-    Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, Snapshot, Status, Stored,
+    Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, RoleName, Snapshot, Status,
+    Stored,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::info;
 
 /// How many events may wait; who sends more waits. Peers and clients are slowed down by it, the driver never is.
 const INBOX_EVENTS: usize = 8192;
+
+/// How many changes of state a reader of them may be behind; one that is further behind misses some, and is told so.
+const TOLD: usize = 256;
 
 /// What happens to a node, as its driver hears of it.
 pub(crate) enum Event {
@@ -61,6 +66,9 @@ pub(crate) struct Core {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) admission: Admission,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where the changes of state are told, each once.
+    pub(crate) told: broadcast::Sender<Told>,
     /// When the leader was heard last, by [`super::since_start`] in milliseconds; 0 for never.
     leader_heard: Arc<AtomicU64>,
     machine: Arc<RwLock<Machine>>,
@@ -83,7 +91,9 @@ impl Core {
 pub(crate) struct Inbox {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) machine: Arc<RwLock<Machine>>,
+    pub(super) metrics: Arc<Metrics>,
     status: watch::Sender<Status>,
+    told: broadcast::Sender<Told>,
     leader_heard: Arc<AtomicU64>,
 }
 
@@ -97,14 +107,17 @@ pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (
     let (publish, status) = watch::channel(status);
     let machine = Arc::new(RwLock::new(machine));
     let leader_heard = Arc::new(AtomicU64::new(0));
+    let (metrics, (told, _)) = (Arc::new(Metrics::new()), broadcast::channel(TOLD));
     let core = Core {
         events: sender,
         status,
         admission,
+        metrics: metrics.clone(),
+        told: told.clone(),
         leader_heard: leader_heard.clone(),
         machine: machine.clone(),
     };
-    (core, Inbox { events, machine, status: publish, leader_heard })
+    (core, Inbox { events, machine, metrics, status: publish, told, leader_heard })
 }
 
 impl Inbox {
@@ -116,6 +129,21 @@ impl Inbox {
     /// The node as it was at the end of the last turn.
     pub(super) fn status(&self) -> watch::Ref<'_, Status> {
         self.status.borrow()
+    }
+
+    /// Tells whoever listens that the node's state changed, and counts what is counted of it.
+    pub(super) fn tell(&self, event: &raft_core::Event) {
+        if let raft_core::Event::Role { role, term, leader } = event {
+            let shown = self.status.borrow();
+            let stands = *role == RoleName::Candidate && (shown.role, shown.term) != (*role, *term);
+            self.metrics.elections.inc_by(u64::from(stands));
+            let other = leader.is_some() && (shown.leader, shown.term) != (*leader, *term);
+            self.metrics.leader_changes.inc_by(u64::from(other));
+        }
+        // Nobody listens, most of the time.
+        if self.told.receiver_count() > 0 {
+            let _ = self.told.send(Told::new(self.status.borrow().id, since_start(), event));
+        }
     }
 
     /// The leader was heard, or is this node.
