@@ -24,7 +24,7 @@ pub(crate) use connections::serve;
 
 use crate::config::Limits;
 use crate::contact::{AddressBook, Contact, founders};
-use crate::driver::{Core, TickTimes};
+use crate::driver::{Admission, Core, TickTimes};
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -50,6 +50,8 @@ pub(crate) struct Api {
     /// Who founds the cluster, to be shown until it is founded.
     founders: Membership,
     limits: Limits,
+    /// Room for bodies that are not small.
+    bodies: Admission,
     election_timeout: Duration,
     /// How long one of the core's ticks is.
     tick: Duration,
@@ -83,6 +85,7 @@ impl Api {
             book,
             founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
+            bodies: Admission::new(usize::MAX, config.limits.body_bytes),
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
@@ -113,7 +116,13 @@ impl Api {
         let (began, method) = (Instant::now(), request.method().clone());
         let path = request.uri().path();
         let (versioned, route) = (path.starts_with("/v1/"), routes::name(path));
-        let answer = match self.route(request).await {
+        // Held until the request is answered, whatever becomes of its body.
+        let room = body::room(&request, &self.limits, &self.bodies);
+        let answer = match room {
+            Ok(_) => self.route(request).await.and_then(|answer| answer.with_room(&self.bodies)),
+            Err(problem) => Err(problem),
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(problem) => {
                 let answer = problem.answer(&self.leader_or_self().api);

@@ -107,8 +107,12 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a client may take to send its body.
     pub body_read: Duration,
+    /// How long a client may leave an answer lying that it doesn't read.
+    pub answer_write: Duration,
     /// Client connections.
     pub connections: usize,
+    /// Bytes of all bodies that are not small, of requests under way and of answers that are not read yet.
+    pub body_bytes: usize,
     /// Proposals that are not answered yet.
     pub proposals: usize,
     /// Bytes of such proposals.
@@ -122,7 +126,9 @@ impl Default for Limits {
             headers: 32 << 10,
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
+            answer_write: Duration::from_secs(30),
             connections: 4096,
+            body_bytes: 256 << 20,
             proposals: 4096,
             proposal_bytes: 64 << 20,
         }
@@ -232,7 +238,9 @@ impl Config {
             "max_headers": settings::size_text(self.limits.headers),
             "header_read_timeout": duration(self.limits.header_read),
             "body_read_timeout": duration(self.limits.body_read),
+            "answer_write_timeout": duration(self.limits.answer_write),
             "max_connections": self.limits.connections,
+            "max_body_bytes": settings::size_text(self.limits.body_bytes),
             "max_proposals": self.limits.proposals,
             "max_proposal_bytes": settings::size_text(self.limits.proposal_bytes),
             "snapshot_entries": self.compaction.snapshot_entries,
@@ -280,6 +288,13 @@ impl Config {
             let (body, most) = (settings::size_text(self.limits.body), settings::size_text(BODY_AT_MOST));
             return Err(ConfigError::Check(format!(
                 "max_body is {body}, and at most {most} fit into the log"
+            )));
+        }
+        if self.limits.body_bytes < self.limits.body {
+            let (all, one) =
+                (settings::size_text(self.limits.body_bytes), settings::size_text(self.limits.body));
+            return Err(ConfigError::Check(format!(
+                "max_body_bytes is {all}, and one max_body alone is {one}"
             )));
         }
         let duration = humantime::format_duration;

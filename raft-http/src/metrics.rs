@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Those that were closed to make room.
     pub(crate) evicted: Counter,
+    /// Those that found no room, since all others were busy.
+    pub(crate) turned_away: Counter,
     http: Family<Request, Histogram>,
     state: State,
 }
@@ -101,6 +103,7 @@ impl Metrics {
             leader_changes: Counter::default(),
             connections: Gauge::default(),
             evicted: Counter::default(),
+            turned_away: Counter::default(),
             http,
             state: State::default(),
             registry: Registry::default(),
@@ -113,6 +116,8 @@ impl Metrics {
         registry.register("http_connections", "Open connections of clients", metrics.connections.clone());
         let help = "Idle connections that were closed to make room";
         registry.register("http_connections_evicted", help, metrics.evicted.clone());
+        let help = "Connections that were closed at once, since all others were busy";
+        registry.register("http_connections_turned_away", help, metrics.turned_away.clone());
         metrics.state.register(&mut registry);
         Metrics { registry, ..metrics }
     }

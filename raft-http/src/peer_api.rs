@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -62,7 +62,8 @@ impl PeerApi {
     /// Serves the listener's connections until aborted, and all streams with it.
     pub(crate) async fn run(self: Arc<PeerApi>, listeners: Listeners) {
         let mut accepting = JoinSet::new();
-        let mut accepted = listeners.accept(&mut accepting);
+        let (_open, never) = watch::channel(false);
+        let mut accepted = listeners.accept(&mut accepting, &never);
         let mut connections = JoinSet::new();
         let room = Arc::new(Semaphore::new(CALLS));
         while let Some(stream) = accepted.recv().await {

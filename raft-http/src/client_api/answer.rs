@@ -2,6 +2,7 @@
 //! once, here and in `writes`.
 
 use super::stream::Pieces;
+use crate::driver::{Admission, Admitted};
 use bytes::Bytes;
 use http::StatusCode;
 use raft_core::Index;
@@ -10,6 +11,9 @@ use std::borrow::Cow;
 
 /// What a problem of `/v1` is (RFC 9457).
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A body of up to this size is bounded well enough by the number of connections.
+pub(crate) const SMALL_BODY: usize = 16 << 10;
 
 /// An answer without the headers that all have.
 pub(crate) struct Answer {
@@ -51,6 +55,22 @@ impl Answer {
         }
     }
 
+    /// The same answer, in the room that is kept for bodies until the client has read it. A small one needs none.
+    pub(crate) fn with_room(self, bodies: &Admission) -> Result<Answer, Problem> {
+        if self.body.len() <= SMALL_BODY {
+            return Ok(self);
+        }
+        match bodies.admit(self.body.len()) {
+            Some(room) => {
+                Ok(Answer { body: Bytes::from_owner(Kept { body: self.body, _room: room }), ..self })
+            }
+            None => {
+                let detail = "too much is being read by clients who are slow to take it";
+                Err(Problem::new(ProblemCode::Overloaded, detail))
+            }
+        }
+    }
+
     /// The answer to a write that stands at `index`, or to a read that saw everything up to there.
     pub(crate) fn at(mut self, index: Index) -> Answer {
         self.index = Some(index);
@@ -61,6 +81,18 @@ impl Answer {
     pub(crate) fn consistency(mut self, level: &'static str) -> Answer {
         self.consistency = Some(level);
         self
+    }
+}
+
+/// The body of an answer, and its room.
+struct Kept {
+    body: Bytes,
+    _room: Admitted,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 

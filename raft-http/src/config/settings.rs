@@ -43,7 +43,7 @@ impl fmt::Display for Given {
 type Read = fn(&mut Config, &Value) -> Result<(), String>;
 
 /// Every setting and how it is read.
-const SETTINGS: [(&str, Read); 24] = [
+const SETTINGS: [(&str, Read); 26] = [
     ("peers", |config, value| list(value).map(|list| config.peers = list)),
     ("apis", |config, value| list(value).map(|list| config.apis = list)),
     ("peer", |config, value| own(value, "peers").map(|text| config.own.peer = text)),
@@ -61,6 +61,8 @@ const SETTINGS: [(&str, Read); 24] = [
     ("max_headers", |config, value| size(value).map(|size| config.limits.headers = size)),
     ("header_read_timeout", |config, value| duration(value).map(|time| config.limits.header_read = time)),
     ("body_read_timeout", |config, value| duration(value).map(|time| config.limits.body_read = time)),
+    ("answer_write_timeout", |config, value| duration(value).map(|time| config.limits.answer_write = time)),
+    ("max_body_bytes", |config, value| size(value).map(|size| config.limits.body_bytes = size)),
     ("max_connections", |config, value| count(value).map(|count| config.limits.connections = count)),
     ("max_proposals", |config, value| count(value).map(|count| config.limits.proposals = count)),
     ("max_proposal_bytes", |config, value| size(value).map(|size| config.limits.proposal_bytes = size)),
