@@ -4,6 +4,7 @@
 mod about;
 mod admin;
 mod answer;
+mod backup;
 mod body;
 mod changes;
 mod cluster;

@@ -121,6 +121,7 @@ impl Driver {
         for event in self.events.drain(..) {
             match event {
                 Event::Fetched { to, message } => self.peers.send(to, *message),
+                Event::Newest { answer } => self.snapshots.newest(answer),
                 Event::Loaded(loaded) => {
                     match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
                         Ok(index) => applied = Some(index),
@@ -228,7 +229,7 @@ fn hand_in(
         Event::Progress { answer } => progress.push(answer),
         Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
         // Nothing to the core: see `Driver::look` and `Driver::turn`.
-        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
+        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Newest { .. } | Event::Loaded(_) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }

@@ -19,6 +19,7 @@ pub mod machine;
 mod metrics;
 mod peer_api;
 mod peers;
+pub mod rebuild;
 pub mod server;
 pub mod signal;
 mod snapshot_thread;

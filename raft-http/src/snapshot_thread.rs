@@ -28,6 +28,9 @@ const TRANSFER: Duration = Duration::from_secs(120);
 /// How long an answer waits after a failure, so that a full disk is not tried without a pause.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A snapshot that is being copied, and its file, which outlives its name.
+pub(crate) type Copied = (Snapshot, Arc<File>);
+
 /// What there is to do.
 enum Job {
     Capture(Base, Machine),
@@ -35,6 +38,7 @@ enum Job {
     Load(Snapshot),
     Fetch(Fetch),
     Store(Store),
+    Newest(oneshot::Sender<Option<Copied>>),
     Stop,
 }
 
@@ -88,6 +92,11 @@ impl SnapshotThread {
         self.send(Job::Store(store));
     }
 
+    /// Gives the newest snapshot to whoever wants a copy of it.
+    pub(crate) fn newest(&self, answer: oneshot::Sender<Option<Copied>>) {
+        self.send(Job::Newest(answer));
+    }
+
     fn send(&self, job: Job) {
         // The thread ends only when told to.
         let _ = self.jobs.send(job);
@@ -130,6 +139,11 @@ impl Worker {
                 Job::Load(snapshot) => self.load(&snapshot),
                 Job::Fetch(fetch) => Some(self.fetch(fetch)),
                 Job::Store(store) => self.store(store),
+                Job::Newest(answer) => {
+                    // Who gave up waiting needs none.
+                    let _ = answer.send(self.snapshots.newest());
+                    None
+                }
                 Job::Stop => break,
             };
             // Without a driver nobody asks for anything: `Stop` comes next.

@@ -22,8 +22,12 @@ use raft_core::{Base, ClusterId, EntryId, Recovered, Snapshot};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Where the cluster's id stands in a snapshot.
+const CLUSTER_AT: u64 = 16;
 
 /// A snapshot that is being written.
 const CAPTURING: &str = "capturing.tmp";
@@ -130,6 +134,17 @@ impl Snapshots {
     pub fn in_memory(cluster: ClusterId) -> Snapshots {
         let (kept, damaged) = (BTreeMap::new(), Vec::new());
         Snapshots { place: Place::Memory, cluster, kept, current: None, damaged, partial: None }
+    }
+
+    /// The newest one and its file, for whoever wants a copy of it.
+    pub(crate) fn newest(&self) -> Option<(Snapshot, Arc<File>)> {
+        self.kept.values().next_back().cloned()
+    }
+
+    /// Takes a state in as a snapshot of this base.
+    pub(crate) fn store(&mut self, base: Base, state: Machine) -> Result<Snapshot, SnapshotsError> {
+        let captured = self.writer(base, state, Stop::default())()?;
+        self.keep(captured)
     }
 
     /// Takes a file of a snapshot's name into account.
@@ -315,6 +330,19 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// What a file outside of any data directory holds: a copy of a snapshot, of whichever cluster.
+pub fn read_copy(path: &Path) -> Result<(ClusterId, Snapshot, Machine), SnapshotsError> {
+    let file = File::open(path).map_err(io_error("open", path))?;
+    // The cluster's id stands there in every version of the format; the rest is checked against it.
+    let mut id = [0; 8];
+    file.read_exact_at(&mut id, CLUSTER_AT).map_err(io_error("read", path))?;
+    let cluster = ClusterId(u64::from_le_bytes(id));
+    let restored = restore(BufReader::with_capacity(PIECE, file), cluster);
+    let (snapshot, machine) =
+        restored.map_err(|error| SnapshotsError::Unusable { path: path.to_path_buf(), error })?;
+    Ok((cluster, snapshot, machine))
 }
 
 /// A snapshot that is on stable storage, and has no name yet.

@@ -6,8 +6,8 @@ mod spare;
 
 use crate::data_dir::{DataDir, DataDirError, LogBegun};
 use crate::exit::{Code, Exit};
-use raft_core::wal::{self, Identity, Layout, Op, Refusal, Sequence, TooLarge, Wal};
-use raft_core::{Index, Persisted, Recovered, Update, Write};
+use raft_core::wal::{self, Identity, Layout, Op, Recovery, Refusal, Sequence, TooLarge, Wal};
+use raft_core::{Base, HardState, Index, Persisted, Recovered, Update, Write};
 use segments::Segments;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,25 @@ impl Storage {
         segments.prepare()?;
         let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };
         Ok((Storage::Files(Box::new(files)), recovery.recovered))
+    }
+
+    /// What the data directory's log holds, changing nothing.
+    pub fn inspect(data: &DataDir) -> Result<Recovery, StorageError> {
+        let options = StorageOptions::default();
+        let found = Segments::new(data.wal(), options).read()?;
+        wal::recover(data.identity(), options.layout, found)
+            .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })
+    }
+
+    /// Begins the log of an empty data directory behind this base, which a snapshot covers.
+    pub fn begin(data: &DataDir, hard: HardState, base: Base) -> Result<(), StorageError> {
+        let (mut storage, recovered) = Storage::open(data, data.identity(), StorageOptions::default())?;
+        assert_eq!(recovered, Recovered::default(), "the directory was made for this");
+        let update = Update { hard: Some(hard), base: Some(base), ..Update::default() };
+        if let Storage::Files(files) = &mut storage {
+            files.store([&update].into_iter())?;
+        }
+        storage.idle()
     }
 
     /// Keeps nothing: every start is on an empty disk.

@@ -1,7 +1,7 @@
 //! What operators and their tools ask. Of this node alone, so none of it waits for anything but the driver's next turn.
 
 use super::answer::{Answer, Problem, ProblemCode};
-use super::{Api, Stage, cluster, events, members, query};
+use super::{Api, Stage, backup, cluster, events, members, query};
 use crate::driver::Event;
 use crate::metrics::OPENMETRICS;
 use http::{Method, Request, StatusCode};
@@ -21,7 +21,14 @@ const PROGRESS: Duration = Duration::from_millis(500);
 pub(super) fn is_route(path: &str) -> bool {
     matches!(
         path,
-        "/livez" | "/readyz" | "/version" | "/metrics" | "/v1/status" | "/v1/cluster" | "/v1/events"
+        "/livez"
+            | "/readyz"
+            | "/version"
+            | "/metrics"
+            | "/v1/status"
+            | "/v1/cluster"
+            | "/v1/events"
+            | "/v1/backup"
     )
 }
 
@@ -43,6 +50,7 @@ pub(super) async fn answer<B>(api: &Api, request: &Request<B>) -> Result<Answer,
         "/v1/status" => Answer::json(StatusCode::OK, &status(api)).at(api.core.status.borrow().applied),
         "/v1/cluster" => cluster::answer(api).await,
         "/v1/events" => events::answer(api),
+        "/v1/backup" => backup::answer(api, api.deadline(request)?).await?,
         _ => return Err(Problem::new(ProblemCode::NoRoute, "there is no such path")),
     })
 }

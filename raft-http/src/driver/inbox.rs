@@ -4,6 +4,7 @@ use super::{Admission, Admitted, Told, since_start};
 use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::snapshot_thread::Copied;
 use crate::storage::StorageError;
 use bytes::Bytes;
 use raft_core::{
@@ -56,6 +57,8 @@ pub(crate) enum Event {
     Progress { answer: oneshot::Sender<Vec<PeerStatus>> },
     /// Take a snapshot now.
     Capture,
+    /// Show the newest snapshot to whoever wants a copy of it.
+    Newest { answer: oneshot::Sender<Option<Copied>> },
     /// Stop for good.
     Stop,
 }
