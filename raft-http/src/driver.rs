@@ -25,6 +25,7 @@ use ticks::Ticks;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use waiting::Waiting;
+pub(crate) use waiting::Written;
 
 /// How many events one turn takes at most: a bound on how long a turn is, not on what waits.
 const TURN_EVENTS: usize = 4096;
@@ -121,6 +122,7 @@ impl Driver {
                         Err(exit) => return Some(exit),
                     }
                 }
+                Event::Digested(index, digest) => self.inbox.show_digest(index, digest),
                 event => hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended),
             }
         }
@@ -148,7 +150,10 @@ impl Driver {
         let status = self.node.status();
         self.peers.follow(&status, now);
         self.inbox.publish(status);
-        self.waiting.deliver(applied);
+        let replies = self.application.replies();
+        self.waiting.deliver(applied, replies.as_slice());
+        drop(replies);
+        self.inbox.show_applied(applied);
         for answer in self.progress.drain(..) {
             // Who gave up waiting needs none.
             let _ = answer.send(self.node.peers());
@@ -216,8 +221,9 @@ fn hand_in(
         Event::Progress { answer } => progress.push(answer),
         Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
         // Nothing to the core: see `Driver::look` and `Driver::turn`.
-        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
+        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) | Event::Digested(..) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
+        Event::Astray(exit) => *ended = Some(exit),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
 }

@@ -2,10 +2,9 @@
 
 use super::Api;
 use super::socket::{Phase, SharedPhase, Socket};
+use super::stream::Body;
 use crate::listen::Listeners;
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -94,15 +93,15 @@ impl Connection {
         *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, api: &Api, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, api: &Api, request: Request<Incoming>) -> Response<Body> {
         self.busy.store(true, Ordering::Relaxed);
-        let response = api.answer(request).await;
-        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.busy.store(false, Ordering::Relaxed);
+        let busy = Busy(self.clone());
+        let mut response = api.answer(request).await;
+        response.body_mut().keep(busy);
         response
     }
 
-    async fn serve(&self, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+    async fn serve(self: &Arc<Self>, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
         let phase = SharedPhase::new();
         let socket = Socket::new(stream, api.clone(), phase.clone());
         let (api, phase) = (&api, &phase);
@@ -128,6 +127,17 @@ impl Connection {
         }
         serving.as_mut().graceful_shutdown();
         let _ = serving.await;
+    }
+}
+
+/// A request under way: until the answer is there, or the end of its body if that is made bit by bit.
+struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Busy(connection) = self;
+        *connection.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        connection.busy.store(false, Ordering::Relaxed);
     }
 }
 
