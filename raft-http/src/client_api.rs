@@ -5,12 +5,17 @@ mod about;
 mod admin;
 mod answer;
 mod backup;
+mod batch;
 mod body;
 mod changes;
 mod cluster;
 mod connections;
+mod data;
+mod entries;
 mod events;
+mod feed;
 mod forward;
+mod kv;
 mod leadership;
 mod members;
 mod query;
@@ -19,16 +24,22 @@ mod routes;
 mod seed;
 mod socket;
 mod stream;
+mod text;
+mod upkeep;
+mod waits;
+mod watch_keys;
 mod writes;
 
 pub(crate) use connections::serve;
+pub(crate) use upkeep::run as keep_up;
 
 use crate::config::Limits;
 use crate::contact::{AddressBook, Contact, founders};
 use crate::driver::{Admission, Core, TickTimes};
+use crate::machine::Retention;
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
@@ -57,6 +68,10 @@ pub(crate) struct Api {
     /// How long one of the core's ticks is.
     tick: Duration,
     lease_reads: bool,
+    /// How long idempotency keys are kept while this node leads.
+    retention: Retention,
+    /// How often the replicas compare their states.
+    audit_interval: Duration,
     stage: watch::Sender<Stage>,
 }
 
@@ -90,6 +105,8 @@ impl Api {
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
+            retention: config.retention,
+            audit_interval: config.audit_interval,
             stage: watch::Sender::new(Stage::Serving),
         }
     }
@@ -120,7 +137,11 @@ impl Api {
         // Held until the request is answered, whatever becomes of its body.
         let room = body::room(&request, &self.limits, &self.bodies);
         let answer = match room {
-            Ok(_) => self.route(request).await.and_then(|answer| answer.with_room(&self.bodies)),
+            Ok(_) => match self.route(request).await {
+                Ok(answer) if method == Method::GET => answer.with_room(&self.bodies),
+                // What was done is told, whatever it takes.
+                answered => answered,
+            },
             Err(problem) => Err(problem),
         };
         let answer = match answer {
@@ -153,6 +174,7 @@ impl Api {
             ("/", _) => Err(Problem::method("GET, PUT").of_write(writes)),
             ("/log", _) => Err(Problem::method("GET").of_write(writes)),
             (path, _) if about::is_route(path) => about::answer(self, &request).await,
+            (path, _) if data::is_route(path) => data::answer(self, request).await,
             (path, _) if admin::is_route(path) => admin::answer(self, request).await,
             _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path").of_write(writes)),
         }
@@ -217,6 +239,9 @@ impl Api {
         }
         if let Some(allow) = answer.allow {
             headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));
+        }
+        for name in answer.marks {
+            headers.insert(HeaderName::from_static(name.0), HeaderValue::from_static(name.1));
         }
         if answer.retry_after {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));

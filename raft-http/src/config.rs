@@ -9,6 +9,7 @@ pub use file::{FileError, find, read};
 pub use settings::{Given, GivenFrom, from_environment};
 
 use crate::contact::Contact;
+use crate::machine::Retention;
 use address::Address;
 use raft_core::{ClusterId, hash};
 use serde_json::{Value, json};
@@ -52,6 +53,10 @@ pub struct Config {
     pub election_timeout: Duration,
     /// Whether clients may ask for reads that rest on the leader's lease, and so on clocks.
     pub lease_reads: bool,
+    /// How long idempotency keys are kept, and how many; a leader's settings are those of the cluster.
+    pub retention: Retention,
+    /// How often the replicas compare their states, if anything was written.
+    pub audit_interval: Duration,
     /// What is bounded, and by how much.
     pub limits: Limits,
     /// When the log is compacted.
@@ -179,6 +184,8 @@ impl Config {
             heartbeat: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             lease_reads: false,
+            retention: Retention::default(),
+            audit_interval: Duration::from_secs(300),
             limits: Limits::default(),
             compaction: Compaction::default(),
             insecure: false,
@@ -234,6 +241,10 @@ impl Config {
             "heartbeat": duration(self.heartbeat),
             "election_timeout": duration(self.election_timeout),
             "lease_reads": self.lease_reads,
+            "dedupe_window": duration(Duration::from_millis(self.retention.window_ms)),
+            "dedupe_keys": self.retention.keys,
+            "dedupe_min": duration(Duration::from_millis(self.retention.least_ms)),
+            "audit_interval": duration(self.audit_interval),
             "max_body": settings::size_text(self.limits.body),
             "max_headers": settings::size_text(self.limits.headers),
             "header_read_timeout": duration(self.limits.header_read),
@@ -295,6 +306,12 @@ impl Config {
                 (settings::size_text(self.limits.body_bytes), settings::size_text(self.limits.body));
             return Err(ConfigError::Check(format!(
                 "max_body_bytes is {all}, and one max_body alone is {one}"
+            )));
+        }
+        let Retention { window_ms, least_ms, .. } = self.retention;
+        if window_ms < least_ms {
+            return Err(ConfigError::Check(format!(
+                "dedupe_window is {window_ms} ms, and dedupe_min {least_ms} ms: a key must be kept for at least dedupe_min"
             )));
         }
         let duration = humantime::format_duration;

@@ -29,6 +29,7 @@ use ticks::Ticks;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use waiting::Waiting;
+pub(crate) use waiting::Written;
 
 /// How many events one turn takes at most: a bound on how long a turn is, not on what waits.
 const TURN_EVENTS: usize = 4096;
@@ -128,6 +129,7 @@ impl Driver {
                         Err(exit) => return Some(exit),
                     }
                 }
+                Event::Digested(index, digest) => self.inbox.show_digest(index, digest),
                 event => {
                     if let Event::Write { admitted, .. } = &event {
                         self.phases.take(admitted, now.into_std());
@@ -161,7 +163,10 @@ impl Driver {
         self.peers.follow(&status, now);
         self.phases.turned(&status, applied, now.into_std());
         self.inbox.publish(status);
-        self.waiting.deliver(applied);
+        let replies = self.application.replies();
+        self.waiting.deliver(applied, replies.as_slice());
+        drop(replies);
+        self.inbox.show_applied(applied);
         for answer in self.progress.drain(..) {
             // Who gave up waiting needs none.
             let _ = answer.send(self.node.peers());
@@ -229,8 +234,13 @@ fn hand_in(
         Event::Progress { answer } => progress.push(answer),
         Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
         // Nothing to the core: see `Driver::look` and `Driver::turn`.
-        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Newest { .. } | Event::Loaded(_) => {}
+        Event::StreamEnded { .. }
+        | Event::Fetched { .. }
+        | Event::Newest { .. }
+        | Event::Loaded(_)
+        | Event::Digested(..) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
+        Event::Astray(exit) => *ended = Some(exit),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
 }

@@ -1,7 +1,13 @@
 //! The parts of `httpraft`, the server: a library, so that tests can use them one by one.
 
 /// A server must never behave as if written with a bug.
-const _: () = assert!(!raft_core::planted::COMPILED_IN, "httpraft is built without the feature `planted`");
+const _: () = assert!(
+    !raft_core::planted::COMPILED_IN && !raft_machine::PLANTED,
+    "httpraft is built without the feature `planted`"
+);
+
+/// The replicated application.
+pub use raft_machine as machine;
 
 mod call;
 pub mod cli;
@@ -15,7 +21,6 @@ pub mod exit;
 pub mod join;
 pub mod listen;
 pub mod local;
-pub mod machine;
 mod metrics;
 mod peer_api;
 mod peers;

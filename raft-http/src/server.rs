@@ -142,6 +142,7 @@ impl Server {
         let peer_api = Arc::new(PeerApi::new(identity, book.clone(), core.clone(), max_frame));
         tasks.spawn(peer_api.run(peer_listeners));
         let api = Arc::new(Api::new(core.clone(), book, &config, disk));
+        tasks.spawn(client_api::keep_up(api.clone()));
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();
         let clients = tokio::spawn(client_api::serve(api.clone(), client_listeners, closed));

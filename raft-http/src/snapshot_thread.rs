@@ -3,8 +3,8 @@
 
 use crate::driver::Event;
 use crate::exit::Exit;
-use crate::machine::Machine;
-use crate::snapshots::{Captured, Snapshots, SnapshotsError, Stop, after_all_others};
+use crate::machine::{Machine, snapshot};
+use crate::snapshots::{Captured, Nowhere, Snapshots, SnapshotsError, Stop, after_all_others};
 use bytes::{Bytes, BytesMut};
 use raft_core::{Base, EntryId, Fetch, Snapshot, Store};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ pub(crate) type Copied = (Snapshot, Arc<File>);
 enum Job {
     Capture(Base, Machine),
     Captured(Result<Captured, SnapshotsError>),
+    Digest(Machine),
     Load(Snapshot),
     Fetch(Fetch),
     Store(Store),
@@ -62,6 +63,7 @@ impl SnapshotThread {
             jobs: jobs.clone(),
             stop: stop.clone(),
             transfers: BTreeMap::new(),
+            digesting: Arc::default(),
             threads: Vec::new(),
         };
         Builder::new().name("snapshots".into()).spawn(move || {
@@ -75,6 +77,11 @@ impl SnapshotThread {
     /// Writes a frozen state; [`Event::Captured`] follows.
     pub(crate) fn capture(&self, base: Base, state: Machine) {
         self.send(Job::Capture(base, state));
+    }
+
+    /// Takes the digest of a frozen state; [`Event::Digested`] follows, unless an earlier one is still under way.
+    pub(crate) fn digest(&self, state: Machine) {
+        self.send(Job::Digest(state));
     }
 
     /// Reads the state of a snapshot that was stored; [`Event::Loaded`] follows.
@@ -125,6 +132,8 @@ struct Worker {
     transfers: BTreeMap<EntryId, (Snapshot, Arc<File>, Instant)>,
     /// Those that read or write a whole snapshot.
     threads: Vec<JoinHandle<()>>,
+    /// A digest is being taken.
+    digesting: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -136,6 +145,10 @@ impl Worker {
             let event = match job {
                 Job::Capture(base, state) => self.capture(base, state),
                 Job::Captured(captured) => Some(Event::Captured(self.captured(captured))),
+                Job::Digest(state) => {
+                    self.digest(state);
+                    None
+                }
                 Job::Load(snapshot) => self.load(&snapshot),
                 Job::Fetch(fetch) => Some(self.fetch(fetch)),
                 Job::Store(store) => self.store(store),
@@ -168,6 +181,23 @@ impl Worker {
             warn!("can't start a thread for a snapshot: {error}");
             Event::Captured(None)
         })
+    }
+
+    fn digest(&mut self, state: Machine) {
+        if self.digesting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (events, stop, busy) = (self.events.clone(), self.stop.clone(), self.digesting.clone());
+        let started = self.spawn("digest", move || {
+            let digest = snapshot::digest(&state, &mut Nowhere::new(stop));
+            busy.store(false, Ordering::Relaxed);
+            // It fails only because the node stops.
+            let _ = digest.map(|digest| events.blocking_send(Event::Digested(state.applied(), digest)));
+        });
+        if let Err(error) = started {
+            warn!("can't start a thread for a digest: {error}");
+            self.digesting.store(false, Ordering::Relaxed);
+        }
     }
 
     fn captured(&mut self, captured: Result<Captured, SnapshotsError>) -> Option<Snapshot> {

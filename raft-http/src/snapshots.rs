@@ -2,19 +2,14 @@
 //! that arrives. A file has its name only when all of it is on stable storage.
 
 mod files;
-mod format;
 mod paced;
 mod partial;
-mod reading;
-mod writing;
 
-pub use format::SnapshotError;
-pub(crate) use paced::{FromStart, Stop, after_all_others};
-pub use reading::restore;
-pub use writing::write;
+pub(crate) use paced::{FromStart, Nowhere, Stop, after_all_others};
+pub use raft_machine::snapshot::{SnapshotError, restore, write};
 
 use crate::exit::{Code, Exit};
-use crate::machine::Machine;
+use crate::machine::{Machine, snapshot as format};
 use files::{Place, io_error};
 use paced::{PIECE, Paced};
 use partial::Partial;
@@ -151,7 +146,7 @@ impl Snapshots {
     fn find(&mut self, name: &str) -> Result<(), SnapshotsError> {
         let path = self.place.path(name);
         let file = File::open(&path).map_err(io_error("open", &path))?;
-        match reading::label(&file, self.cluster) {
+        match format::label(&file, self.cluster) {
             Ok(snapshot) => drop(self.kept.insert(snapshot.last(), (snapshot, Arc::new(file)))),
             Err(error @ SnapshotError::Damaged { .. }) => self.set_aside(name.to_string(), &error),
             Err(error) => return Err(SnapshotsError::Unusable { path, error }),
@@ -204,7 +199,7 @@ impl Snapshots {
         let input = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), stop));
         Ok(move || {
             let unusable = |error| SnapshotsError::Unusable { path, error };
-            match reading::restore(input, cluster) {
+            match format::restore(input, cluster) {
                 Ok((found, machine)) if found == label => Ok(machine),
                 Ok(_) => Err(unusable(SnapshotError::Damaged { at: 0, what: "it is another snapshot" })),
                 Err(error) => Err(unusable(error)),
@@ -233,7 +228,7 @@ impl Snapshots {
             let path = place.path(CAPTURING);
             let file = place.create(CAPTURING)?;
             let mut out = BufWriter::with_capacity(PIECE, Paced::new(&file, place.syncs(), &stop));
-            let written = writing::write(&state, &base, cluster, &mut out);
+            let written = write(&state, &base, cluster, &mut out);
             let flushed = written.and_then(|snapshot| out.flush().map(|()| snapshot));
             // What it holds of the buffer is of no use after an error, and must not be written at the end of the scope.
             let (_, _) = out.into_parts();
@@ -309,7 +304,7 @@ impl Snapshots {
         self.place.sync(&file, partial::PART)?;
         let input = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), stop.clone()));
         let unusable = |error| SnapshotsError::Unusable { path: self.place.path(partial::PART), error };
-        let found = reading::verify(input, self.cluster).map_err(unusable)?;
+        let found = format::verify(input, self.cluster).map_err(unusable)?;
         if found != *partial.snapshot() {
             return Err(unusable(SnapshotError::Damaged { at: 0, what: "it is not what was announced" }));
         }

@@ -3,7 +3,7 @@
 //! the node goes on hearing its leader, and acknowledges what is on its disk.
 
 use crate::exit::{Code, Exit};
-use crate::machine::Machine;
+use crate::machine::{Machine, Reply, Verdict};
 use crate::snapshot_thread::SnapshotThread;
 use raft_core::{Index, Output};
 use std::collections::VecDeque;
@@ -14,6 +14,8 @@ pub(super) struct Application {
     machine: Arc<RwLock<Machine>>,
     /// What follows on a snapshot that is being read; `None` while none is.
     later: Option<VecDeque<Output>>,
+    /// What came of the clients' commands that were applied in this turn, by index.
+    replies: Vec<(Index, Reply)>,
 }
 
 /// The steps of one turn. The machine is locked from the first one that needs it to the last: readers hold this lock only
@@ -22,17 +24,24 @@ pub(super) struct Feeding<'a> {
     machine: &'a RwLock<Machine>,
     locked: Option<RwLockWriteGuard<'a, Machine>>,
     later: &'a mut Option<VecDeque<Output>>,
+    replies: &'a mut Vec<(Index, Reply)>,
     snapshots: &'a SnapshotThread,
 }
 
 impl Application {
     pub(super) fn new(machine: Arc<RwLock<Machine>>) -> Application {
-        Application { machine, later: None }
+        Application { machine, later: None, replies: Vec::new() }
     }
 
     /// Begins the steps of a turn.
     pub(super) fn feed<'a>(&'a mut self, snapshots: &'a SnapshotThread) -> Feeding<'a> {
-        Feeding { machine: &self.machine, locked: None, later: &mut self.later, snapshots }
+        let Application { machine, later, replies } = self;
+        Feeding { machine, locked: None, later, replies, snapshots }
+    }
+
+    /// What came of the clients' commands since this was asked last.
+    pub(super) fn replies(&mut self) -> std::vec::Drain<'_, (Index, Reply)> {
+        self.replies.drain(..)
     }
 
     /// The state of the snapshot was read: takes it, and then what has waited for it. Says up to where entries are now.
@@ -53,7 +62,13 @@ impl Feeding<'_> {
         match (self.later.as_mut(), step) {
             (Some(later), step) => later.push_back(step),
             (None, Output::Apply(entry)) => {
-                self.machine().apply(&entry).map_err(|unreadable| Exit::new(Code::Newer, unreadable))?;
+                let applied = self.machine().apply(&entry);
+                let reply = applied.map_err(|unreadable| Exit::new(Code::Newer, unreadable))?;
+                if reply.is_some_and(|reply| reply.verdict == Verdict::Marked) {
+                    let frozen = self.machine().clone();
+                    self.snapshots.digest(frozen);
+                }
+                self.replies.extend(reply.map(|reply| (entry.index(), reply)));
             }
             (None, Output::Capture(base)) => {
                 let frozen = self.machine().clone();

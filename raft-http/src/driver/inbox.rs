@@ -1,6 +1,6 @@
 //! The way into the driver and what it shows to everybody else.
 
-use super::{Admission, Admitted, Told, since_start};
+use super::{Admission, Admitted, Told, Written, since_start};
 use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
@@ -11,6 +11,7 @@ use raft_core::{
     Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, RoleName, Snapshot, Status,
     Stored,
 };
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -22,6 +23,9 @@ const INBOX_EVENTS: usize = 8192;
 
 /// How many changes of state a reader of them may be behind; one that is further behind misses some, and is told so.
 const TOLD: usize = 256;
+
+/// How many digests of the state are kept to be compared.
+const DIGESTS: usize = 8;
 
 /// What happens to a node, as its driver hears of it.
 pub(crate) enum Event {
@@ -39,6 +43,10 @@ pub(crate) enum Event {
     Captured(Option<Snapshot>),
     /// The state of the snapshot that is to be restored, or why the node can't go on.
     Loaded(Result<Box<Machine>, Exit>),
+    /// The digest of the state as it was at this index.
+    Digested(Index, u64),
+    /// This node's state is not that of the others.
+    Astray(Exit),
     /// A part of a snapshot was read, for this node.
     Fetched { to: NodeId, message: Box<Message> },
     /// The snapshot that covers this entry is not there to be sent.
@@ -46,7 +54,7 @@ pub(crate) enum Event {
     /// A part of a snapshot was stored.
     Stored(Stored),
     /// A client's command.
-    Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Answer> },
+    Write { command: Bytes, admitted: Admitted, answer: oneshot::Sender<Written> },
     /// A client's linearizable read; `lease`: one that the leader's lease may answer.
     Read { answer: oneshot::Sender<Answer>, lease: bool },
     /// An operator's change of the configuration, if the one in force is still the expected one.
@@ -68,10 +76,14 @@ pub(crate) enum Event {
 pub(crate) struct Core {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) status: watch::Receiver<Status>,
+    /// Up to where entries are applied, and what they did can be read.
+    pub(crate) applied: watch::Receiver<Index>,
     pub(crate) admission: Admission,
     pub(crate) metrics: Arc<Metrics>,
     /// Where the changes of state are told, each once.
     pub(crate) told: broadcast::Sender<Told>,
+    /// The newest digests of the state, each with its index.
+    pub(crate) digests: watch::Receiver<VecDeque<(Index, u64)>>,
     /// When the leader was heard last, by [`super::since_start`] in milliseconds; 0 for never.
     leader_heard: Arc<AtomicU64>,
     machine: Arc<RwLock<Machine>>,
@@ -97,6 +109,8 @@ pub(crate) struct Inbox {
     pub(super) metrics: Arc<Metrics>,
     status: watch::Sender<Status>,
     told: broadcast::Sender<Told>,
+    applied: watch::Sender<Index>,
+    digests: watch::Sender<VecDeque<(Index, u64)>>,
     leader_heard: Arc<AtomicU64>,
 }
 
@@ -108,25 +122,56 @@ fn millis(time: Duration) -> u64 {
 pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (Core, Inbox) {
     let (sender, events) = mpsc::channel(INBOX_EVENTS);
     let (publish, status) = watch::channel(status);
+    let (show_digests, digests) = watch::channel(VecDeque::new());
+    let (show_applied, applied) = watch::channel(machine.applied());
     let machine = Arc::new(RwLock::new(machine));
     let leader_heard = Arc::new(AtomicU64::new(0));
     let (metrics, (told, _)) = (Arc::new(Metrics::new()), broadcast::channel(TOLD));
     let core = Core {
         events: sender,
         status,
+        applied,
         admission,
         metrics: metrics.clone(),
         told: told.clone(),
+        digests,
         leader_heard: leader_heard.clone(),
         machine: machine.clone(),
     };
-    (core, Inbox { events, machine, metrics, status: publish, told, leader_heard })
+    let inbox = Inbox {
+        events,
+        machine,
+        metrics,
+        told,
+        status: publish,
+        applied: show_applied,
+        digests: show_digests,
+        leader_heard,
+    };
+    (core, inbox)
 }
 
 impl Inbox {
     /// Up to where the application has applied.
     pub(super) fn applied(&self) -> Index {
         self.machine.read().unwrap_or_else(PoisonError::into_inner).applied()
+    }
+
+    /// Keeps a digest for those who compare, in place of an old one.
+    pub(super) fn show_digest(&self, index: Index, digest: u64) {
+        self.digests.send_modify(|digests| {
+            digests.push_back((index, digest));
+            if digests.len() > DIGESTS {
+                digests.pop_front();
+            }
+        });
+    }
+
+    /// Wakes who waits for entries to be applied.
+    pub(super) fn show_applied(&self, applied: Option<Index>) {
+        if let Some(applied) = applied {
+            self.applied.send_replace(applied);
+        }
     }
 
     /// The node as it was at the end of the last turn.
