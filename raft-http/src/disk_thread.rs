@@ -33,7 +33,7 @@ pub(crate) struct DiskThread {
 
 impl DiskThread {
     /// Starts the thread. Receipts, or the failure that ends it, go to the driver.
-    pub(crate) fn start(storage: Storage, core: &Core) -> io::Result<DiskThread> {
+    pub(crate) fn start<M>(storage: Storage, core: &Core<M>) -> io::Result<DiskThread> {
         let (jobs, waiting) = channel();
         let (running, ended) = oneshot::channel();
         let (events, metrics) = (core.events.clone(), core.metrics.clone());

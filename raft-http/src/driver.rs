@@ -18,6 +18,7 @@ use succession::Succession;
 pub(crate) use ticks::{TickTimes, since_start};
 pub(crate) use told::Told;
 
+use crate::application::Replicated;
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
 use crate::peers::Peers;
@@ -35,12 +36,12 @@ pub(crate) use waiting::Written;
 const TURN_EVENTS: usize = 4096;
 
 /// What the driver's task owns.
-pub(crate) struct Driver {
+pub(crate) struct Driver<M> {
     node: Node,
-    inbox: Inbox,
+    inbox: Inbox<M>,
     disk: DiskThread,
     snapshots: SnapshotThread,
-    application: Application,
+    application: Application<M>,
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
@@ -51,16 +52,16 @@ pub(crate) struct Driver {
     progress: Vec<oneshot::Sender<Vec<PeerStatus>>>,
 }
 
-impl Driver {
+impl<M: Replicated> Driver<M> {
     /// A driver for this node. Nothing runs before [`Driver::run`].
     pub(crate) fn new(
         node: Node,
         disk: DiskThread,
         snapshots: SnapshotThread,
         peers: Peers,
-        inbox: Inbox,
+        inbox: Inbox<M>,
         times: &TickTimes,
-    ) -> Driver {
+    ) -> Driver<M> {
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
         let succession = Succession::new(node.config().id, patience, times.length * times.heartbeat / 5);
@@ -124,7 +125,11 @@ impl Driver {
                 Event::Fetched { to, message } => self.peers.send(to, *message),
                 Event::Newest { answer } => self.snapshots.newest(answer),
                 Event::Loaded(loaded) => {
-                    match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
+                    let taken = loaded.and_then(|state| {
+                        let state = state.downcast::<M>().expect("the thread reads this machine's states");
+                        self.application.loaded(*state, &self.snapshots)
+                    });
+                    match taken {
                         Ok(index) => applied = Some(index),
                         Err(exit) => return Some(exit),
                     }

@@ -9,6 +9,7 @@ const _: () = assert!(
 /// The replicated application.
 pub use raft_machine as machine;
 
+pub mod application;
 mod call;
 pub mod cli;
 mod client_api;
@@ -25,6 +26,8 @@ mod metrics;
 mod peer_api;
 mod peers;
 pub mod rebuild;
+pub mod replica;
+mod running;
 pub mod server;
 pub mod signal;
 mod snapshot_thread;

@@ -87,7 +87,7 @@ fn directory(config: &Config) -> Result<PathBuf, Exit> {
 /// The state at the end of the log.
 fn salvage(data: &DataDir) -> Result<Origin, Exit> {
     let mut recovered = Storage::inspect(data)?.recovered;
-    let mut state = Snapshots::open(data.path(), data.cluster(), true)?.restore(&mut recovered)?;
+    let mut state: Machine = Snapshots::open(data.path(), data.cluster(), true)?.restore(&mut recovered)?;
     let log = Log::recovered(recovered.base.as_ref(), recovered.entries.iter().cloned());
     let last = log.last();
     if last.index == Index(0) {

@@ -8,6 +8,7 @@ mod partial;
 pub(crate) use paced::{FromStart, Nowhere, Stop, after_all_others};
 pub use raft_machine::snapshot::{SnapshotError, restore, write};
 
+use crate::application::Replicated;
 use crate::exit::{Code, Exit};
 use crate::machine::{Machine, snapshot as format};
 use files::{Place, io_error};
@@ -72,7 +73,10 @@ impl From<SnapshotsError> for Exit {
                 Code::Io
             }
             SnapshotsError::Unusable { error: SnapshotError::Newer { .. }, .. } => Code::Newer,
-            SnapshotsError::Unusable { error: SnapshotError::OtherCluster { .. }, .. } => Code::Usage,
+            SnapshotsError::Unusable {
+                error: SnapshotError::OtherCluster { .. } | SnapshotError::OtherApplication,
+                ..
+            } => Code::Usage,
             SnapshotsError::Unusable { error: SnapshotError::Damaged { .. }, .. }
             | SnapshotsError::Gone(_)
             | SnapshotsError::Missing { .. } => Code::Corrupt,
@@ -137,7 +141,7 @@ impl Snapshots {
     }
 
     /// Takes a state in as a snapshot of this base.
-    pub(crate) fn store(&mut self, base: Base, state: Machine) -> Result<Snapshot, SnapshotsError> {
+    pub(crate) fn store(&mut self, base: Base, state: impl Replicated) -> Result<Snapshot, SnapshotsError> {
         let captured = self.writer(base, state, Stop::default())()?;
         self.keep(captured)
     }
@@ -164,7 +168,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotsError::Missing`] if none fits and the log begins later.
-    pub fn restore(&mut self, recovered: &mut Recovered) -> Result<Machine, SnapshotsError> {
+    pub fn restore<M: Replicated>(&mut self, recovered: &mut Recovered) -> Result<M, SnapshotsError> {
         while let Some(newest) = recovered.newest(self.kept.values().map(|(snapshot, _)| snapshot)).cloned() {
             let last = newest.last();
             match self.load(&newest, Stop::default()) {
@@ -183,23 +187,23 @@ impl Snapshots {
         }
         match recovered.base.as_ref().map(|base| base.id).filter(|base| *base > EntryId::ORIGIN) {
             Some(base) => Err(SnapshotsError::Missing { path: self.place.path(""), base }),
-            None => Ok(Machine::default()),
+            None => Ok(M::default()),
         }
     }
 
     /// How to read a snapshot's state; [`SnapshotsError::Gone`] if it is not there.
-    pub(crate) fn loader(
+    pub(crate) fn loader<M: Replicated>(
         &self,
         snapshot: &Snapshot,
         stop: Stop,
-    ) -> Result<impl FnOnce() -> Result<Machine, SnapshotsError> + Send + use<>, SnapshotsError> {
+    ) -> Result<impl FnOnce() -> Result<M, SnapshotsError> + Send + use<M>, SnapshotsError> {
         let last = snapshot.last();
         let (label, file) = self.kept.get(&last).ok_or(SnapshotsError::Gone(last))?;
         let (label, cluster, path) = (label.clone(), self.cluster, self.place.path(&name(last)));
         let input = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), stop));
         Ok(move || {
             let unusable = |error| SnapshotsError::Unusable { path, error };
-            match format::restore(input, cluster) {
+            match M::restore(input, cluster) {
                 Ok((found, machine)) if found == label => Ok(machine),
                 Ok(_) => Err(unusable(SnapshotError::Damaged { at: 0, what: "it is another snapshot" })),
                 Err(error) => Err(unusable(error)),
@@ -207,7 +211,7 @@ impl Snapshots {
         })
     }
 
-    fn load(&self, snapshot: &Snapshot, stop: Stop) -> Result<Machine, SnapshotsError> {
+    fn load<M: Replicated>(&self, snapshot: &Snapshot, stop: Stop) -> Result<M, SnapshotsError> {
         self.loader(snapshot, stop)?()
     }
 
@@ -217,18 +221,18 @@ impl Snapshots {
     }
 
     /// How to write a frozen state, beside everything else that goes on; then [`Snapshots::keep`] it.
-    pub(crate) fn writer(
+    pub(crate) fn writer<M: Replicated>(
         &self,
         base: Base,
-        state: Machine,
+        state: M,
         stop: Stop,
-    ) -> impl FnOnce() -> Result<Captured, SnapshotsError> + Send + use<> {
+    ) -> impl FnOnce() -> Result<Captured, SnapshotsError> + Send + use<M> {
         let (place, cluster) = (self.place.clone(), self.cluster);
         move || {
             let path = place.path(CAPTURING);
             let file = place.create(CAPTURING)?;
             let mut out = BufWriter::with_capacity(PIECE, Paced::new(&file, place.syncs(), &stop));
-            let written = write(&state, &base, cluster, &mut out);
+            let written = state.write(&base, cluster, &mut out);
             let flushed = written.and_then(|snapshot| out.flush().map(|()| snapshot));
             // What it holds of the buffer is of no use after an error, and must not be written at the end of the scope.
             let (_, _) = out.into_parts();

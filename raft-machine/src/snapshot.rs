@@ -6,8 +6,8 @@ mod reading;
 mod writing;
 
 pub use format::{SnapshotError, VERSION, u64_at};
-pub use reading::{intact, label, restore, verify};
-pub use writing::{digest, write};
+pub use reading::{intact, label, restore, restore_state, verify};
+pub use writing::{digest, write, write_state};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The way into the driver and what it shows to everybody else.
 
 use super::{Admission, Admitted, Told, Written, since_start};
+use crate::application::Replicated;
 use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
@@ -11,6 +12,7 @@ use raft_core::{
     Answer, Change, EntryId, Index, Message, NodeId, PeerStatus, Persisted, RoleName, Snapshot, Status,
     Stored,
 };
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -42,7 +44,7 @@ pub(crate) enum Event {
     /// The snapshot that was to be captured is on stable storage; `None` if it came to nothing.
     Captured(Option<Snapshot>),
     /// The state of the snapshot that is to be restored, or why the node can't go on.
-    Loaded(Result<Box<Machine>, Exit>),
+    Loaded(Result<Box<dyn Any + Send>, Exit>),
     /// The digest of the state as it was at this index.
     Digested(Index, u64),
     /// This node's state is not that of the others.
@@ -71,9 +73,8 @@ pub(crate) enum Event {
     Stop,
 }
 
-/// The way to the driver, for everybody else. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Core {
+/// The way to the driver of a machine, for everybody else. Cheap to clone.
+pub(crate) struct Core<M = Machine> {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) status: watch::Receiver<Status>,
     /// Up to where entries are applied, and what they did can be read.
@@ -86,12 +87,28 @@ pub(crate) struct Core {
     pub(crate) digests: watch::Receiver<VecDeque<(Index, u64)>>,
     /// When the leader was heard last, by [`super::since_start`] in milliseconds; 0 for never.
     leader_heard: Arc<AtomicU64>,
-    machine: Arc<RwLock<Machine>>,
+    machine: Arc<RwLock<M>>,
 }
 
-impl Core {
+impl<M> Clone for Core<M> {
+    fn clone(&self) -> Core<M> {
+        Core {
+            events: self.events.clone(),
+            status: self.status.clone(),
+            applied: self.applied.clone(),
+            admission: self.admission.clone(),
+            metrics: self.metrics.clone(),
+            told: self.told.clone(),
+            digests: self.digests.clone(),
+            leader_heard: self.leader_heard.clone(),
+            machine: self.machine.clone(),
+        }
+    }
+}
+
+impl<M> Core<M> {
     /// The replicated state, to be held for a moment only: the driver waits for it when it applies.
-    pub(crate) fn machine(&self) -> RwLockReadGuard<'_, Machine> {
+    pub(crate) fn machine(&self) -> RwLockReadGuard<'_, M> {
         self.machine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,9 +120,9 @@ impl Core {
 }
 
 /// The driver's end.
-pub(crate) struct Inbox {
+pub(crate) struct Inbox<M> {
     pub(super) events: mpsc::Receiver<Event>,
-    pub(super) machine: Arc<RwLock<Machine>>,
+    pub(super) machine: Arc<RwLock<M>>,
     pub(super) metrics: Arc<Metrics>,
     status: watch::Sender<Status>,
     told: broadcast::Sender<Told>,
@@ -119,7 +136,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Both ends, for a node of which this is the status and the state.
-pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (Core, Inbox) {
+pub(crate) fn inbox<M: Replicated>(status: Status, admission: Admission, machine: M) -> (Core<M>, Inbox<M>) {
     let (sender, events) = mpsc::channel(INBOX_EVENTS);
     let (publish, status) = watch::channel(status);
     let (show_digests, digests) = watch::channel(VecDeque::new());
@@ -151,7 +168,7 @@ pub(crate) fn inbox(status: Status, admission: Admission, machine: Machine) -> (
     (core, inbox)
 }
 
-impl Inbox {
+impl<M: Replicated> Inbox<M> {
     /// Up to where the application has applied.
     pub(super) fn applied(&self) -> Index {
         self.machine.read().unwrap_or_else(PoisonError::into_inner).applied()

@@ -130,14 +130,14 @@ fn a_damaged_one_falls_back_on_an_older_one_that_fits() {
         let mut fits = recovered(&kept[0]);
         assert!(same(&open(&directory).restore(&mut fits).unwrap(), &machines[0]), "damage at {at}");
         assert_eq!(fits.snapshot, Some(kept[0].clone()));
-        let exit = Exit::from(open(&directory).restore(&mut recovered(&kept[1])).unwrap_err());
+        let exit = Exit::from(open(&directory).restore::<Machine>(&mut recovered(&kept[1])).unwrap_err());
         assert_eq!(exit.code, Code::Corrupt);
         assert!(exit.line.contains("replace this member"), "{}", exit.line);
         assert!(newest.exists(), "nothing is deleted on the way");
     }
     // The next one clears it up.
     let mut snapshots = open(&directory);
-    snapshots.restore(&mut recovered(&kept[0])).unwrap();
+    snapshots.restore::<Machine>(&mut recovered(&kept[0])).unwrap();
     let next = capture(&mut snapshots, &state(30, 5));
     assert_eq!(names(&directory), [name(kept[0].last()), name(next.last())]);
 }
@@ -148,7 +148,7 @@ fn nothing_is_needed_while_the_log_begins_at_its_beginning() {
     let base = Base { id: EntryId::ORIGIN, hash: 0, membership: membership() };
     for base in [None, Some(base)] {
         let mut recovered = Recovered { base, ..Recovered::default() };
-        assert_eq!(open(&directory).restore(&mut recovered).unwrap().applied(), Index(0));
+        assert_eq!(open(&directory).restore::<Machine>(&mut recovered).unwrap().applied(), Index(0));
         assert_eq!(recovered.snapshot, None);
     }
 }

@@ -4,6 +4,7 @@ use crate::cluster::ledger::{Entry, read_log};
 use crate::cluster::{Cluster, ELECTION, ends_within, http, httpraft, report};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -99,6 +100,47 @@ fn status_shows_who_is_there_and_who_is_not() {
     assert_eq!(reached.count(), 2, "{json}");
     let (code, line) = fails(&directory, &["status", "--timeout", "300ms", "--endpoints", "localhost:1"]);
     assert_eq!((code, line.contains("localhost:1")), (75, true), "{line}");
+}
+
+#[test]
+fn keys_and_entries_are_written_and_read_at_any_node() {
+    let cluster = Cluster::started(3);
+    let directory = cluster.directory().to_path_buf();
+    let all = cluster.apis.join(",");
+    let follower = cluster.apis[(cluster.leader().id + 1) % 3].clone();
+    let run = |arguments: &[&str]| done(&directory, &[arguments, &["--endpoints", &all]].concat());
+    assert!(run(&["put", "colors/sky", "blue"]).starts_with("index "));
+    assert!(run(&["put", "colors/a b%?", "red", "--if-absent"]).starts_with("index "));
+    assert_eq!(done(&directory, &["get", "colors/sky", "--endpoints", &follower]), "blue");
+    assert_eq!(run(&["get", "colors/a b%?"]), "red");
+    let json: Value = serde_json::from_str(&run(&["get", "colors/sky", "-o", "json"])).expect("JSON");
+    let index = json["mod_index"].to_string();
+    let (code, line) = fails(&directory, &["put", "colors/sky", "x", "--if-absent", "--endpoints", &all]);
+    assert_eq!((code, line.contains("condition")), (1, true), "{line}");
+    run(&["put", "colors/sky", "grey", "--if-match", &index]);
+    let listed = run(&["ls", "colors/"]);
+    assert!(listed.lines().any(|line| line.starts_with("colors/sky") && line.ends_with("grey")), "{listed}");
+    assert_eq!(run(&["ls", "nothing/"]).lines().count(), 1, "the titles alone");
+    let changes = httpraft(&directory)
+        .args(["watch", "colors/", "--from-index", "1", "-o", "json", "--endpoints", &all])
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let mut changes = changes.expect("httpraft starts");
+    assert!(run(&["del", "colors/sky"]).starts_with("deleted 1, "));
+    assert!(run(&["del", "colors/sky"]).starts_with("deleted 0, "));
+    let (code, line) = fails(&directory, &["get", "colors/sky", "--endpoints", &all]);
+    assert_eq!((code, line.contains("stands for nothing")), (1, true), "{line}");
+    let lines = BufReader::new(changes.stdout.take().expect("a pipe")).lines();
+    let seen: Vec<Value> =
+        lines.take(4).map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON")).collect();
+    changes.kill().and_then(|()| changes.wait()).expect("own child can be ended");
+    let events: Vec<_> = seen.iter().map(|change| change["event"].as_str().unwrap_or("?")).collect();
+    assert_eq!(events, ["put", "put", "put", "delete"], "{seen:?}");
+    assert!(run(&["append", "hello"]).starts_with("index "));
+    let log = run(&["log"]);
+    assert!(log.lines().last().is_some_and(|line| line.ends_with("  hello")), "{log}");
+    let log = run(&["log", "--limit", "2", "-o", "json"]);
+    assert_eq!(log.lines().count(), 2, "{log}");
 }
 
 #[test]

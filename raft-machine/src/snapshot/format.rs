@@ -47,6 +47,9 @@ pub enum SnapshotError {
         /// What of it can't be read.
         what: String,
     },
+    /// It is the state of another program.
+    #[error("it holds the state of another application: start that one on this data directory")]
+    OtherApplication,
     /// It is another cluster's.
     #[error("it belongs to cluster {theirs:016x}, and this node to cluster {ours:016x}")]
     OtherCluster {
@@ -85,13 +88,21 @@ pub(super) enum Kind {
     Table,
     /// Idempotency keys.
     Rows,
+    /// The state of another application, of which only that one knows what it means.
+    State,
     /// The digest; nothing follows.
     End,
 }
 
 /// Each kind's byte.
-const KINDS: [(Kind, u8); 5] =
-    [(Kind::Entries, 1), (Kind::Keys, 2), (Kind::Table, 4), (Kind::Rows, 5), (Kind::End, 3)];
+const KINDS: [(Kind, u8); 6] = [
+    (Kind::Entries, 1),
+    (Kind::Keys, 2),
+    (Kind::Table, 4),
+    (Kind::Rows, 5),
+    (Kind::State, 6),
+    (Kind::End, 3),
+];
 
 /// What stands before a block's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,7 @@ pub fn restore(input: impl Read, cluster: ClusterId) -> Result<(Snapshot, Machin
             true
         }
         Part::Row(key, row) => machine.restore_row(key, row),
+        Part::State => false,
     })?;
     Ok((snapshot, machine.restored(reading.head.applied)))
 }
@@ -65,6 +66,59 @@ fn note_puts(block: &Block, first: &mut BTreeMap<Bytes, Index>) {
                 first.entry(key).or_insert(id.index);
             }
         }
+    }
+}
+
+/// The state of another application, of a snapshot that [`write_state`](super::write_state) wrote. `restore` reads it.
+///
+/// # Errors
+/// [`SnapshotError`] unless it is whole, of this cluster, and `restore` can make something of it.
+pub fn restore_state<T>(
+    input: impl Read,
+    cluster: ClusterId,
+    restore: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> Result<(Snapshot, T), SnapshotError> {
+    let mut state = State { reading: Reading::begin(input, cluster)?, at: 0, failed: None };
+    let restored = restore(&mut state);
+    // The digest stands at the end.
+    let rest = io::copy(&mut state, &mut io::sink());
+    if let Some(failed) = state.failed {
+        return Err(failed);
+    }
+    rest?;
+    let mut reading = state.reading;
+    reading.end()?;
+    let size = reading.at;
+    Ok((Snapshot { base: reading.head.base, size, digest: reading.digest }, restored?))
+}
+
+/// The content of the blocks, one behind the other.
+struct State<R> {
+    reading: Reading<R>,
+    at: usize,
+    failed: Option<SnapshotError>,
+}
+
+impl<R: Read> Read for State<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.reading.content.len() || self.reading.kind != Kind::State {
+            match self.reading.block() {
+                Ok(true) if self.reading.kind == Kind::State => self.at = 0,
+                Ok(true) if self.reading.kind == Kind::End => {}
+                Ok(false) => return Ok(0),
+                Ok(true) => {
+                    self.failed = Some(SnapshotError::OtherApplication);
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+        let read = (&self.reading.content[self.at..]).read(bytes)?;
+        self.at += read;
+        Ok(read)
     }
 }
 
@@ -93,6 +147,8 @@ enum Part<'a> {
     Key(&'a [u8], Version),
     Table(u64, Table),
     Row(Key, Row),
+    /// Another application's; it knows by itself whether it can read it.
+    State,
 }
 
 /// What was read of each kind; the table says how many idempotency keys there are.
@@ -103,6 +159,8 @@ struct Counts {
     keys: u64,
     table: Option<u64>,
     rows: u64,
+    /// It is another application's.
+    foreign: bool,
 }
 
 impl<R: Read> Reading<R> {
@@ -190,12 +248,19 @@ impl<R: Read> Reading<R> {
                     };
                     counts.rows += self.parts(row).ok_or(damaged("an idempotency key can't be read"))?;
                 }
+                Kind::State => {
+                    counts.foreign = true;
+                    if !take(Part::State) {
+                        return Err(SnapshotError::OtherApplication);
+                    }
+                }
                 Kind::End => {}
             }
         }
         self.end()?;
         let head = &self.head;
-        let table = if head.version == FIRST_VERSION { Some(0) } else { counts.table };
+        let tableless = head.version == FIRST_VERSION || counts.foreign;
+        let table = if tableless { Some(0) } else { counts.table };
         if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) {
             let what = "there are not as many entries and keys as it says";
             return Err(SnapshotError::Damaged { at: 0, what });

@@ -31,6 +31,53 @@ pub fn write(state: &Machine, base: &Base, cluster: ClusterId, out: &mut impl Wr
     Ok(Snapshot { base: base.clone(), size: blocks.size, digest })
 }
 
+/// Writes the state of another application as a snapshot: what `state` writes, in blocks.
+///
+/// # Errors
+/// Those of `out` and of `state`.
+pub fn write_state(
+    base: &Base,
+    cluster: ClusterId,
+    out: &mut impl Write,
+    state: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<Snapshot> {
+    let applied = base.id.index;
+    let head = Head { version: VERSION, cluster, base: base.clone(), applied, entries: 0, keys: 0 };
+    let head = head.encode();
+    out.write_all(&head)?;
+    let (digest, size) = (digest_of_head(&head), head.len() as u64);
+    let mut pieces = Pieces { blocks: Blocks { out, number: 0, digest, size }, content: Vec::new() };
+    state(&mut pieces)?;
+    let Pieces { mut blocks, content } = pieces;
+    // An empty one says, too, that it is another application's.
+    blocks.put(Kind::State, &content)?;
+    let digest = blocks.digest;
+    blocks.put(Kind::End, &digest.to_le_bytes())?;
+    Ok(Snapshot { base: base.clone(), size: blocks.size, digest })
+}
+
+/// Gathers what is written into blocks.
+struct Pieces<'a, W> {
+    blocks: Blocks<'a, W>,
+    content: Vec<u8>,
+}
+
+impl<W: Write> Write for Pieces<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PART_BYTES - self.content.len());
+        self.content.extend_from_slice(&bytes[..taken]);
+        if self.content.len() == PART_BYTES {
+            self.blocks.put(Kind::State, &self.content)?;
+            self.content.clear();
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The digest of the state alone: that of a snapshot's blocks without a head. Replicas that have applied as much have
 /// the same, unless one of them has gone astray.
 ///
