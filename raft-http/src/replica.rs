@@ -115,6 +115,18 @@ impl<S: StateMachine> Replicated for Hosted<S> {
     }
 }
 
+/// Forgets a command that nobody waits for any more.
+struct Forget<'a> {
+    answers: &'a Answers,
+    name: u128,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        lock(self.answers).remove(&self.name);
+    }
+}
+
 fn lock(answers: &Answers) -> std::sync::MutexGuard<'_, HashMap<u128, oneshot::Sender<Bytes>>> {
     answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -142,13 +154,16 @@ impl<S: StateMachine> Replica<S> {
             };
             let (sender, answered) = oneshot::channel();
             lock(&self.answers).insert(name, sender);
+            // Also if whoever proposes gives up.
+            let _forgotten = Forget { answers: &self.answers, name };
             let (answer, written) = oneshot::channel();
-            let handed = self.core.events.send(Event::Write { command, admitted, answer }).await;
-            let written = timeout_at(deadline, written).await;
-            lock(&self.answers).remove(&name);
-            if handed.is_err() {
-                return Err(ReplicaError::NotApplied("this node has stopped"));
+            let event = Event::Write { command, admitted, answer };
+            match timeout_at(deadline, self.core.events.send(event)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(ReplicaError::NotApplied("this node has stopped")),
+                Err(_) => return Err(ReplicaError::NotApplied("this node is too busy")),
             }
+            let written = timeout_at(deadline, written).await;
             match written {
                 Ok(Ok(Written::Applied(_))) => {
                     return answered.await.map_err(|_| ReplicaError::Unknown("a snapshot took its place"));

@@ -9,7 +9,7 @@ use crate::rebuild;
 use crate::snapshots;
 use crate::storage::Storage;
 use clap::{Args, Subcommand};
-use raft_core::{Entry, Index, Payload};
+use raft_core::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,9 @@ fn verify(looking: &Looking) -> Result<Exit, Exit> {
     let data = DataDir::existing(&looking.data_dir)?;
     let recovery = Storage::inspect(&data)?;
     let (recovered, copies) = (&recovery.recovered, verified_snapshots(data.path())?);
-    let base = recovered.base.as_ref().map_or(Index(0), |base| base.id.index);
+    let base = recovered.base.as_ref().map_or(EntryId::ORIGIN, |base| base.id);
+    let last = recovered.entries.last().map_or(base, Entry::id);
+    let base = base.index;
     let damaged = copies.iter().filter(|copy| !copy["error"].is_null()).count();
     let covered = |copy: &Value| copy["error"].is_null() && copy["index"].as_u64() >= Some(base.0);
     let report = json!({
@@ -64,7 +66,8 @@ fn verify(looking: &Looking) -> Result<Exit, Exit> {
         "boots": recovered.hard.boot.0,
         "begins_behind": base.0,
         "entries": recovered.entries.len(),
-        "last_index": recovered.entries.last().map_or(base, Entry::index).0,
+        "last_index": last.index.0,
+        "last_term": last.term.0,
         "cut": recovery.cut.as_ref().map(ToString::to_string),
         "mended": recovery.mended.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "snapshots": copies,
@@ -106,10 +109,10 @@ fn verified_snapshots(data: &Path) -> Result<Vec<Value>, Exit> {
 fn summary(report: &Value) -> String {
     let mut lines = vec![
         format!("node {} of cluster {}", report["node"], report["cluster_id"].as_str().unwrap_or("?")),
-        format!("term {}, started {} times", report["term"], report["boots"]),
+        format!("term {}, start number {}", report["term"], report["boots"]),
         format!(
-            "{} entries, behind index {} up to {}",
-            report["entries"], report["begins_behind"], report["last_index"]
+            "{} entries, behind index {}; the last one is {}@{}",
+            report["entries"], report["begins_behind"], report["last_index"], report["last_term"]
         ),
     ];
     lines.extend(report["cut"].as_str().map(str::to_string));
@@ -155,7 +158,7 @@ fn dump(looking: &Looking, from: Index, values: bool) -> Result<Exit, Exit> {
             Output::Json => row.to_string(),
             Output::Table => {
                 let rest = row["membership"].as_str().or(row["value"].as_str()).unwrap_or_default();
-                let (id, size, hash) = (entry.id(), entry.size(), entry.hash());
+                let (id, size, hash) = (entry.id().to_string(), entry.size(), entry.hash());
                 format!("{id:>12}  {kind:10}  {size:>9}  {hash:016x}  {rest}").trim_end().to_string()
             }
         };
@@ -192,7 +195,7 @@ pub(super) fn recover(place: Place, sure: bool) -> Result<Exit, Exit> {
         let why = format!(
             "this makes node {id} a new cluster of its own: writes that only other nodes hold are lost, and they can't come \
              back into it with their data. If a majority of the nodes can be started, start them instead. Otherwise \
-             choose the node with the highest last_index (`httpraft wal verify`), and say --yes"
+             choose the node whose last entry is the newest, its term first (`httpraft wal verify`), and say --yes"
         );
         return Err(Exit::new(Code::Usage, why));
     }
