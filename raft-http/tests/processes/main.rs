@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod exactly_once;
 mod leases;
 mod members;
 mod postman;
