@@ -209,7 +209,7 @@ async fn entries_are_appended_alone_or_together_and_read_in_any_form() {
         );
     }
     let mut stream = Stream::open(&client, "/v1/log", &[("Accept", "application/x-ndjson")]).await;
-    let text = stream.until_end().await;
+    let text = stream.rest().await;
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(json!(lines), page["entries"]);
     let mut stream = Stream::open(&client, "/v1/log?from=1", &[("Accept", "text/event-stream")]).await;
@@ -290,7 +290,7 @@ async fn streams_end_when_the_node_stops() {
     let begun = Instant::now();
     assert_eq!(cluster.stop(0).await.code, raft_http::exit::Code::Ok);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    watch.until_end().await;
+    watch.rest().await;
 }
 
 #[tokio::test]

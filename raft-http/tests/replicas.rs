@@ -77,6 +77,30 @@ async fn a_follower_forwards_once_or_says_where_to_go() {
 }
 
 #[tokio::test]
+async fn a_forward_without_an_answer_is_never_sent_twice() {
+    let (cluster, leader) = Cluster::of_three().await;
+    // Somebody who takes requests in the leader's place and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let body = json!({ "api": mute.local_addr().unwrap().to_string() }).to_string();
+    let moved = cluster.client(leader).await.send("PATCH", &format!("/v1/members/{leader}"), &body).await;
+    assert_eq!(moved.status, 200, "{moved:?}");
+    let asked = tokio::spawn(async move {
+        let mut requests = 0;
+        while let Ok(Ok((stream, _))) = timeout(Duration::from_secs(2), mute.accept()).await {
+            requests += 1;
+            // It leaves when the request is there.
+            stream.readable().await.unwrap();
+        }
+        requests
+    });
+    let mut client = cluster.client((leader + 1) % 3).await;
+    client.get(&format!("/v1/log?min_index={}", moved.headers["raft-index"])).await;
+    let reply = client.with("POST", "/v1/log", &[], b"x").await;
+    refused(&reply, 503, "forward_failed", "unknown");
+    assert_eq!(asked.await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_key_names_one_write_whoever_leads() {
     let (mut cluster, leader) = Cluster::of_three().await;
     let follower = (leader + 1) % 3;
@@ -164,6 +188,15 @@ async fn keys_that_have_left_are_never_applied_again_and_full_tables_say_so() {
     assert_eq!(append(&old[1]).await.headers["idempotency-replayed"], "true");
 }
 
+/// Waits until a node knows a leader.
+async fn ready(cluster: &Cluster, id: usize) {
+    let until = Instant::now() + PATIENCE;
+    while cluster.client(id).await.get("/readyz").await.status != 200 {
+        assert!(Instant::now() < until, "node {id} is ready in time");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A node of a test with a data directory, running.
 struct Durable {
     running: JoinHandle<Exit>,
@@ -204,13 +237,16 @@ async fn keys_survive_snapshots_and_restarts() {
     for config in &configs {
         nodes.push(durable(config).await);
     }
+    ready(&cluster, 0).await;
     let key = [("Idempotency-Key", "a write that is repeated much later")];
     let mut client = cluster.client(0).await;
     let first = client.with("POST", "/v1/log?timeout=10s", &key, b"once").await;
     assert_eq!(first.status, 201, "{first:?}");
+    // The log keeps an entry behind its snapshot.
+    let last = client.with("POST", "/v1/log", &[], b"another").await.json["index"].clone();
     for id in 0..3 {
         let mut client = cluster.client(id).await;
-        client.get(&format!("/v1/log?min_index={}", first.json["index"])).await;
+        client.get(&format!("/v1/log?min_index={last}")).await;
         let taken = client.post("/v1/snapshot", &json!(null)).await.json;
         assert!(
             taken["first_index"].as_u64() > first.json["index"].as_u64(),
@@ -224,6 +260,7 @@ async fn keys_survive_snapshots_and_restarts() {
     for config in &configs {
         nodes.push(durable(config).await);
     }
+    ready(&cluster, 1).await;
     let again = cluster.client(1).await.with("POST", "/v1/log?timeout=10s", &key, b"once").await;
     assert_eq!((again.status, &again.json), (201, &first.json), "{again:?}");
     assert_eq!(again.headers["idempotency-replayed"], "true");
@@ -259,6 +296,7 @@ async fn a_replica_that_has_gone_astray_stops_and_the_others_go_on() {
     for config in &configs {
         nodes.push(durable(config).await);
     }
+    ready(&cluster, 0).await;
     let mut client = cluster.client(0).await;
     let put = client.with("PUT", "/v1/kv/k?timeout=10s", &[], b"sound").await;
     assert_eq!(put.status, 201, "{put:?}");

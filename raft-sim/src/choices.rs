@@ -99,6 +99,8 @@ purposes! {
     Client,
     /// The way between clients and nodes.
     Wire,
+    /// Which puts have an idempotency key, so that they are repeated until something is known of them.
+    Repeats,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

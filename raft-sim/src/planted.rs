@@ -6,13 +6,15 @@ use crate::trace::Reader;
 use crate::world::Setup;
 pub use raft_core::planted::Bug;
 
-/// A way for a driver to lie about the disk: all that is left to get wrong around the core.
+/// A way for a driver to lie about what its disk holds: all that is left to get wrong around the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lie {
     /// The receipt is handed in when the write is handed to the disk, before any sync.
     ReceiptBeforeSync,
     /// A log whose synced part decayed is cut before the damage, as if a crash explained it.
     CutsDecay,
+    /// A snapshot is restored without its idempotency keys, so that a repeated command is applied twice.
+    ForgetsKeys,
 }
 
 /// What is planted in a run.
@@ -102,6 +104,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::UncommittedGrows, &["tickets", "liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
+    driver(Lie::ForgetsKeys, &["exactly_once"]),
 ];
 
 /// A seed that exposed a bug.

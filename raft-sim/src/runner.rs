@@ -223,6 +223,7 @@ impl Totals {
             ("repeated messages", network.duplicated),
             ("damaged frames", network.damaged),
             ("replayed messages", network.replayed),
+            ("requests sent again", counts.repeats),
             ("transfers asked for", counts.transfers),
             ("changes asked for", counts.changes),
             ("changes made", counts.changed),

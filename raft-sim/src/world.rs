@@ -8,6 +8,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::disk::Disk;
 use crate::facts::{Class, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
+use crate::machine::Frozen;
 use crate::network::{Letter, Network};
 use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
@@ -39,7 +40,7 @@ pub(crate) enum Event {
     Change { left: u8 },
     Tend,
     Client { client: usize },
-    Request { op: OpId },
+    Request { op: OpId, attempt: u32, at: usize },
     Response { op: OpId, outcome: Outcome, leader: Option<usize> },
     Patience { op: OpId },
 }
@@ -73,6 +74,8 @@ crate::counts::counts! {
         halts,
         /// Operations of clients.
         operations,
+        /// Requests that were sent again with their idempotency key.
+        repeats,
         /// Hand-overs of leadership that were asked for.
         transfers,
         /// Changes of the configuration that were asked for.
@@ -134,6 +137,7 @@ pub struct World {
     pub(crate) servers: Vec<Server>,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
+    pub(crate) frozen: Frozen,
     pub(crate) judges: Judges,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -172,6 +176,7 @@ impl World {
             servers: Vec::new(),
             network: Network::new(options.network),
             workload: Workload::new(options.workload, options.nodes, options.election_timeout() / 2),
+            frozen: Frozen::default(),
             judges: Judges::new(rules),
             trace: Trace::new(setup.reader),
             counts: Counts::default(),
@@ -276,9 +281,10 @@ impl World {
                 Ok(())
             }
             Event::Client { client } => self.ask(client),
-            Event::Request { op } => self.request(op),
+            Event::Request { op, attempt, at } => self.request(op, attempt, at),
+            Event::Response { op, outcome: Outcome::Unknown, .. } => self.impatient(op),
             Event::Response { op, outcome, leader } => self.returned(op, outcome, leader),
-            Event::Patience { op } => self.returned(op, Outcome::Unknown, None),
+            Event::Patience { op } => self.impatient(op),
             Event::Tick { .. }
             | Event::Wake { .. }
             | Event::Synced { .. }

@@ -95,6 +95,8 @@ impl Feed {
     /// Until all is written or, if it has no end, for ever; `None` if the client or the node is gone.
     async fn run(mut self, core: Core, sender: &Sender) -> Option<()> {
         let mut applied = core.applied.clone();
+        // Lines end here, however much is written meanwhile.
+        let last = core.machine().applied();
         self.progress(sender).await?;
         loop {
             let page = core.machine().select(self.from, PAGE, PAGE_BYTES, &self.wanted);
@@ -103,11 +105,12 @@ impl Feed {
             if !text.is_empty() {
                 send(sender, text).await?;
             }
+            if self.form == Form::Lines && page.next > last {
+                return Some(());
+            }
             if page.next <= page.applied {
                 // Others have a turn before the search goes on.
                 tokio::task::yield_now().await;
-            } else if self.form == Form::Lines {
-                return Some(());
             } else {
                 let from = self.from;
                 let news = applied.wait_for(|applied| *applied >= from);

@@ -38,13 +38,8 @@ fn leads(api: &Api) -> bool {
 async fn settle(api: &Api) {
     let mut status = api.core.status.clone();
     loop {
-        let deadline = Instant::now() + PATIENCE;
-        // The state must be as new as its term before it is asked.
-        if leads(api) && api.read(false, deadline).await.is_ok() && !is_settled(api) {
-            // Who doesn't lead any more need not see to it, and who does tries again.
-            let _ = api.write(&Command::Settings(api.retention), None, deadline).await;
-        }
-        if leads(api) && !is_settled(api) {
+        // Who doesn't lead any more need not see to it, and who does tries again.
+        if leads(api) && !is_settled(api, Instant::now() + PATIENCE).await {
             sleep(PAUSE).await;
         } else if status.changed().await.is_err() {
             return;
@@ -52,8 +47,12 @@ async fn settle(api: &Api) {
     }
 }
 
-fn is_settled(api: &Api) -> bool {
-    api.core.machine().retention() == api.retention
+/// Whether this node's settings are in force, perhaps because it has just written them.
+async fn is_settled(api: &Api, deadline: Instant) -> bool {
+    // The state must be as new as the term before it is asked.
+    let current = api.read(false, deadline).await.is_ok();
+    let settled = current && api.core.machine().retention() == api.retention;
+    settled || (current && api.write(&Command::Settings(api.retention), None, deadline).await.is_ok())
 }
 
 /// From time to time: marks a place, if anything was written since the last one.

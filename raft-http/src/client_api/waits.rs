@@ -6,7 +6,7 @@ use crate::machine::{Operation, Page};
 use http::Request;
 use raft_core::Index;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// The longest wait that a client may ask for.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -33,13 +33,17 @@ pub(super) fn at_least<B>(request: &Request<B>, name: &str, least: u64) -> Resul
 }
 
 impl Api {
-    /// Waits until this node has applied this index; `false` if it has not in time.
+    /// Waits until this node has applied this index; `false` if it has not in time, or is being stopped: nobody may hold
+    /// that up.
     pub(super) async fn until_applied(&self, index: Index, deadline: Instant) -> Result<bool, Problem> {
         let mut applied = self.core.applied.clone();
-        match timeout_at(deadline, applied.wait_for(|applied| *applied >= index)).await {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(_)) => Err(Problem::new(ProblemCode::ShuttingDown, "this node stopped")),
-            Err(_) => Ok(false),
+        tokio::select! {
+            news = applied.wait_for(|applied| *applied >= index) => match news {
+                Ok(_) => Ok(true),
+                Err(_) => Err(Problem::new(ProblemCode::ShuttingDown, "this node stopped")),
+            },
+            () = sleep_until(deadline) => Ok(false),
+            () = self.closing() => Ok(false),
         }
     }
 

@@ -36,7 +36,6 @@ fn conforms(method: &str, path: &str, reply: &Reply) -> Result<(), String> {
     let fits = |template: &&String| template_fits(template, path);
     let Some(template) = paths.keys().find(|template| *template == path).or_else(|| paths.keys().find(fits))
     else {
-        // Peers' listeners and paths that are none.
         return problem(&["no_route", "member_not_found", "bad_key", "not_leader"]);
     };
     let operation = &paths[template][&method.to_ascii_lowercase()];

@@ -215,10 +215,15 @@ impl Client {
 
     /// Sends these very bytes and reads one answer.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) -> Reply {
-        self.write(bytes).await.unwrap();
-        let reply = self.reply().await.expect("an answer before the end of the connection");
+        let reply = self.undescribed(bytes).await;
         contract::check(bytes, &reply);
         reply
+    }
+
+    /// The same of a listener that is not the clients'.
+    pub(crate) async fn undescribed(&mut self, bytes: &[u8]) -> Reply {
+        self.write(bytes).await.unwrap();
+        self.reply().await.expect("an answer before the end of the connection")
     }
 
     /// The next answer; `None` if the server closes the connection instead.

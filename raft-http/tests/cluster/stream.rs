@@ -77,7 +77,7 @@ impl Stream {
     }
 
     /// All that is still to come.
-    pub(crate) async fn until_end(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         while !self.ended {
             self.chunk().await;
         }

@@ -4,6 +4,7 @@ mod cli;
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod exactly_once;
 mod idle;
 mod leases;
 mod members;

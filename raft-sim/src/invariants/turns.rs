@@ -90,8 +90,11 @@ impl Judges {
             if entry.term() < term {
                 self.coverage.reach(Mark::OldTermCommitted);
             }
-            self.cluster.model.committed(entry);
-            self.history.committed(entry)?;
+            let effective = self.once.committed(entry);
+            self.cluster.model.committed(entry, effective);
+            if effective {
+                self.history.committed(entry)?;
+            }
         }
         let canon = &self.cluster.canon;
         self.completeness.committed(term, canon.last(), canon.last_hash());
