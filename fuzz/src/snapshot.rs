@@ -2,17 +2,22 @@
 
 use crate::draw::Draw;
 use raft_core::{ClusterId, Index, Membership, NodeId, hash};
-use raft_http::machine::{Machine, Page};
-use raft_http::snapshots::{restore, write};
+use raft_machine::snapshot::{restore, write};
+use raft_machine::{Machine, Operation, Page};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const HEAD: usize = 80;
 
 /// Restores a state. What is accepted is the same state after it was written and restored once more. If the first byte is
-/// odd, the rest is made a snapshot whose lengths, places, checksums and digest are right.
+/// odd, the rest is made a snapshot whose lengths, places, checksums and digest are right: of the first format, or, if it
+/// is odd twice over, of the second.
 pub fn read(data: &[u8]) -> bool {
     let Some((mode, bytes)) = data.split_first() else { return false };
-    let file = if mode % 2 == 1 { repaired(bytes) } else { bytes.to_vec() };
+    let file = match mode % 4 {
+        1 => repaired(1, bytes),
+        3 => repaired(2, bytes),
+        _ => bytes.to_vec(),
+    };
     let Ok((snapshot, machine)) = restore(&file[..], CLUSTER) else { return false };
     assert_eq!(snapshot.size, file.len() as u64);
     let mut again = Vec::new();
@@ -21,34 +26,48 @@ pub fn read(data: &[u8]) -> bool {
     let (found, restored) = restore(&again[..], CLUSTER).expect("what was written can be read");
     assert_eq!(found, rewritten);
     assert_eq!(all(&restored), all(&machine));
+    assert_eq!(restored.known_keys(), machine.known_keys());
     for record in all(&machine).records {
-        if let raft_http::machine::Command::Put { key, .. } = record.command {
-            assert_eq!(restored.value(&key), machine.value(&key));
+        if let Operation::Put { key, .. } | Operation::Delete { key } = record.operation {
+            assert_eq!(restored.get(&key), machine.get(&key));
         }
     }
     true
 }
 
 fn all(machine: &Machine) -> Page {
-    machine.page(Index(0), usize::MAX, usize::MAX)
+    machine.select(Index(0), usize::MAX, usize::MAX, |_| true)
 }
 
-/// A file with these contents: a byte for the kind and one for the length, then so many bytes, and so on.
-fn repaired(data: &[u8]) -> Vec<u8> {
+/// A file with these contents: a byte that may say that the next kind begins and one for the length, then so many bytes,
+/// and so on.
+fn repaired(version: u8, data: &[u8]) -> Vec<u8> {
     let mut draw = Draw(data);
     let (index, term) = (1 + u64::from(draw.byte()), 1 + u64::from(draw.byte()));
-    let (mut blocks, mut counts) = (Vec::new(), [0_u64; 2]);
-    let mut keys_from = false;
+    let mut kinds = if version == 1 { &[1, 2][..] } else { &[1, 2, 4, 5] };
+    let (mut blocks, mut counts) = (Vec::new(), [0_u64; 6]);
     while !draw.is_empty() {
-        keys_from |= draw.rarely(4);
+        if draw.rarely(4) && kinds.len() > 1 {
+            kinds = &kinds[1..];
+        }
         let length = usize::from(draw.byte()).min(draw.0.len());
         let content: Vec<u8> = (0..length).map(|_| draw.byte()).collect();
-        counts[usize::from(keys_from)] += if keys_from { keys(&content) } else { word(&content, 16, 4) };
-        blocks.push((1 + u8::from(keys_from), content));
+        counts[usize::from(kinds[0])] += match (kinds[0], version) {
+            (1, _) => word(&content, 16, 4),
+            (2, 1) => parts(&content, 12),
+            (2, _) => parts(&content, 20),
+            (5, _) => parts(&content, 53),
+            _ => 1,
+        };
+        blocks.push((kinds[0], content));
+    }
+    for (_, content) in blocks.iter_mut().filter(|(kind, content)| *kind == 4 && content.len() >= 16) {
+        content[8..16].copy_from_slice(&counts[5].to_le_bytes());
     }
     let membership = Membership::founders([NodeId(1)]).expect("one voter").encode();
-    let mut file = b"RAFTSNAP\x01\0\0\0\0\0\0\0".to_vec();
-    for number in [CLUSTER.0, index, term, 5, index, counts[0], counts[1]] {
+    let mut file = b"RAFTSNAP".to_vec();
+    file.extend([version, 0, 0, 0, 0, 0, 0, 0]);
+    for number in [CLUSTER.0, index, term, 5, index, counts[1], counts[2]] {
         file.extend_from_slice(&number.to_le_bytes());
     }
     file.extend_from_slice(&(membership.len() as u32).to_le_bytes());
@@ -79,14 +98,14 @@ fn block_head(kind: u8, number: u32, content: &[u8]) -> [u8; 16] {
     head
 }
 
-/// How many keys a block of keys has, if it is one.
-fn keys(mut content: &[u8]) -> u64 {
-    let mut keys = 0;
+/// How many parts a block has, if each begins with its length and `head` bytes in all.
+fn parts(mut content: &[u8], head: usize) -> u64 {
+    let mut parts = 0;
     while !content.is_empty() {
-        content = content.get(12 + word(content, 0, 4) as usize..).unwrap_or_default();
-        keys += 1;
+        content = content.get(head + word(content, 0, 4) as usize..).unwrap_or_default();
+        parts += 1;
     }
-    keys
+    parts
 }
 
 fn word(bytes: &[u8], at: usize, length: usize) -> u64 {
@@ -99,17 +118,18 @@ mod tests {
     use super::*;
     use raft_core::envelope::Envelope;
     use raft_core::{Base, Entry, EntryId, Payload};
-    use raft_http::machine::Command;
+    use raft_machine::Command;
 
     fn state() -> (Machine, Base) {
         let mut machine = Machine::default();
         for (index, text) in (1..).zip(["a", "", "a"]) {
-            let command = if text.is_empty() {
-                Command::Append("x".into())
+            let operation = if text.is_empty() {
+                Operation::Append("x".into())
             } else {
-                Command::Put { key: text.into(), value: "v".into() }
+                Operation::Put { key: text.into(), value: "v".into() }
             };
-            let command = Envelope { time_ms: 1, key: None, body: command.encode() }.encode();
+            let body = Command::One(operation).encode();
+            let command = Envelope { time_ms: 1, key: Some(text.into()), body }.encode();
             machine.apply(&Entry::new(EntryId::new(1, index), Payload::Command(command))).unwrap();
         }
         let membership = Membership::founders([NodeId(1)]).unwrap();
@@ -121,11 +141,13 @@ mod tests {
         let (machine, base) = state();
         let mut file = Vec::new();
         write(&machine, &base, CLUSTER, &mut file).unwrap();
-        let mut blocks = vec![1, 2, 0];
+        let mut blocks = vec![3, 2, 0];
+        let mut kind = 1;
         let mut rest = &file[HEAD + base.membership.encode().len()..];
         while rest[0] != 3 {
             let length = rest[4] as usize;
-            blocks.extend([if rest[0] == 2 { 3 } else { 0 }, length as u8]);
+            blocks.extend([if rest[0] == kind { 0 } else { 3 }, length as u8]);
+            kind = rest[0];
             blocks.extend(&rest[16..16 + length]);
             rest = &rest[16 + length..];
         }

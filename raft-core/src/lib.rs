@@ -106,6 +106,7 @@ pub mod log;
 pub mod membership;
 pub mod message;
 pub mod node;
+mod notation;
 mod outbox;
 pub mod output;
 pub mod planted;

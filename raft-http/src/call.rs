@@ -4,14 +4,20 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// How long one address may take to connect.
 const CONNECT: Duration = Duration::from_secs(1);
+
+/// Why an answer that comes later is none.
+const LATE: &str = "its time is over";
 
 /// How much of an answer is taken.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -35,6 +41,18 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
+/// An answer that has begun.
+pub(crate) struct Opened {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    address: String,
+    deadline: Instant,
+    /// The connection, which ends with this.
+    _driving: JoinSet<Result<(), hyper::Error>>,
+    _sender: SendRequest<Full<Bytes>>,
+}
+
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
@@ -54,6 +72,11 @@ impl Call {
 
     /// Sends it once, and waits for the whole answer.
     pub(crate) async fn send(&self, address: &str, deadline: Instant) -> Result<Reply, CallError> {
+        self.open(address, deadline).await?.whole().await
+    }
+
+    /// Sends it once, and waits for the beginning of the answer.
+    pub(crate) async fn open(&self, address: &str, deadline: Instant) -> Result<Opened, CallError> {
         let not_sent = |why: String| CallError::NotSent { address: address.to_string(), why };
         let no_answer = |why: String| CallError::NoAnswer { address: address.to_string(), why };
         let request = self.request(address).map_err(&not_sent)?;
@@ -65,20 +88,23 @@ impl Call {
         let exchange = async {
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES).collect().await?.to_bytes();
-            connection.abort();
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Reply {
+            let mut driving = JoinSet::new();
+            driving.spawn(connection);
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            let address = address.to_string();
+            Ok(Opened {
                 status: head.status,
                 headers: head.headers,
                 body,
+                address,
+                deadline,
+                _driving: driving,
+                _sender: sender,
             })
         };
         match timeout_at(deadline, exchange).await {
-            Ok(reply) => reply.map_err(|error| no_answer(error.to_string())),
-            Err(_) => Err(no_answer("its time is over".to_string())),
+            Ok(opened) => opened.map_err(|error: hyper::Error| no_answer(error.to_string())),
+            Err(_) => Err(no_answer(LATE.to_string())),
         }
     }
 
@@ -92,6 +118,33 @@ impl Call {
             headers.insert(*name, HeaderValue::try_from(value).map_err(|error| error.to_string())?);
         }
         Ok(request)
+    }
+}
+
+impl Opened {
+    /// The rest of the answer as a whole.
+    pub(crate) async fn whole(self) -> Result<Reply, CallError> {
+        let Opened { status, headers, body, address, deadline, .. } = self;
+        let no_answer = |why: String| CallError::NoAnswer { address, why };
+        match timeout_at(deadline, Limited::new(body, ANSWER_BYTES).collect()).await {
+            Ok(Ok(body)) => Ok(Reply { status, headers, body: body.to_bytes() }),
+            Ok(Err(error)) => Err(no_answer(error.to_string())),
+            Err(_) => Err(no_answer(LATE.to_string())),
+        }
+    }
+
+    /// The next piece, however long it takes; `None` at the end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, CallError> {
+        loop {
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let broke = |error: hyper::Error| CallError::NoAnswer {
+                address: self.address.clone(),
+                why: error.to_string(),
+            };
+            if let Ok(piece) = frame.map_err(broke)?.into_data() {
+                return Ok(Some(piece));
+            }
+        }
     }
 }
 

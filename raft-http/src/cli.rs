@@ -1,13 +1,20 @@
 //! The command line.
 
 mod admin;
+mod asking;
+mod backup;
+mod data;
 mod logging;
+mod offline;
 mod settings;
+mod status;
 mod table;
 
 use crate::exit::{Code, Exit};
 use crate::{local, start};
+use asking::Asking;
 use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use settings::NodeFlags;
 use std::path::PathBuf;
 
@@ -39,10 +46,21 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "httpraft-data/local")]
         data_dir: PathBuf,
     },
+    #[command(flatten)]
+    Data(data::Data),
+    /// Show every node by its own word
+    #[command(after_help = "Example: httpraft status --watch --endpoints localhost:9000")]
+    Status {
+        #[command(flatten)]
+        asking: Asking,
+        /// Look again every second, until Ctrl-C
+        #[arg(short, long)]
+        watch: bool,
+    },
     /// List and change the members of a running cluster
     Member {
         #[command(flatten)]
-        asking: admin::Asking,
+        asking: Asking,
         #[command(subcommand)]
         command: admin::Member,
     },
@@ -50,7 +68,7 @@ enum Command {
     #[command(after_help = "Example: httpraft leader --endpoints localhost:9000")]
     Leader {
         #[command(flatten)]
-        asking: admin::Asking,
+        asking: Asking,
         #[command(subcommand)]
         command: Option<admin::Leadership>,
     },
@@ -58,7 +76,43 @@ enum Command {
     #[command(after_help = "Example: httpraft snapshot --endpoints localhost:9000,localhost:9001")]
     Snapshot {
         #[command(flatten)]
-        asking: admin::Asking,
+        asking: Asking,
+    },
+    /// Copy the whole state into a file, consistent and verified
+    #[command(after_help = "Example: httpraft backup monday.snap --endpoints localhost:9000")]
+    Backup {
+        #[command(flatten)]
+        asking: Asking,
+        /// The file
+        file: PathBuf,
+    },
+    /// Make the data directory of a new cluster's first node out of a backup, while no node runs
+    #[command(after_help = "Example: httpraft restore monday.snap 0 --data-dir new/node-0")]
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        place: offline::Place,
+    },
+    /// Make a node that is left a new cluster of its own, after most others were lost for good
+    #[command(after_help = "Example: httpraft recover 0 --yes")]
+    Recover {
+        #[command(flatten)]
+        place: offline::Place,
+        /// It is understood what may be lost
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Look at the log of a node that does not run
+    Wal {
+        #[command(subcommand)]
+        command: offline::Wal,
+    },
+    /// Print what lets a shell complete these commands
+    #[command(after_help = "Example: httpraft completion bash > /etc/bash_completion.d/httpraft")]
+    Completion {
+        /// The shell
+        shell: Shell,
     },
     /// Print settings
     Config {
@@ -111,9 +165,20 @@ fn dispatch(cli: Cli) -> Result<Exit, Exit> {
         },
 
         Some(Command::Local { nodes, data_dir }) => local::run(nodes.map(usize::from), &data_dir),
-        Some(Command::Member { asking, command }) => admin::member(asking, command),
-        Some(Command::Leader { asking, command }) => admin::leader(asking, command),
-        Some(Command::Snapshot { asking }) => admin::snapshot(asking),
+        Some(Command::Data(command)) => data::run(command),
+        Some(Command::Status { asking, watch }) => status::run(&asking, watch),
+        Some(Command::Member { asking, command }) => admin::member(&asking, command),
+        Some(Command::Leader { asking, command }) => admin::leader(&asking, command),
+        Some(Command::Snapshot { asking }) => admin::snapshot(&asking),
+        Some(Command::Backup { asking, file }) => backup::run(&asking, &file),
+        Some(Command::Restore { file, place }) => offline::restore(&file, place),
+        Some(Command::Recover { place, yes }) => offline::recover(place, yes),
+        Some(Command::Wal { command }) => offline::wal(command),
+        Some(Command::Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "httpraft", &mut script);
+            out(&script)
+        }
         Some(Command::Config { what: ConfigCommand::Show { id, flags } }) => {
             print(&format!("{:#}", flags.config(&id)?.to_json()))
         }
@@ -122,9 +187,15 @@ fn dispatch(cli: Cli) -> Result<Exit, Exit> {
     }
 }
 
-/// Prints lines on standard output; somebody who closed it is an error, not a panic.
+/// Prints lines on standard output.
 fn print(text: &str) -> Result<Exit, Exit> {
+    out(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes to standard output; somebody who closed it is an error, not a panic.
+fn out(bytes: &[u8]) -> Result<Exit, Exit> {
     use std::io::Write;
-    writeln!(std::io::stdout(), "{text}").map_err(|error| Exit::new(Code::Io, error))?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Exit::new(Code::Io, error))?;
     Ok(Exit::ok())
 }

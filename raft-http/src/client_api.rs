@@ -4,32 +4,50 @@
 mod about;
 mod admin;
 mod answer;
+mod backup;
+mod batch;
 mod body;
 mod changes;
+mod cluster;
 mod connections;
+mod data;
+mod entries;
+mod events;
+mod feed;
 mod forward;
+mod kv;
 mod leadership;
 mod members;
 mod query;
 mod reads;
+mod routes;
 mod seed;
 mod socket;
+mod stream;
+mod text;
+mod upkeep;
+mod waits;
+mod watch_keys;
 mod writes;
 
 pub(crate) use connections::serve;
+pub(crate) use upkeep::run as keep_up;
 
 use crate::config::Limits;
 use crate::contact::{AddressBook, Contact, founders};
-use crate::driver::{Core, TickTimes};
+use crate::driver::{Admission, Core, TickTimes};
+use crate::machine::Retention;
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use stream::Body;
+use tokio::sync::watch;
 
 /// The longest path with query that is answered.
 const URI_BYTES: usize = 8 << 10;
@@ -44,23 +62,28 @@ pub(crate) struct Api {
     /// Who founds the cluster, to be shown until it is founded.
     founders: Membership,
     limits: Limits,
+    /// Room for bodies that are not small.
+    bodies: Admission,
     election_timeout: Duration,
     /// How long one of the core's ticks is.
     tick: Duration,
     lease_reads: bool,
-    stage: AtomicU8,
+    /// How long idempotency keys are kept while this node leads.
+    retention: Retention,
+    /// How often the replicas compare their states.
+    audit_interval: Duration,
+    stage: watch::Sender<Stage>,
 }
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(crate) enum Stage {
     /// It is not asked for.
-    Serving = 0,
+    Serving,
     /// Leadership is being handed over; requests are answered, but no new client should come.
-    Draining = 1,
+    Draining,
     /// What is under way is finished, nothing new is begun.
-    Closing = 2,
+    Closing,
 }
 
 impl Api {
@@ -78,26 +101,50 @@ impl Api {
             book,
             founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
+            bodies: Admission::new(usize::MAX, config.limits.body_bytes),
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
-            stage: AtomicU8::new(Stage::Serving as u8),
+            retention: config.retention,
+            audit_interval: config.audit_interval,
+            stage: watch::Sender::new(Stage::Serving),
         }
     }
 
     /// Goes on to a later stage of stopping.
     pub(crate) fn enter(&self, stage: Stage) {
-        self.stage.fetch_max(stage as u8, Ordering::Relaxed);
+        self.stage.send_if_modified(|now| std::mem::replace(now, stage.max(*now)) < stage);
     }
 
     fn is_in(&self, stage: Stage) -> bool {
-        self.stage.load(Ordering::Relaxed) >= stage as u8
+        *self.stage.borrow() >= stage
+    }
+
+    /// Completes when what is under way is to be finished.
+    fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stage = self.stage.subscribe();
+        async move {
+            // A service that is gone begins nothing new, either.
+            let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
+        }
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let versioned = request.uri().path().starts_with("/v1/");
-        let answer = match self.route(request).await {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (began, method) = (Instant::now(), request.method().clone());
+        let path = request.uri().path();
+        let (versioned, route) = (path.starts_with("/v1/"), routes::name(path));
+        // Held until the request is answered, whatever becomes of its body.
+        let room = body::room(&request, &self.limits, &self.bodies);
+        let answer = match room {
+            Ok(_) => match self.route(request).await {
+                Ok(answer) if method == Method::GET => answer.with_room(&self.bodies),
+                // What was done is told, whatever it takes.
+                answered => answered,
+            },
+            Err(problem) => Err(problem),
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(problem) => {
                 let answer = problem.answer(&self.leader_or_self().api);
@@ -105,6 +152,7 @@ impl Api {
                 Answer { content_type, ..answer }
             }
         };
+        self.core.metrics.answered(&method, route, answer.status.as_u16(), began.elapsed());
         self.respond(answer)
     }
 
@@ -124,13 +172,9 @@ impl Api {
             ("/", &Method::PUT) => seed::put(self, request).await,
             ("/", &Method::GET) => seed::get(self, &request).await,
             ("/", _) => Err(Problem::method("GET, PUT").of_write(writes)),
-            ("/v1/status", &Method::GET) => Ok(about::status(self)),
-            ("/livez", &Method::GET) => Ok(about::live(self)),
-            ("/readyz", &Method::GET) => Ok(about::ready(self)),
-            ("/version", &Method::GET) => Ok(about::version(self)),
-            ("/log" | "/v1/status" | "/livez" | "/readyz" | "/version", _) => {
-                Err(Problem::method("GET").of_write(writes))
-            }
+            ("/log", _) => Err(Problem::method("GET").of_write(writes)),
+            (path, _) if about::is_route(path) => about::answer(self, &request).await,
+            (path, _) if data::is_route(path) => data::answer(self, request).await,
             (path, _) if admin::is_route(path) => admin::answer(self, request).await,
             _ => Err(Problem::new(ProblemCode::NoRoute, "there is no such path").of_write(writes)),
         }
@@ -162,8 +206,11 @@ impl Api {
     }
 
     /// Adds the headers that every answer has.
-    fn respond(&self, answer: Answer) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(answer.body));
+    fn respond(&self, answer: Answer) -> Response<Body> {
+        let mut response = Response::new(match answer.stream {
+            Some(pieces) => Body::Stream(pieces, None),
+            None => Body::Whole(Full::new(answer.body)),
+        });
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.reserve(8);
@@ -193,6 +240,9 @@ impl Api {
         if let Some(allow) = answer.allow {
             headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));
         }
+        for name in answer.marks {
+            headers.insert(HeaderName::from_static(name.0), HeaderValue::from_static(name.1));
+        }
         if answer.retry_after {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -200,7 +250,7 @@ impl Api {
     }
 
     /// The answer to a request that never became one: hyper could not read its head.
-    fn unreadable(&self, status: StatusCode) -> (Response<Full<Bytes>>, Bytes) {
+    fn unreadable(&self, status: StatusCode) -> (Response<Body>, Bytes) {
         let problem = match status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
                 ProblemCode::Headers,

@@ -9,6 +9,7 @@ pub use file::{FileError, find, read};
 pub use settings::{Given, GivenFrom, from_environment};
 
 use crate::contact::Contact;
+use crate::machine::Retention;
 use address::Address;
 use raft_core::{ClusterId, hash};
 use serde_json::{Value, json};
@@ -52,6 +53,10 @@ pub struct Config {
     pub election_timeout: Duration,
     /// Whether clients may ask for reads that rest on the leader's lease, and so on clocks.
     pub lease_reads: bool,
+    /// How long idempotency keys are kept, and how many; a leader's settings are those of the cluster.
+    pub retention: Retention,
+    /// How often the replicas compare their states, if anything was written.
+    pub audit_interval: Duration,
     /// What is bounded, and by how much.
     pub limits: Limits,
     /// When the log is compacted.
@@ -107,8 +112,12 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a client may take to send its body.
     pub body_read: Duration,
+    /// How long a client may leave an answer lying that it doesn't read.
+    pub answer_write: Duration,
     /// Client connections.
     pub connections: usize,
+    /// Bytes of all bodies that are not small, of requests under way and of answers that are not read yet.
+    pub body_bytes: usize,
     /// Proposals that are not answered yet.
     pub proposals: usize,
     /// Bytes of such proposals.
@@ -122,7 +131,9 @@ impl Default for Limits {
             headers: 32 << 10,
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
+            answer_write: Duration::from_secs(30),
             connections: 4096,
+            body_bytes: 256 << 20,
             proposals: 4096,
             proposal_bytes: 64 << 20,
         }
@@ -173,6 +184,8 @@ impl Config {
             heartbeat: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             lease_reads: false,
+            retention: Retention::default(),
+            audit_interval: Duration::from_secs(300),
             limits: Limits::default(),
             compaction: Compaction::default(),
             insecure: false,
@@ -228,11 +241,17 @@ impl Config {
             "heartbeat": duration(self.heartbeat),
             "election_timeout": duration(self.election_timeout),
             "lease_reads": self.lease_reads,
+            "dedupe_window": duration(Duration::from_millis(self.retention.window_ms)),
+            "dedupe_keys": self.retention.keys,
+            "dedupe_min": duration(Duration::from_millis(self.retention.least_ms)),
+            "audit_interval": duration(self.audit_interval),
             "max_body": settings::size_text(self.limits.body),
             "max_headers": settings::size_text(self.limits.headers),
             "header_read_timeout": duration(self.limits.header_read),
             "body_read_timeout": duration(self.limits.body_read),
+            "answer_write_timeout": duration(self.limits.answer_write),
             "max_connections": self.limits.connections,
+            "max_body_bytes": settings::size_text(self.limits.body_bytes),
             "max_proposals": self.limits.proposals,
             "max_proposal_bytes": settings::size_text(self.limits.proposal_bytes),
             "snapshot_entries": self.compaction.snapshot_entries,
@@ -280,6 +299,19 @@ impl Config {
             let (body, most) = (settings::size_text(self.limits.body), settings::size_text(BODY_AT_MOST));
             return Err(ConfigError::Check(format!(
                 "max_body is {body}, and at most {most} fit into the log"
+            )));
+        }
+        if self.limits.body_bytes < self.limits.body {
+            let (all, one) =
+                (settings::size_text(self.limits.body_bytes), settings::size_text(self.limits.body));
+            return Err(ConfigError::Check(format!(
+                "max_body_bytes is {all}, and one max_body alone is {one}"
+            )));
+        }
+        let Retention { window_ms, least_ms, .. } = self.retention;
+        if window_ms < least_ms {
+            return Err(ConfigError::Check(format!(
+                "dedupe_window is {window_ms} ms, and dedupe_min {least_ms} ms: a key must be kept for at least dedupe_min"
             )));
         }
         let duration = humantime::format_duration;

@@ -52,6 +52,9 @@ pub enum DataDirError {
         "the data directory {0:?} is in use by another process: stop that one, or give this node another --data-dir"
     )]
     Locked(PathBuf),
+    /// Nobody has used it yet.
+    #[error("{0:?} is no data directory of a node: name the one that holds its node.json")]
+    NotUsed(PathBuf),
     /// There are files in it, but it is no data directory.
     #[error(
         "{path:?} is no data directory of httpraft, but holds {found:?}: give an empty one with --data-dir"
@@ -137,6 +140,7 @@ impl From<DataDirError> for Exit {
         let code = match &error {
             DataDirError::Io { .. } => Code::Io,
             DataDirError::Locked(_)
+            | DataDirError::NotUsed(_)
             | DataDirError::Foreign { .. }
             | DataDirError::OtherNode { .. }
             | DataDirError::NotAFounder { .. }
@@ -192,6 +196,17 @@ impl DataDir {
         let data = DataDir { path: path.to_path_buf(), lock, node };
         data.check(config)?;
         Ok(data)
+    }
+
+    /// Opens and locks a directory that some node has used, whoever it was: to look at it, or to take it over.
+    pub fn existing(path: &Path) -> Result<DataDir, DataDirError> {
+        let missing = || DataDirError::NotUsed(path.to_path_buf());
+        if !DataDir::is_used(path)? {
+            return Err(missing());
+        }
+        let lock = lock(path)?;
+        let node = NodeFile::read(&path.join(NODE))?.ok_or_else(missing)?;
+        Ok(DataDir { path: path.to_path_buf(), lock, node })
     }
 
     /// The directory.

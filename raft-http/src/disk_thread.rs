@@ -1,7 +1,8 @@
 //! The thread that waits for the disk, so that nothing else does. It takes all writes that wait, and one sync covers
 //! them: group commit without a timer.
 
-use crate::driver::Event;
+use crate::driver::{Core, Event};
+use crate::metrics::Metrics;
 use crate::storage::Storage;
 use raft_core::{Index, Write};
 use std::io;
@@ -31,13 +32,14 @@ pub(crate) struct DiskThread {
 }
 
 impl DiskThread {
-    /// Starts the thread. Receipts, or the failure that ends it, go to `events`.
-    pub(crate) fn start(storage: Storage, events: mpsc::Sender<Event>) -> io::Result<DiskThread> {
+    /// Starts the thread. Receipts, or the failure that ends it, go to the driver.
+    pub(crate) fn start<M>(storage: Storage, core: &Core<M>) -> io::Result<DiskThread> {
         let (jobs, waiting) = channel();
         let (running, ended) = oneshot::channel();
+        let (events, metrics) = (core.events.clone(), core.metrics.clone());
         Builder::new().name("disk".into()).spawn(move || {
             let _running: oneshot::Sender<()> = running;
-            if let Err(failed) = serve(storage, &waiting, &events) {
+            if let Err(failed) = serve(storage, &waiting, &events, &metrics) {
                 // Without a driver nobody is left to be stopped.
                 let _ = events.blocking_send(failed);
             }
@@ -66,7 +68,12 @@ impl DiskThread {
 }
 
 /// Serves until the driver is gone; an error is the last event.
-fn serve(mut storage: Storage, waiting: &Receiver<Job>, events: &mpsc::Sender<Event>) -> Result<(), Event> {
+fn serve(
+    mut storage: Storage,
+    waiting: &Receiver<Job>,
+    events: &mpsc::Sender<Event>,
+    metrics: &Metrics,
+) -> Result<(), Event> {
     let mut marked = true;
     loop {
         let first = match waiting.recv_timeout(if marked { Duration::MAX } else { IDLE }) {
@@ -89,6 +96,7 @@ fn serve(mut storage: Storage, waiting: &Receiver<Job>, events: &mpsc::Sender<Ev
             continue;
         }
         let receipts = storage.persist(writes).map_err(Event::DiskFailed)?;
+        metrics.fsync.observe(storage.last_sync().as_secs_f64());
         marked = false;
         if events.blocking_send(Event::Persisted(receipts)).is_err() {
             return Ok(());

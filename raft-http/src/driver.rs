@@ -5,15 +5,20 @@
 mod admission;
 mod application;
 mod inbox;
+mod phases;
 mod succession;
 mod ticks;
+mod told;
 mod waiting;
 
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use inbox::{Core, Event, Inbox, inbox};
+use phases::Phases;
 use succession::Succession;
 pub(crate) use ticks::{TickTimes, since_start};
+pub(crate) use told::Told;
 
+use crate::application::Replicated;
 use crate::disk_thread::DiskThread;
 use crate::exit::{Code, Exit};
 use crate::peers::Peers;
@@ -25,40 +30,42 @@ use ticks::Ticks;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use waiting::Waiting;
+pub(crate) use waiting::Written;
 
 /// How many events one turn takes at most: a bound on how long a turn is, not on what waits.
 const TURN_EVENTS: usize = 4096;
 
 /// What the driver's task owns.
-pub(crate) struct Driver {
+pub(crate) struct Driver<M> {
     node: Node,
-    inbox: Inbox,
+    inbox: Inbox<M>,
     disk: DiskThread,
     snapshots: SnapshotThread,
-    application: Application,
+    application: Application<M>,
     peers: Peers,
     waiting: Waiting,
     ticks: Ticks,
     succession: Succession,
+    phases: Phases,
     events: Vec<Event>,
     /// Who asked how far the members are, in this turn.
     progress: Vec<oneshot::Sender<Vec<PeerStatus>>>,
 }
 
-impl Driver {
+impl<M: Replicated> Driver<M> {
     /// A driver for this node. Nothing runs before [`Driver::run`].
     pub(crate) fn new(
         node: Node,
         disk: DiskThread,
         snapshots: SnapshotThread,
         peers: Peers,
-        inbox: Inbox,
+        inbox: Inbox<M>,
         times: &TickTimes,
-    ) -> Driver {
+    ) -> Driver<M> {
         // A tick more than the core waits, whose own ticks may end a little later.
         let patience = times.length * (times.election + 1);
         let succession = Succession::new(node.config().id, patience, times.length * times.heartbeat / 5);
-        let applied = inbox.applied();
+        let (applied, metrics) = (inbox.applied(), inbox.metrics.clone());
         Driver {
             node,
             application: Application::new(inbox.machine.clone()),
@@ -69,6 +76,7 @@ impl Driver {
             waiting: Waiting::new(applied),
             ticks: Ticks::new(times.length, since_start()),
             succession,
+            phases: Phases::new(metrics),
             events: Vec::new(),
             progress: Vec::new(),
         }
@@ -115,13 +123,24 @@ impl Driver {
         for event in self.events.drain(..) {
             match event {
                 Event::Fetched { to, message } => self.peers.send(to, *message),
+                Event::Newest { answer } => self.snapshots.newest(answer),
                 Event::Loaded(loaded) => {
-                    match loaded.and_then(|state| self.application.loaded(*state, &self.snapshots)) {
+                    let taken = loaded.and_then(|state| {
+                        let state = state.downcast::<M>().expect("the thread reads this machine's states");
+                        self.application.loaded(*state, &self.snapshots)
+                    });
+                    match taken {
                         Ok(index) => applied = Some(index),
                         Err(exit) => return Some(exit),
                     }
                 }
-                event => hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended),
+                Event::Digested(index, digest) => self.inbox.show_digest(index, digest),
+                event => {
+                    if let Event::Write { admitted, .. } = &event {
+                        self.phases.take(admitted, now.into_std());
+                    }
+                    hand_in(event, &mut turn, &mut self.waiting, &mut self.progress, &mut ended);
+                }
             }
         }
         let mut feeding = self.application.feed(&self.snapshots);
@@ -139,7 +158,7 @@ impl Driver {
                 Output::Release { through } => self.disk.release(through),
                 Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
                 Output::Halt(report) => ended = Some(halted(&report)),
-                Output::Event(_) => {}
+                Output::Event(event) => self.inbox.tell(&event),
             }
         }
         let applied = feeding.applied().or(applied);
@@ -147,8 +166,12 @@ impl Driver {
         // Answers come last: whoever is told that an entry is applied finds it there, and the status as new as that.
         let status = self.node.status();
         self.peers.follow(&status, now);
+        self.phases.turned(&status, applied, now.into_std());
         self.inbox.publish(status);
-        self.waiting.deliver(applied);
+        let replies = self.application.replies();
+        self.waiting.deliver(applied, replies.as_slice());
+        drop(replies);
+        self.inbox.show_applied(applied);
         for answer in self.progress.drain(..) {
             // Who gave up waiting needs none.
             let _ = answer.send(self.node.peers());
@@ -216,8 +239,13 @@ fn hand_in(
         Event::Progress { answer } => progress.push(answer),
         Event::StreamBroke { to } => turn.input(Input::Unreachable { peer: to }),
         // Nothing to the core: see `Driver::look` and `Driver::turn`.
-        Event::StreamEnded { .. } | Event::Fetched { .. } | Event::Loaded(_) => {}
+        Event::StreamEnded { .. }
+        | Event::Fetched { .. }
+        | Event::Newest { .. }
+        | Event::Loaded(_)
+        | Event::Digested(..) => {}
         Event::DiskFailed(error) => *ended = Some(error.into()),
+        Event::Astray(exit) => *ended = Some(exit),
         Event::Stop => *ended = ended.take().or(Some(Exit::ok())),
     }
 }

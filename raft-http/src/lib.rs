@@ -1,8 +1,15 @@
 //! The parts of `httpraft`, the server: a library, so that tests can use them one by one.
 
 /// A server must never behave as if written with a bug.
-const _: () = assert!(!raft_core::planted::COMPILED_IN, "httpraft is built without the feature `planted`");
+const _: () = assert!(
+    !raft_core::planted::COMPILED_IN && !raft_machine::PLANTED,
+    "httpraft is built without the feature `planted`"
+);
 
+/// The replicated application.
+pub use raft_machine as machine;
+
+pub mod application;
 mod call;
 pub mod cli;
 mod client_api;
@@ -15,9 +22,12 @@ pub mod exit;
 pub mod join;
 pub mod listen;
 pub mod local;
-pub mod machine;
+mod metrics;
 mod peer_api;
 mod peers;
+pub mod rebuild;
+pub mod replica;
+mod running;
 pub mod server;
 pub mod signal;
 mod snapshot_thread;

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Why a node can't listen.
@@ -86,21 +86,32 @@ impl Listeners {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Accepts on all sockets until the receiver is dropped or the tasks are aborted. New connections wait in the
-    /// kernel while the receiver is busy.
-    pub(crate) fn accept(self, tasks: &mut JoinSet<()>) -> mpsc::Receiver<TcpStream> {
+    /// Accepts on all sockets until told to close, the receiver is dropped or the tasks are aborted. New connections wait
+    /// in the kernel while the receiver is busy. Who has connected before the closing comes out still.
+    pub(crate) fn accept(
+        self,
+        tasks: &mut JoinSet<()>,
+        closing: &watch::Receiver<bool>,
+    ) -> mpsc::Receiver<TcpStream> {
         let (sender, accepted) = mpsc::channel(1);
         for socket in self.sockets {
-            tasks.spawn(accept(socket, sender.clone()));
+            tasks.spawn(accept(socket, sender.clone(), closing.clone()));
         }
         accepted
     }
 }
 
-async fn accept(socket: TcpListener, accepted: mpsc::Sender<TcpStream>) {
+/// Waits to be told to close.
+async fn told(closing: &mut watch::Receiver<bool>) {
+    // Without anybody to tell it, it is time, too.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+async fn accept(socket: TcpListener, accepted: mpsc::Sender<TcpStream>, mut closing: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = accepted.closed() => return,
+            () = told(&mut closing) => break,
             stream = socket.accept() => match stream {
                 Ok((stream, _)) => {
                     // A connection that can't be set up was reset already.
@@ -116,6 +127,20 @@ async fn accept(socket: TcpListener, accepted: mpsc::Sender<TcpStream>) {
             }
         }
     }
+
+    // The system resets connections that nobody has accepted when the listener goes; a client that was about to send its
+    // request could not tell that from a loss of the answer.
+    let Ok(socket) = socket.into_std() else { return };
+    let waiting: Vec<_> = std::iter::from_fn(|| socket.accept().ok()).collect();
+    drop(socket);
+    for (stream, _) in waiting {
+        let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else {
+            continue;
+        };
+        if stream.set_nodelay(true).is_ok() && accepted.send(stream).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Lets this process have as many connections as the system allows it: the usual limit of 1024 descriptors is below what
@@ -126,6 +151,16 @@ pub(crate) fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "can't raise the limit of open files; fewer clients can connect");
     }
+}
+
+/// Has the kernel probe a client that rests for long: one whose machine vanished must not hold its place for ever. The
+/// pauses are long: there may be thousands of them.
+pub(crate) fn notice_gone(stream: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 /// Has the kernel probe an idle peer and give up unacknowledged bytes, so that a stream whose other end vanished

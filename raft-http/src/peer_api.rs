@@ -3,7 +3,7 @@
 mod reader;
 
 use crate::contact::AddressBook;
-use crate::driver::{Core, Event};
+use crate::driver::Event;
 use crate::listen::Listeners;
 use crate::peers::Lane;
 use crate::peers::handshake::{Caller, Identity, Refusal, UPGRADE};
@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -40,7 +40,8 @@ pub(crate) struct PeerApi {
     identity: Arc<Identity>,
     /// Learns where the callers are.
     book: Arc<AddressBook>,
-    core: Core,
+    /// The way to the driver.
+    events: mpsc::Sender<Event>,
     max_frame: usize,
     /// Ends the newest stream of each peer and lane, when the peer opens another one: the older is a leftover of a
     /// connection that the peer gave up.
@@ -52,17 +53,18 @@ impl PeerApi {
     pub(crate) fn new(
         identity: Arc<Identity>,
         book: Arc<AddressBook>,
-        core: Core,
+        events: mpsc::Sender<Event>,
         max_frame: usize,
     ) -> PeerApi {
         let (streams, refused) = (Mutex::default(), Mutex::default());
-        PeerApi { identity, book, core, max_frame, streams, refused }
+        PeerApi { identity, book, events, max_frame, streams, refused }
     }
 
     /// Serves the listener's connections until aborted, and all streams with it.
     pub(crate) async fn run(self: Arc<PeerApi>, listeners: Listeners) {
         let mut accepting = JoinSet::new();
-        let mut accepted = listeners.accept(&mut accepting);
+        let (_open, never) = watch::channel(false);
+        let mut accepted = listeners.accept(&mut accepting, &never);
         let mut connections = JoinSet::new();
         let room = Arc::new(Semaphore::new(CALLS));
         while let Some(stream) = accepted.recv().await {
@@ -138,14 +140,14 @@ impl PeerApi {
         }
         self.book.called(caller.node, caller.contact.clone());
         let reading =
-            reader::read(parts.io.into_inner(), &parts.read_buf, &caller, &self.core, self.max_frame);
+            reader::read(parts.io.into_inner(), &parts.read_buf, &caller, &self.events, self.max_frame);
         let ended = tokio::select! {
             ended = reading => ended,
             () = superseded.notified() => return,
         };
         if lane == Lane::Control {
             // Without a driver there is nobody to stand for election.
-            let _ = self.core.events.send(Event::StreamEnded { from: caller.node }).await;
+            let _ = self.events.send(Event::StreamEnded { from: caller.node }).await;
         }
         if let Err(error) = ended {
             warn!(node = self.identity.node.0, peer = caller.node.0, %error, "closed a stream");

@@ -1,18 +1,19 @@
 //! The thread that reads and writes snapshots, so that neither the driver nor the log's disk thread waits for them. What
 //! takes long, a whole snapshot, has a thread of its own meanwhile: parts for other nodes are read beside it.
 
+use crate::application::Replicated;
 use crate::driver::Event;
 use crate::exit::Exit;
-use crate::machine::Machine;
-use crate::snapshots::{Captured, Snapshots, SnapshotsError, Stop, after_all_others};
+use crate::snapshots::{Captured, Nowhere, Snapshots, SnapshotsError, Stop, after_all_others};
 use bytes::{Bytes, BytesMut};
-use raft_core::{Base, EntryId, Fetch, Snapshot, Store};
+use raft_core::{Base, EntryId, Fetch, Index, Snapshot, Store};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,13 +29,30 @@ const TRANSFER: Duration = Duration::from_secs(120);
 /// How long an answer waits after a failure, so that a full disk is not tried without a pause.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A snapshot that is being copied, and its file, which outlives its name.
+pub(crate) type Copied = (Snapshot, Arc<File>);
+
+/// Begins to write a frozen state; of which kind it is, the thread need not know.
+type Capture = dyn FnOnce(&Snapshots, Stop) -> Box<Work<Captured>> + Send;
+
+/// Takes the digest of a frozen state.
+type Digest = dyn FnOnce(&mut Nowhere) -> io::Result<u64> + Send;
+
+/// Begins to read a state.
+type Load = fn(&Snapshots, &Snapshot, Stop) -> Result<Box<Work<Box<dyn Any + Send>>>, SnapshotsError>;
+
+/// What takes long, and has a thread of its own.
+type Work<T> = dyn FnOnce() -> Result<T, SnapshotsError> + Send;
+
 /// What there is to do.
 enum Job {
-    Capture(Base, Machine),
+    Capture(EntryId, Box<Capture>),
     Captured(Result<Captured, SnapshotsError>),
+    Digest(Index, Box<Digest>),
     Load(Snapshot),
     Fetch(Fetch),
     Store(Store),
+    Newest(oneshot::Sender<Option<Copied>>),
     Stop,
 }
 
@@ -48,16 +66,24 @@ pub(crate) struct SnapshotThread {
 
 impl SnapshotThread {
     /// Starts the thread. What comes of its work goes to `events`.
-    pub(crate) fn start(snapshots: Snapshots, events: mpsc::Sender<Event>) -> io::Result<SnapshotThread> {
+    pub(crate) fn start<M: Replicated>(
+        snapshots: Snapshots,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<SnapshotThread> {
         let (jobs, waiting) = channel();
         let (running, ended) = oneshot::channel();
         let stop = Stop::default();
         let mut worker = Worker {
             snapshots,
             events,
+            load: |snapshots, snapshot, stop| {
+                let load = snapshots.loader::<M>(snapshot, stop)?;
+                Ok(Box::new(|| Ok(Box::new(load()?) as Box<dyn Any + Send>)))
+            },
             jobs: jobs.clone(),
             stop: stop.clone(),
             transfers: BTreeMap::new(),
+            digesting: Arc::default(),
             threads: Vec::new(),
         };
         Builder::new().name("snapshots".into()).spawn(move || {
@@ -69,8 +95,17 @@ impl SnapshotThread {
     }
 
     /// Writes a frozen state; [`Event::Captured`] follows.
-    pub(crate) fn capture(&self, base: Base, state: Machine) {
-        self.send(Job::Capture(base, state));
+    pub(crate) fn capture(&self, base: Base, state: impl Replicated) {
+        let last = base.id;
+        let begin = move |snapshots: &Snapshots, stop: Stop| -> Box<Work<Captured>> {
+            Box::new(snapshots.writer(base, state, stop))
+        };
+        self.send(Job::Capture(last, Box::new(begin)));
+    }
+
+    /// Takes the digest of a frozen state; [`Event::Digested`] follows, unless an earlier one is still under way.
+    pub(crate) fn digest(&self, state: impl Replicated) {
+        self.send(Job::Digest(state.applied(), Box::new(move |out| state.digest(out))));
     }
 
     /// Reads the state of a snapshot that was stored; [`Event::Loaded`] follows.
@@ -86,6 +121,11 @@ impl SnapshotThread {
     /// Stores a part; [`Event::Stored`] follows.
     pub(crate) fn store(&self, store: Store) {
         self.send(Job::Store(store));
+    }
+
+    /// Gives the newest snapshot to whoever wants a copy of it.
+    pub(crate) fn newest(&self, answer: oneshot::Sender<Option<Copied>>) {
+        self.send(Job::Newest(answer));
     }
 
     fn send(&self, job: Job) {
@@ -110,12 +150,15 @@ impl SnapshotThread {
 struct Worker {
     snapshots: Snapshots,
     events: mpsc::Sender<Event>,
+    load: Load,
     jobs: Sender<Job>,
     stop: Stop,
     /// Snapshots that are being sent, and when a part was asked for last.
     transfers: BTreeMap<EntryId, (Snapshot, Arc<File>, Instant)>,
     /// Those that read or write a whole snapshot.
     threads: Vec<JoinHandle<()>>,
+    /// A digest is being taken.
+    digesting: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -125,11 +168,20 @@ impl Worker {
                 break;
             }
             let event = match job {
-                Job::Capture(base, state) => self.capture(base, state),
+                Job::Capture(last, begin) => self.capture(last, begin),
                 Job::Captured(captured) => Some(Event::Captured(self.captured(captured))),
+                Job::Digest(applied, digest) => {
+                    self.digest(applied, digest);
+                    None
+                }
                 Job::Load(snapshot) => self.load(&snapshot),
                 Job::Fetch(fetch) => Some(self.fetch(fetch)),
                 Job::Store(store) => self.store(store),
+                Job::Newest(answer) => {
+                    // Who gave up waiting needs none.
+                    let _ = answer.send(self.snapshots.newest());
+                    None
+                }
                 Job::Stop => break,
             };
             // Without a driver nobody asks for anything: `Stop` comes next.
@@ -140,9 +192,9 @@ impl Worker {
         }
     }
 
-    fn capture(&mut self, base: Base, state: Machine) -> Option<Event> {
-        let (jobs, last, began) = (self.jobs.clone(), base.id, Instant::now());
-        let write = self.snapshots.writer(base, state, self.stop.clone());
+    fn capture(&mut self, last: EntryId, begin: Box<Capture>) -> Option<Event> {
+        let (jobs, began) = (self.jobs.clone(), Instant::now());
+        let write = begin(&self.snapshots, self.stop.clone());
         let started = self.spawn("capture", move || {
             let captured = write();
             if captured.is_ok() {
@@ -156,6 +208,23 @@ impl Worker {
         })
     }
 
+    fn digest(&mut self, applied: Index, digest: Box<Digest>) {
+        if self.digesting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (events, stop, busy) = (self.events.clone(), self.stop.clone(), self.digesting.clone());
+        let started = self.spawn("digest", move || {
+            let digest = digest(&mut Nowhere::new(stop));
+            busy.store(false, Ordering::Relaxed);
+            // It fails only because the node stops.
+            let _ = digest.map(|digest| events.blocking_send(Event::Digested(applied, digest)));
+        });
+        if let Err(error) = started {
+            warn!("can't start a thread for a digest: {error}");
+            self.digesting.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn captured(&mut self, captured: Result<Captured, SnapshotsError>) -> Option<Snapshot> {
         let kept = captured.and_then(|captured| self.snapshots.keep(captured));
         kept.inspect_err(|error| warn!("no snapshot was taken, and the log stays longer: {error}")).ok()
@@ -164,7 +233,7 @@ impl Worker {
     fn load(&mut self, snapshot: &Snapshot) -> Option<Event> {
         self.snapshots.installed(snapshot.last());
         let failed = |error: SnapshotsError| Event::Loaded(Err(Exit::from(error)));
-        let load = match self.snapshots.loader(snapshot, self.stop.clone()) {
+        let load = match (self.load)(&self.snapshots, snapshot, self.stop.clone()) {
             Ok(load) => load,
             Err(error) => return Some(failed(error)),
         };
@@ -172,7 +241,7 @@ impl Worker {
         let started = self.spawn("restore", move || {
             let loaded = load().map_err(Exit::from);
             info!(%last, seconds = began.elapsed().as_secs_f32(), "read a snapshot");
-            let _ = events.blocking_send(Event::Loaded(loaded.map(Box::new)));
+            let _ = events.blocking_send(Event::Loaded(loaded));
         });
         started.err().map(|error| Event::Loaded(Err(Exit::new(crate::exit::Code::Failed, error))))
     }

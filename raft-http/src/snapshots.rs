@@ -2,19 +2,15 @@
 //! that arrives. A file has its name only when all of it is on stable storage.
 
 mod files;
-mod format;
 mod paced;
 mod partial;
-mod reading;
-mod writing;
 
-pub use format::SnapshotError;
-pub(crate) use paced::{FromStart, Stop, after_all_others};
-pub use reading::restore;
-pub use writing::write;
+pub(crate) use paced::{FromStart, Nowhere, Stop, after_all_others};
+pub use raft_machine::snapshot::{SnapshotError, restore, write};
 
+use crate::application::Replicated;
 use crate::exit::{Code, Exit};
-use crate::machine::Machine;
+use crate::machine::{Machine, snapshot as format};
 use files::{Place, io_error};
 use paced::{PIECE, Paced};
 use partial::Partial;
@@ -22,8 +18,12 @@ use raft_core::{Base, ClusterId, EntryId, Recovered, Snapshot};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Where the cluster's id stands in a snapshot.
+const CLUSTER_AT: u64 = 16;
 
 /// A snapshot that is being written.
 const CAPTURING: &str = "capturing.tmp";
@@ -73,7 +73,10 @@ impl From<SnapshotsError> for Exit {
                 Code::Io
             }
             SnapshotsError::Unusable { error: SnapshotError::Newer { .. }, .. } => Code::Newer,
-            SnapshotsError::Unusable { error: SnapshotError::OtherCluster { .. }, .. } => Code::Usage,
+            SnapshotsError::Unusable {
+                error: SnapshotError::OtherCluster { .. } | SnapshotError::OtherApplication,
+                ..
+            } => Code::Usage,
             SnapshotsError::Unusable { error: SnapshotError::Damaged { .. }, .. }
             | SnapshotsError::Gone(_)
             | SnapshotsError::Missing { .. } => Code::Corrupt,
@@ -132,11 +135,22 @@ impl Snapshots {
         Snapshots { place: Place::Memory, cluster, kept, current: None, damaged, partial: None }
     }
 
+    /// The newest one and its file, for whoever wants a copy of it.
+    pub(crate) fn newest(&self) -> Option<(Snapshot, Arc<File>)> {
+        self.kept.values().next_back().cloned()
+    }
+
+    /// Takes a state in as a snapshot of this base.
+    pub(crate) fn store(&mut self, base: Base, state: impl Replicated) -> Result<Snapshot, SnapshotsError> {
+        let captured = self.writer(base, state, Stop::default())()?;
+        self.keep(captured)
+    }
+
     /// Takes a file of a snapshot's name into account.
     fn find(&mut self, name: &str) -> Result<(), SnapshotsError> {
         let path = self.place.path(name);
         let file = File::open(&path).map_err(io_error("open", &path))?;
-        match reading::label(&file, self.cluster) {
+        match format::label(&file, self.cluster) {
             Ok(snapshot) => drop(self.kept.insert(snapshot.last(), (snapshot, Arc::new(file)))),
             Err(error @ SnapshotError::Damaged { .. }) => self.set_aside(name.to_string(), &error),
             Err(error) => return Err(SnapshotsError::Unusable { path, error }),
@@ -154,7 +168,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotsError::Missing`] if none fits and the log begins later.
-    pub fn restore(&mut self, recovered: &mut Recovered) -> Result<Machine, SnapshotsError> {
+    pub fn restore<M: Replicated>(&mut self, recovered: &mut Recovered) -> Result<M, SnapshotsError> {
         while let Some(newest) = recovered.newest(self.kept.values().map(|(snapshot, _)| snapshot)).cloned() {
             let last = newest.last();
             match self.load(&newest, Stop::default()) {
@@ -173,23 +187,23 @@ impl Snapshots {
         }
         match recovered.base.as_ref().map(|base| base.id).filter(|base| *base > EntryId::ORIGIN) {
             Some(base) => Err(SnapshotsError::Missing { path: self.place.path(""), base }),
-            None => Ok(Machine::default()),
+            None => Ok(M::default()),
         }
     }
 
     /// How to read a snapshot's state; [`SnapshotsError::Gone`] if it is not there.
-    pub(crate) fn loader(
+    pub(crate) fn loader<M: Replicated>(
         &self,
         snapshot: &Snapshot,
         stop: Stop,
-    ) -> Result<impl FnOnce() -> Result<Machine, SnapshotsError> + Send + use<>, SnapshotsError> {
+    ) -> Result<impl FnOnce() -> Result<M, SnapshotsError> + Send + use<M>, SnapshotsError> {
         let last = snapshot.last();
         let (label, file) = self.kept.get(&last).ok_or(SnapshotsError::Gone(last))?;
         let (label, cluster, path) = (label.clone(), self.cluster, self.place.path(&name(last)));
         let input = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), stop));
         Ok(move || {
             let unusable = |error| SnapshotsError::Unusable { path, error };
-            match reading::restore(input, cluster) {
+            match M::restore(input, cluster) {
                 Ok((found, machine)) if found == label => Ok(machine),
                 Ok(_) => Err(unusable(SnapshotError::Damaged { at: 0, what: "it is another snapshot" })),
                 Err(error) => Err(unusable(error)),
@@ -197,7 +211,7 @@ impl Snapshots {
         })
     }
 
-    fn load(&self, snapshot: &Snapshot, stop: Stop) -> Result<Machine, SnapshotsError> {
+    fn load<M: Replicated>(&self, snapshot: &Snapshot, stop: Stop) -> Result<M, SnapshotsError> {
         self.loader(snapshot, stop)?()
     }
 
@@ -207,18 +221,18 @@ impl Snapshots {
     }
 
     /// How to write a frozen state, beside everything else that goes on; then [`Snapshots::keep`] it.
-    pub(crate) fn writer(
+    pub(crate) fn writer<M: Replicated>(
         &self,
         base: Base,
-        state: Machine,
+        state: M,
         stop: Stop,
-    ) -> impl FnOnce() -> Result<Captured, SnapshotsError> + Send + use<> {
+    ) -> impl FnOnce() -> Result<Captured, SnapshotsError> + Send + use<M> {
         let (place, cluster) = (self.place.clone(), self.cluster);
         move || {
             let path = place.path(CAPTURING);
             let file = place.create(CAPTURING)?;
             let mut out = BufWriter::with_capacity(PIECE, Paced::new(&file, place.syncs(), &stop));
-            let written = writing::write(&state, &base, cluster, &mut out);
+            let written = state.write(&base, cluster, &mut out);
             let flushed = written.and_then(|snapshot| out.flush().map(|()| snapshot));
             // What it holds of the buffer is of no use after an error, and must not be written at the end of the scope.
             let (_, _) = out.into_parts();
@@ -294,7 +308,7 @@ impl Snapshots {
         self.place.sync(&file, partial::PART)?;
         let input = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), stop.clone()));
         let unusable = |error| SnapshotsError::Unusable { path: self.place.path(partial::PART), error };
-        let found = reading::verify(input, self.cluster).map_err(unusable)?;
+        let found = format::verify(input, self.cluster).map_err(unusable)?;
         if found != *partial.snapshot() {
             return Err(unusable(SnapshotError::Damaged { at: 0, what: "it is not what was announced" }));
         }
@@ -315,6 +329,19 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// What a file outside of any data directory holds: a copy of a snapshot, of whichever cluster.
+pub fn read_copy(path: &Path) -> Result<(ClusterId, Snapshot, Machine), SnapshotsError> {
+    let file = File::open(path).map_err(io_error("open", path))?;
+    // The cluster's id stands there in every version of the format; the rest is checked against it.
+    let mut id = [0; 8];
+    file.read_exact_at(&mut id, CLUSTER_AT).map_err(io_error("read", path))?;
+    let cluster = ClusterId(u64::from_le_bytes(id));
+    let restored = restore(BufReader::with_capacity(PIECE, file), cluster);
+    let (snapshot, machine) =
+        restored.map_err(|error| SnapshotsError::Unusable { path: path.to_path_buf(), error })?;
+    Ok((cluster, snapshot, machine))
 }
 
 /// A snapshot that is on stable storage, and has no name yet.

@@ -1,9 +1,12 @@
 //! How one node starts: its data directory, its log, its server.
 
+use crate::application::Replicated;
 use crate::config::{Config, Store};
 use crate::data_dir::{DataDir, random_disk_id};
 use crate::exit::{Code, Exit};
 use crate::join;
+use crate::machine::Machine;
+use crate::running::Running;
 use crate::server::{Restored, Server};
 use crate::signal::StopSignal;
 use crate::snapshots::Snapshots;
@@ -13,17 +16,17 @@ use tokio::runtime::{Builder, Runtime};
 
 /// A node that is ready to listen.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Prepared<M = Machine> {
     config: Config,
     storage: Storage,
     recovered: Recovered,
-    restored: Restored,
+    restored: Restored<M>,
     disk: DiskId,
 }
 
-impl Prepared {
+impl<M: Replicated> Prepared<M> {
     /// Opens the node's data directory and recovers its log.
-    pub fn open(mut config: Config) -> Result<Prepared, Exit> {
+    pub fn open(mut config: Config) -> Result<Prepared<M>, Exit> {
         if config.unsafe_no_fsync {
             tracing::warn!("--unsafe-no-fsync: a power cut takes back writes that were acknowledged");
         }
@@ -57,6 +60,15 @@ impl Prepared {
         Ok(Prepared { config, storage, recovered, restored, disk })
     }
 
+    /// Takes part, without any clients.
+    pub(crate) async fn launch(self) -> Result<Running<M>, Exit> {
+        let running =
+            Running::start(&self.config, self.storage, self.recovered, self.restored, self.disk).await;
+        running.map_err(Exit::from)
+    }
+}
+
+impl Prepared {
     /// Listens and takes part.
     pub async fn start(self) -> Result<Server, Exit> {
         Server::start(self.config, self.storage, self.recovered, self.restored, self.disk)

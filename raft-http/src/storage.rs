@@ -6,11 +6,12 @@ mod spare;
 
 use crate::data_dir::{DataDir, DataDirError, LogBegun};
 use crate::exit::{Code, Exit};
-use raft_core::wal::{self, Identity, Layout, Op, Refusal, Sequence, TooLarge, Wal};
-use raft_core::{Index, Persisted, Recovered, Update, Write};
+use raft_core::wal::{self, Identity, Layout, Op, Recovery, Refusal, Sequence, TooLarge, Wal};
+use raft_core::{Base, HardState, Index, Persisted, Recovered, Update, Write};
 use segments::Segments;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +164,25 @@ impl Storage {
         Ok((Storage::Files(Box::new(files)), recovery.recovered))
     }
 
+    /// What the data directory's log holds, changing nothing.
+    pub fn inspect(data: &DataDir) -> Result<Recovery, StorageError> {
+        let options = StorageOptions::default();
+        let found = Segments::new(data.wal(), options).read()?;
+        wal::recover(data.identity(), options.layout, found)
+            .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })
+    }
+
+    /// Begins the log of an empty data directory behind this base, which a snapshot covers.
+    pub fn begin(data: &DataDir, hard: HardState, base: Base) -> Result<(), StorageError> {
+        let (mut storage, recovered) = Storage::open(data, data.identity(), StorageOptions::default())?;
+        assert_eq!(recovered, Recovered::default(), "the directory was made for this");
+        let update = Update { hard: Some(hard), base: Some(base), ..Update::default() };
+        if let Storage::Files(files) = &mut storage {
+            files.store([&update].into_iter())?;
+        }
+        storage.idle()
+    }
+
     /// Keeps nothing: every start is on an empty disk.
     pub fn in_memory() -> (Storage, Recovered) {
         (Storage::Memory, Recovered::default())
@@ -187,6 +207,14 @@ impl Storage {
     pub fn release(&mut self, through: Index) {
         if let Storage::Files(files) = self {
             files.wal.release(through);
+        }
+    }
+
+    /// How long the last sync took that put something on the disk.
+    pub fn last_sync(&self) -> Duration {
+        match self {
+            Storage::Files(files) => files.segments.last_sync(),
+            Storage::Memory => Duration::ZERO,
         }
     }
 

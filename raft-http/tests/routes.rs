@@ -273,7 +273,7 @@ async fn the_peer_listener_is_for_peers() {
     let cluster = Cluster::start(configs(3, &[])).await;
     cluster.leader().await;
     let peer = cluster.configs[0].peer();
-    let reply = Client::new(peer).await.get("/request").await;
+    let reply = Client::new(peer).await.undescribed(b"GET /request HTTP/1.1\r\nHost: me\r\n\r\n").await;
     assert_eq!((reply.status, &reply.json["code"]), (404, &json!("no_route")));
     let ours = format!("{:016x}", cluster.configs[0].cluster_id.0);
     let call = async |cluster: &str, from: u64, to: u64, protocol: &str| {
@@ -281,7 +281,7 @@ async fn the_peer_listener_is_for_peers() {
             "GET /raft/control HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: httpraft\r\nRaft-Cluster: {cluster}\r\n\
              Raft-From: {from}\r\nRaft-To: {to}\r\nRaft-Disk: 1\r\nRaft-Boot: 1\r\nRaft-Protocol: {protocol}\r\n\r\n"
         );
-        let reply = Client::new(peer).await.raw(head.as_bytes()).await;
+        let reply = Client::new(peer).await.undescribed(head.as_bytes()).await;
         (reply.status, reply.json["code"].as_str().unwrap().to_string())
     };
     let refused = |status, code: &str| (status, code.to_string());

@@ -2,7 +2,7 @@
 //! fall, and a line of its story. As a file it is what `replay`, `shrink`, `explain` and `view` take.
 
 use crate::choices::{Random, Source};
-use crate::planted::{Planted, TABLE};
+use crate::planted::{Lie, Planted, TABLE};
 use crate::runner::Play;
 use crate::tape::{Player, Tape};
 use crate::trace::Reader;
@@ -121,9 +121,11 @@ fn fork(text: &str) -> Option<Fork> {
 pub fn planted(name: &str) -> Result<Planted, String> {
     let found = TABLE.iter().map(|row| row.planted).find(|planted| planted.name() == name);
     match found {
-        Some(Planted::Core(_)) if !raft_core::planted::COMPILED_IN => Err(format!(
-            "{name} is planted: build with `--features planted --target-dir target/planted`, or say --honest"
-        )),
+        Some(Planted::Core(_) | Planted::Driver(Lie::ForgetsKeys)) if !raft_core::planted::COMPILED_IN => {
+            Err(format!(
+                "{name} is planted: build with `--features planted --target-dir target/planted`, or say --honest"
+            ))
+        }
         Some(planted) => Ok(planted),
         None => Err(format!("no bug is named '{name}'; `raft-sim bugs --all` lists them")),
     }
@@ -155,7 +157,6 @@ impl fmt::Display for Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planted::Lie;
 
     #[test]
     fn a_case_is_read_as_it_was_written() {

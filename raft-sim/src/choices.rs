@@ -101,6 +101,10 @@ purposes! {
     Wire,
     /// Leaders that are cut off for long.
     Exiles,
+    /// Which puts have an idempotency key, so that they are repeated until something is known of them.
+    Repeats,
+    /// Members that are away while others come and go.
+    Absences,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -4,15 +4,36 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, Class, Fact, OpId, Outcome, Time, Violation};
 use crate::operator::OPERATOR;
 use crate::options::Leases;
+use crate::workload::Operation;
 use crate::world::{Event, World};
-use raft_core::{Answer, Entry, Input, Ticket};
+use bytes::Bytes;
+use raft_core::{Answer, Entry, EntryId, Input, Ticket};
+use raft_machine::{Reply, Verdict};
+
+/// Where the number of an attempt stands in its ticket: below those of the operator.
+const ATTEMPT: u32 = 32;
+
+/// A UUIDv7 for an operation that was made at a time.
+fn idempotency_key(op: OpId, made: Time) -> Bytes {
+    let ms = made / 1000;
+    format!("{:08x}-{:04x}-7000-8000-{:012x}", ms >> 16, ms & 0xffff, op.0).into()
+}
+
+/// What the application's reply to a put with a key means to its client.
+fn told(reply: &Reply) -> Outcome {
+    match reply.verdict {
+        Verdict::Done { .. } => Outcome::Put { index: reply.id.index },
+        // The clients' keys are theirs alone, and the table has room for all of a run.
+        _ => Outcome::Unknown,
+    }
+}
 
 impl World {
     /// A client's turn.
     pub(crate) fn ask(&mut self, client: usize) -> Result<(), Violation> {
-        let Some(op) = self.workload.next(client, &mut self.choices) else { return Ok(()) };
+        let Some(op) = self.workload.next(client, self.now, &mut self.choices) else { return Ok(()) };
         self.counts.operations += 1;
-        self.send(client, op)?;
+        self.invoke(op)?;
         if !self.workload.waits(client) {
             let next = self.now + self.workload.think(client, &mut self.choices);
             self.queue.push(next, Event::Client { client });
@@ -20,14 +41,10 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, client: usize, op: OpId) -> Result<(), Violation> {
+    fn invoke(&mut self, op: OpId) -> Result<(), Violation> {
         let action = self.workload.operation(op).action;
         self.judges.observe(self.now, &Fact::Invoked { op, action: &action })?;
-        if !self.workload.loses(client, &mut self.choices) {
-            let arrives = self.now + self.wire(client);
-            self.queue.push(arrives, Event::Request { op });
-        }
-        self.queue.push(self.now + self.workload.patience(), Event::Patience { op });
+        self.send(op);
         Ok(())
     }
 
@@ -37,11 +54,21 @@ impl World {
             return Ok(());
         }
         for _ in 0..=self.choices.pick(Purpose::Exiles.into(), 40) {
-            let op = self.workload.burst(at, &mut self.choices);
+            let op = self.workload.burst(at, self.now, &mut self.choices);
             self.counts.operations += 1;
-            self.send(self.workload.clients(), op)?;
+            self.invoke(op)?;
         }
         Ok(())
+    }
+
+    /// Sends an operation on its way, and begins to wait.
+    fn send(&mut self, op: OpId) {
+        let Operation { client, attempt, node: at, .. } = *self.workload.operation(op);
+        if !self.workload.loses(client, &mut self.choices) {
+            let arrives = self.now + self.wire(client);
+            self.queue.push(arrives, Event::Request { op, attempt, at });
+        }
+        self.queue.push(self.now + self.workload.patience(), Event::Patience { op });
     }
 
     fn wire(&mut self, client: usize) -> Time {
@@ -50,15 +77,16 @@ impl World {
     }
 
     /// A request comes to a node.
-    pub(crate) fn request(&mut self, op: OpId) -> Result<(), Violation> {
+    pub(crate) fn request(&mut self, op: OpId, attempt: u32, at: usize) -> Result<(), Violation> {
         let operation = *self.workload.operation(op);
-        let at = operation.node;
         if self.servers[at].process.is_none() {
             self.respond(op, Outcome::NotApplied, None);
             return Ok(());
         }
-        let ticket = Ticket(op.0);
-        match operation.action.command(self.now, operation.padding) {
+        // Each attempt has a ticket of its own.
+        let ticket = Ticket(u64::from(attempt) << ATTEMPT | op.0);
+        let idempotency = operation.keyed.then(|| idempotency_key(op, operation.made));
+        match operation.action.command(self.now, operation.padding, idempotency) {
             Some(command) => self.input(at, Input::Propose { ticket, command }),
             None => {
                 self.counts.follower_reads += u64::from(self.leader != Some(at));
@@ -96,16 +124,30 @@ impl World {
         Ok(())
     }
 
+    /// A client has waited for as long as it wants to. A put with a key is sent again, a few times, to another node:
+    /// it stays the same operation.
+    pub(crate) fn impatient(&mut self, op: OpId) -> Result<(), Violation> {
+        if self.healed || !self.workload.repeat(op) {
+            return self.returned(op, Outcome::Unknown, None);
+        }
+        self.counts.repeats += 1;
+        self.send(op);
+        Ok(())
+    }
+
     /// A node answers a ticket.
     pub(crate) fn answered(&mut self, at: usize, ticket: Ticket, answer: Answer) {
         if ticket.0 >= OPERATOR {
             self.counts.changed += u64::from(matches!(answer, Answer::Committed(_)));
             return;
         }
-        let op = OpId(ticket.0);
+        let op = OpId(ticket.0 % (1 << ATTEMPT));
         match answer {
-            Answer::Committed(id) => self.respond(op, Outcome::Put { index: id.index }, None),
-            Answer::ReadAt(index) => {
+            Answer::Committed(id) if !self.workload.operation(op).keyed => {
+                self.respond(op, Outcome::Put { index: id.index }, None);
+            }
+            // Where it took effect, only the application knows.
+            Answer::Committed(EntryId { index, .. }) | Answer::ReadAt(index) => {
                 let Some(process) = &mut self.servers[at].process else { return };
                 process.reads.push((op, index));
                 self.serve(at);
@@ -123,24 +165,35 @@ impl World {
     /// A committed entry changes the machine, and with it reads may be served.
     pub(crate) fn apply(&mut self, at: usize, entry: &Entry) -> Result<(), Violation> {
         let Some(process) = &mut self.servers[at].process else { return Ok(()) };
-        if let Err(said) = process.machine.apply(entry) {
-            return Err(self.violation("machine", Class::Safety, format!("node {at}: {said}")));
+        match process.machine.apply(entry) {
+            Ok(Some(reply)) => {
+                process.replies.insert(entry.index(), reply);
+                let node = self.servers[at].id;
+                self.judges.observe(self.now, &Fact::Replied { node, at: entry.index(), reply })?;
+            }
+            Ok(None) => {}
+            Err(said) => return Err(self.violation("machine", Class::Safety, format!("node {at}: {said}"))),
         }
+        let Some(process) = &self.servers[at].process else { return Ok(()) };
         if !process.reads.is_empty() {
             self.serve(at);
         }
         Ok(())
     }
 
-    /// Serves the reads whose index is applied.
+    /// Serves the reads, and tells of the puts with a key, whose index is applied.
     pub(crate) fn serve(&mut self, at: usize) {
         loop {
             let Some(process) = &mut self.servers[at].process else { return };
             let index = process.machine.applied();
             let Some(ready) = process.reads.iter().position(|(_, needs)| *needs <= index) else { return };
-            let (op, _) = process.reads.swap_remove(ready);
+            let (op, needs) = process.reads.swap_remove(ready);
             let operation = self.workload.operation(op);
-            let Action::Get { key } = operation.action else { continue };
+            let Action::Get { key } = operation.action else {
+                let outcome = process.replies.get(&needs).map_or(Outcome::Unknown, told);
+                self.respond(op, outcome, None);
+                continue;
+            };
             let value = process.machine.get(key);
             // Beyond the bound on the clocks a lease promises nothing.
             let relied_on = !operation.lease || self.options.leases == Leases::Safe;

@@ -3,7 +3,7 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Class, Fact, Time, Violation};
-use crate::machine::Machine;
+use crate::machine::{Frozen, Machine};
 use crate::planted::{Lie, Planted};
 use crate::snapshots::{Name, digest};
 use crate::world::{Event, World};
@@ -49,7 +49,7 @@ impl World {
             let said = format!("node {at} is to capture {} after {applied} was applied", base.id);
             return Err(self.violation("machine", Class::Safety, said));
         }
-        let bytes = process.machine.freeze();
+        let bytes = self.frozen.freeze(&process.machine);
         self.counts.captures += 1;
         let node = self.servers[at].id;
         self.judges.observe(self.now, &Fact::Capturing { node, base: &base, machine })?;
@@ -198,7 +198,8 @@ impl World {
     pub(crate) fn restore(&mut self, at: usize, snapshot: &Snapshot) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         let Some(process) = &mut server.process else { return Ok(()) };
-        let Some(machine) = thawed(server.snapshots.read(Name::Whole(snapshot.last())), snapshot) else {
+        let found = server.snapshots.read(Name::Whole(snapshot.last()));
+        let Some(machine) = thawed(&self.frozen, found, snapshot, self.planted) else {
             // It was there when it was stored: it rots. The next start finds out what is left.
             return self.crash(at);
         };
@@ -222,7 +223,20 @@ impl World {
 }
 
 /// The machine that a file holds, if it is the one that is asked for.
-pub(crate) fn thawed(found: Option<(&Snapshot, &[u8])>, wanted: &Snapshot) -> Option<Machine> {
+pub(crate) fn thawed(
+    frozen: &Frozen,
+    found: Option<(&Snapshot, &[u8])>,
+    wanted: &Snapshot,
+    planted: Option<Planted>,
+) -> Option<Machine> {
     let (_, bytes) = found.filter(|(head, _)| *head == wanted)?;
-    Machine::thaw(wanted.base.id.index, bytes)
+    #[cfg_attr(not(feature = "planted"), expect(unused_mut, reason = "only a planted bug changes it"))]
+    let mut machine = frozen.thaw(&wanted.base, bytes)?;
+    #[cfg(feature = "planted")]
+    if planted == Some(Planted::Driver(Lie::ForgetsKeys)) {
+        machine.forget_keys();
+    }
+    #[cfg(not(feature = "planted"))]
+    let _ = planted;
+    Some(machine)
 }

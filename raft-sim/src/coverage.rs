@@ -82,6 +82,8 @@ marks! {
     UnknownPutTookEffect,
     /// A client's put with an unknown outcome never took effect.
     UnknownPutVanished,
+    /// A repeated command was answered as the first time.
+    Replays,
     /// The search for a linearization ran on a history.
     HistoriesSearched,
     /// The search for a linearization took too many steps.

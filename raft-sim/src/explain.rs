@@ -2,7 +2,7 @@
 //! that contradict each other, and what all nodes were like at that moment.
 
 use crate::case::Case;
-use crate::notation::{Text, role};
+use crate::notation::Text;
 use crate::record::{Moment, Recording, State, What};
 use std::fmt::Write;
 
@@ -73,7 +73,7 @@ fn standing(node: usize, state: &State) -> String {
     format!(
         "{node} {whether}{} term={term} vote={vote} leader={leader} commit={commit} applied={applied} \
          durable={durable} last={last}",
-        role(state.role)
+        state.role
     )
 }
 

@@ -3,7 +3,7 @@
 //! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
 //! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`]), then [`Fact::Stepped`] once
 //! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
-//! [`Fact::Applied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
+//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
 //! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
 //! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
 //! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
@@ -13,6 +13,7 @@ use raft_core::{
     Answer, Base, Change, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Snapshot,
     Stamp, Status, Ticket, Update, Write, hash,
 };
+use raft_machine::{Operation, Reply};
 
 /// Simulated time in microseconds since the run began.
 pub type Time = u64;
@@ -71,31 +72,38 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The first byte of a put's body.
-const PUT: u8 = 1;
+/// The beginning of a put's body, as the application's commands have it: its tag, and the length of a key here.
+const PUT: [u8; 5] = [2, 4, 0, 0, 0];
 
 impl Action {
-    /// The command that carries a put, as a leader makes it at a time, with `padding` bytes behind it; a get is no
-    /// command.
-    pub fn command(&self, at: Time, padding: usize) -> Option<Bytes> {
+    /// The command that carries a put, as a leader makes it at a time, with `padding` bytes behind it and perhaps an
+    /// idempotency key; a get is no command.
+    pub fn command(&self, at: Time, padding: usize, idempotency: Option<Bytes>) -> Option<Bytes> {
         let Action::Put { key, value } = *self else { return None };
-        let mut body = BytesMut::with_capacity(17 + padding);
-        body.put_u8(PUT);
-        body.put_u64_le(key);
-        body.put_u64_le(value);
-        body.put_bytes(0, padding);
-        Some(Envelope { time_ms: at / 1000, key: None, body: body.freeze() }.encode())
+        let mut text = BytesMut::with_capacity(8 + padding);
+        text.put_u64_le(value);
+        text.put_bytes(0, padding);
+        let put = Operation::Put { key: key_bytes(key), value: text.freeze() };
+        let body = raft_machine::Command::One(put).encode();
+        Some(Envelope { time_ms: at / 1000, key: idempotency, body }.encode())
     }
 
-    /// The put in a command; `None` for every other command.
+    /// The put in a command; `None` for every other command. Read here on its own: the checkers don't rely on what
+    /// they check.
     pub fn of(command: &Bytes) -> Option<Action> {
         let Envelope { body, .. } = Envelope::decode(command.clone()).ok()?;
-        let (&[kind], rest) = body.split_first_chunk::<1>()?;
-        let (key, rest) = rest.split_first_chunk::<8>()?;
-        let (value, _) = rest.split_first_chunk::<8>()?;
-        let put = Action::Put { key: u64::from_le_bytes(*key), value: u64::from_le_bytes(*value) };
-        (kind == PUT).then_some(put)
+        let (begins, rest) = body.split_first_chunk()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (value, _) = rest.split_first_chunk()?;
+        let put = Action::Put { key: u32::from_le_bytes(*key).into(), value: u64::from_le_bytes(*value) };
+        (*begins == PUT).then_some(put)
     }
+}
+
+/// A key as the application has it.
+pub(crate) fn key_bytes(key: Key) -> Bytes {
+    let key = u32::try_from(key).expect("clients have few keys");
+    Bytes::copy_from_slice(&key.to_le_bytes())
 }
 
 /// One thing that happened.
@@ -219,6 +227,15 @@ pub enum Fact<'a> {
         node: NodeId,
         /// Which.
         entry: &'a Entry,
+    },
+    /// The application replies to a client's command that it has applied.
+    Replied {
+        /// Where.
+        node: NodeId,
+        /// At which index.
+        at: Index,
+        /// What it says.
+        reply: Reply,
     },
     /// The application freezes its state for a snapshot, at this place of the stream of applies.
     Capturing {

@@ -27,6 +27,9 @@ impl World {
             return Ok(());
         }
         self.schedule_fault(family);
+        if self.now < self.calm_until {
+            return Ok(());
+        }
         let site = Site::from(family.purpose());
         if !self.choices.chance(site, HAPPENS) {
             return Ok(());
@@ -80,6 +83,10 @@ impl World {
             Family::Capture => self.input(at, Input::Capture),
             Family::Exile => {
                 self.exile(site);
+                Ok(())
+            }
+            Family::Absence => {
+                self.absence();
                 Ok(())
             }
             Family::Report => {

@@ -1,5 +1,6 @@
 //! A deterministic simulator of Raft clusters that runs the shipping core and its log.
 
+mod absence;
 pub mod case;
 pub mod choices;
 mod clients;

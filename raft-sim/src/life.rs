@@ -43,7 +43,10 @@ impl World {
         let server = &mut self.servers[at];
         recovered.snapshot = recovered.newest(server.snapshots.intact()).cloned();
         let machine = match &recovered.snapshot {
-            Some(snapshot) => thawed(server.snapshots.read(Name::Whole(snapshot.last())), snapshot),
+            Some(snapshot) => {
+                let found = server.snapshots.read(Name::Whole(snapshot.last()));
+                thawed(&self.frozen, found, snapshot, self.planted)
+            }
             None => Some(Machine::default()),
         };
         let machine = machine.expect("a snapshot that verifies holds a machine");

@@ -1,94 +1,126 @@
-//! The replicated state machine of the simulation: some registers, set by puts.
+//! The replicated application of the simulation: the very machine of the server, of which the clients here use puts as
+//! registers.
 
-use crate::facts::{Action, Key, Value, register_digest};
-use raft_core::{Entry, Index, Payload};
-use std::collections::BTreeMap;
+use crate::facts::{Action, Key, Value, key_bytes, register_digest};
+use raft_core::{Base, ClusterId, Entry, Index, Payload};
+use raft_machine::snapshot::{restore, write};
+use raft_machine::{Machine as Application, Reply};
 
-/// The registers of one node.
+/// Whose snapshots these are.
+const CLUSTER: ClusterId = ClusterId(1);
+
+/// The application of one node.
 #[derive(Clone, Debug, Default)]
-pub struct Machine {
-    applied: Index,
-    registers: BTreeMap<Key, Value>,
-    /// The sum over all registers.
-    digest: u64,
-}
+pub struct Machine(Application);
 
 impl Machine {
-    /// Takes the next entry.
+    /// Takes the next entry. The reply to it, if it is a client's.
     ///
     /// # Errors
     /// If it isn't the next one, or is none that any client or leader wrote.
-    pub fn apply(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.index() != self.applied.next() {
-            return Err(format!("{} is applied after index {}", entry.id(), self.applied));
+    pub fn apply(&mut self, entry: &Entry) -> Result<Option<Reply>, String> {
+        if entry.index() != self.applied().next() {
+            return Err(format!("{} is applied after index {}", entry.id(), self.applied()));
         }
-        self.applied = entry.index();
-        match entry.payload() {
-            Payload::Noop | Payload::Membership(_) => Ok(()),
-            Payload::Command(command) => match Action::of(command) {
-                Some(Action::Put { key, value }) => {
-                    self.put(key, value);
-                    Ok(())
-                }
-                _ => Err(format!("the entry {} is no client's command", entry.id())),
-            },
+        if let Payload::Command(command) = entry.payload()
+            && Action::of(command).is_none()
+        {
+            return Err(format!("the entry {} is no client's command", entry.id()));
         }
-    }
-
-    fn put(&mut self, key: Key, value: Value) {
-        let before = self.registers.insert(key, value).map_or(0, |old| register_digest(key, old));
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(register_digest(key, value));
+        self.0.apply(entry).map_err(|unreadable| unreadable.to_string())
     }
 
     /// The last index that was applied.
     pub fn applied(&self) -> Index {
-        self.applied
+        self.0.applied()
     }
 
     /// What a register holds.
     pub fn get(&self, key: Key) -> Option<Value> {
-        self.registers.get(&key).copied()
+        self.0.get(&key_bytes(key)).and_then(|found| value_of(&found.value))
+    }
+
+    /// All registers, in order.
+    fn registers(&self) -> Vec<(Key, Value)> {
+        let all = self.0.list(b"", b"", usize::MAX, usize::MAX).keys;
+        let register = |(key, found): &(bytes::Bytes, raft_machine::Found)| {
+            let (key, _) = key.split_first_chunk()?;
+            Some((u32::from_le_bytes(*key).into(), value_of(&found.value)?))
+        };
+        all.iter().map(|row| register(row).expect("only clients' puts are applied")).collect()
     }
 
     /// The sum over all registers, see [`register_digest`].
     pub fn digest(&self) -> u64 {
-        self.digest
+        self.registers()
+            .into_iter()
+            .map(|(key, value)| register_digest(key, value))
+            .fold(0, u64::wrapping_add)
     }
 
-    /// Its state as the bytes of a snapshot: the digest, then each register.
-    pub fn freeze(&self) -> Vec<u8> {
-        let registers = self.registers.iter().flat_map(|(key, value)| [*key, *value]);
-        [self.digest].into_iter().chain(registers).flat_map(u64::to_le_bytes).collect()
+    /// As if the snapshot had held no idempotency keys.
+    #[cfg(feature = "planted")]
+    pub(crate) fn forget_keys(&mut self) {
+        self.0.forget_keys();
+    }
+}
+
+fn value_of(bytes: &[u8]) -> Option<Value> {
+    bytes.split_first_chunk().map(|(value, _)| u64::from_le_bytes(*value))
+}
+
+/// All frozen states of a run. A snapshot's file names one of these beside the registers: it stays as small as they are,
+/// though the application keeps all that was ever put, so that chunks of a few bytes can still carry it. What is thawed
+/// has gone through the application's real bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen(Vec<Application>);
+
+impl Frozen {
+    /// A state as the bytes of a snapshot: which one, then each register.
+    pub fn freeze(&mut self, machine: &Machine) -> Vec<u8> {
+        let place = self.0.len() as u64;
+        self.0.push(machine.0.clone());
+        let registers = machine.registers().into_iter().flat_map(|(key, value)| [key, value]);
+        [place].into_iter().chain(registers).flat_map(u64::to_le_bytes).collect()
     }
 
-    /// The machine that was frozen after an index. `None` if the bytes are no machine.
-    pub fn thaw(applied: Index, bytes: &[u8]) -> Option<Machine> {
+    /// The machine that was frozen. `None` if the bytes are no machine's.
+    pub fn thaw(&self, base: &Base, bytes: &[u8]) -> Option<Machine> {
         let (words, []) = bytes.as_chunks::<8>() else { return None };
-        let (digest, registers) = words.split_first()?;
-        let (pairs, []) = registers.as_chunks::<2>() else { return None };
-        let mut machine = Machine { applied, ..Machine::default() };
-        for [key, value] in pairs {
-            machine.put(u64::from_le_bytes(*key), u64::from_le_bytes(*value));
-        }
-        (machine.digest == u64::from_le_bytes(*digest)).then_some(machine)
+        let (place, registers) = words.split_first()?;
+        let frozen = self.0.get(usize::try_from(u64::from_le_bytes(*place)).ok()?)?;
+        let mut file = Vec::new();
+        write(frozen, base, CLUSTER, &mut file).expect("memory takes everything");
+        let (_, application) = restore(&file[..], CLUSTER).expect("what was written can be read");
+        let machine = Machine(application);
+        let found = machine.registers().into_iter().flat_map(|(key, value)| [key, value]);
+        registers.iter().map(|word| u64::from_le_bytes(*word)).eq(found).then_some(machine)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use raft_core::{EntryId, Membership, NodeId};
 
     #[test]
     fn frozen_and_thawed_it_is_the_same() {
         let mut machine = Machine::default();
-        for (key, value) in [(3, 1), (5, 2), (3, 9)] {
-            machine.put(key, value);
+        for (index, (key, value)) in (1..).zip([(3, 1), (5, 2), (3, 9), (5, 2)]) {
+            let idempotency = Some(format!("put {value}").into());
+            let command = Action::Put { key, value }.command(0, 3, idempotency).unwrap();
+            let entry = Entry::new(EntryId::new(1, index), Payload::Command(command));
+            let reply = machine.apply(&entry).unwrap().unwrap();
+            assert_eq!(reply.replayed, index == 4);
         }
-        let mut bytes = machine.freeze();
-        let thawed = Machine::thaw(Index(7), &bytes).unwrap();
-        assert_eq!((thawed.get(3), thawed.get(5), thawed.applied()), (Some(9), Some(2), Index(7)));
+        let mut frozen = Frozen::default();
+        let mut bytes = frozen.freeze(&machine);
+        let membership = Membership::founders([NodeId(1)]).unwrap();
+        let base = Base { id: EntryId::new(1, 4), hash: 0, membership };
+        let thawed = frozen.thaw(&base, &bytes).unwrap();
+        assert_eq!((thawed.get(3), thawed.get(5), thawed.applied()), (Some(9), Some(2), Index(4)));
         assert_eq!(thawed.digest(), register_digest(3, 9).wrapping_add(register_digest(5, 2)));
         bytes[17] ^= 1;
-        assert!(Machine::thaw(Index(7), &bytes).is_none());
+        assert!(frozen.thaw(&base, &bytes).is_none());
     }
 }

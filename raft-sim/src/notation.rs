@@ -4,7 +4,7 @@
 use crate::facts::Action;
 use raft_core::{
     Acquaintance, Answer, Body, Change, DiskId, Entry, Event, Input, LogSlice, Member, Membership, Message,
-    NodeId, Output, Payload, RoleName, Standing, Update,
+    NodeId, Output, Payload, Standing, Update,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -38,16 +38,6 @@ pub(crate) fn kind(body: &Body) -> &'static str {
         Body::Removed { .. } => "Removed",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
-    }
-}
-
-/// A role's name.
-pub(crate) fn role(role: RoleName) -> &'static str {
-    match role {
-        RoleName::Follower => "follower",
-        RoleName::PreCandidate => "pre-candidate",
-        RoleName::Candidate => "candidate",
-        RoleName::Leader => "leader",
     }
 }
 
@@ -247,19 +237,8 @@ impl Display for Text<'_, Change> {
 impl Display for Text<'_, Event> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
-            Event::Role { role: now, term, leader } => {
-                write!(f, "{} in term {term}, leader {}", role(*now), Text(leader))
-            }
             Event::Membership { at, membership } => write!(f, "in force at {at} {}", Text(membership)),
-            Event::MembershipCommitted { at } => write!(f, "the configuration at {at} is committed"),
-            Event::TransferBegun { to } => write!(f, "handing over to {to}"),
-            Event::TransferEnded { to } => write!(f, "not handed over to {to}"),
-            Event::Flow { peer, flow } => write!(f, "{flow:?} to {peer}"),
-            Event::CaughtUp { peer } => write!(f, "{peer} has caught up"),
-            Event::Receiving { from, last } => write!(f, "receiving {last} from {from}"),
-            Event::Restored { last } => write!(f, "restored {last}"),
-            Event::Captured { last } => write!(f, "captured {last}"),
-            Event::Compacted { base } => write!(f, "compacted up to {base}"),
+            other => other.fmt(f),
         }
     }
 }

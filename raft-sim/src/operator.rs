@@ -206,7 +206,7 @@ impl World {
     }
 
     /// A change is asked of a node: mostly of the leader.
-    fn reconfigure(&mut self, site: Site, changes: Vec<Change>) -> Result<(), Violation> {
+    pub(crate) fn reconfigure(&mut self, site: Site, changes: Vec<Change>) -> Result<(), Violation> {
         let any = 1 + self.choices.pick(site, self.options.seats as u64) as usize;
         let at = if self.choices.pick(site, 5) == 4 { any } else { self.leader.unwrap_or(any) };
         let Some(process) = &self.servers[at].process else { return Ok(()) };
@@ -283,7 +283,7 @@ impl World {
     }
 
     /// Sees to it that a seat has a disk that never belonged. Whether that is so.
-    fn make_fresh(&mut self, at: usize) -> Result<bool, Violation> {
+    pub(crate) fn make_fresh(&mut self, at: usize) -> Result<bool, Violation> {
         if self.is_fresh(at) {
             return Ok(true);
         }

@@ -7,7 +7,7 @@ use crate::trace::Reader;
 use crate::world::Setup;
 pub use raft_core::planted::Bug;
 
-/// A way for a driver to lie about the disk: all that is left to get wrong around the core.
+/// A way for a driver to lie about what its disk holds: all that is left to get wrong around the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lie {
     /// The receipt is handed in when the write is handed to the disk, before any sync.
@@ -20,6 +20,8 @@ pub enum Lie {
     ClockReadLate,
     /// A log whose synced part decayed is cut before the damage, as if a crash explained it.
     CutsDecay,
+    /// A snapshot is restored without its idempotency keys, so that a repeated command is applied twice.
+    ForgetsKeys,
 }
 
 /// What is planted in a run.
@@ -135,6 +137,7 @@ pub const TABLE: &[Row] = &[
     driver(Lie::StoredBeforeSync, &["snapshot_order"]),
     driver(Lie::ClockReadLate, &["leases", "reads", "patience"]),
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
+    driver(Lie::ForgetsKeys, &["exactly_once"]),
 ];
 
 /// Bugs that no driver of the simulator can show, each with what it would take; the surface tests of the core do.

@@ -7,7 +7,8 @@ use crate::machine::Machine;
 use crate::snapshots::Snapshots;
 use raft_core::wal::{Sequence, Wal};
 use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Term, Update, Write};
-use std::collections::VecDeque;
+use raft_machine::Reply;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A write that the disk has and the node has no receipt for.
 #[derive(Clone, Debug)]
@@ -62,8 +63,10 @@ pub struct Process {
     pub handed: u64,
     /// The newest of the node's writes on stable storage.
     pub durable: u64,
-    /// Reads that wait for their index.
+    /// Reads, and puts with an idempotency key, that wait for their index.
     pub reads: Vec<(OpId, Index)>,
+    /// What the application replied since the process began.
+    pub replies: BTreeMap<Index, Reply>,
     /// Files to delete after the first sync.
     pub discard: Vec<u64>,
     /// It has stopped for good.
@@ -93,6 +96,7 @@ impl Process {
             handed: 0,
             durable: 0,
             reads: Vec::new(),
+            replies: BTreeMap::new(),
             halted: false,
             standing: (status.role, status.term),
         }

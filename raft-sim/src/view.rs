@@ -2,7 +2,6 @@
 //! JavaScript and SVG.
 
 use crate::case::{Case, Origin};
-use crate::notation::role;
 use crate::record::{Arrow, Recording, State};
 use crate::report::commit;
 use raft_core::NodeId;
@@ -88,7 +87,7 @@ fn state(state: &State) -> String {
     format!(
         "[{},{},{},{},{},{},{},{},{},{log},{}]",
         text(mark),
-        text(role(state.role)),
+        text(&state.role.to_string()),
         state.term,
         who(state.vote),
         who(state.leader),

@@ -22,7 +22,16 @@ pub struct Operation {
     pub done: bool,
     /// It was begun after the healing.
     pub fresh: bool,
+    /// It has an idempotency key, and is sent again until something is known of it.
+    pub keyed: bool,
+    /// How often it was sent again.
+    pub attempt: u32,
+    /// When it was begun.
+    pub made: Time,
 }
+
+/// How often a put with a key is sent again.
+const ATTEMPTS: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
@@ -82,17 +91,28 @@ impl Workload {
     }
 
     /// One of a burst of writes to a node, by a client that asks for nothing else.
-    pub fn burst(&mut self, node: usize, choices: &mut impl Choices) -> OpId {
+    pub fn burst(&mut self, node: usize, now: Time, choices: &mut impl Choices) -> OpId {
         let client = self.clients.len() - 1;
         let key = choices.pick(Site::new(Purpose::Client, client), self.options.keys);
-        self.invoke(client, node, Action::Put { key, value: self.operations.len() as u64 + 1 })
+        self.invoke(client, node, Action::Put { key, value: self.operations.len() as u64 + 1 }, now)
     }
 
-    fn invoke(&mut self, client: usize, node: usize, action: Action) -> OpId {
+    fn invoke(&mut self, client: usize, node: usize, action: Action, made: Time) -> OpId {
         let op = OpId(self.operations.len() as u64);
         let fresh = self.healed;
-        let (lease, padding, done) = (false, 0, false);
-        self.operations.push(Operation { client, action, node, lease, padding, done, fresh });
+        let (lease, padding, done, keyed, attempt) = (false, 0, false, false, 0);
+        self.operations.push(Operation {
+            client,
+            action,
+            node,
+            lease,
+            padding,
+            done,
+            fresh,
+            keyed,
+            attempt,
+            made,
+        });
         self.open += 1;
         op
     }
@@ -132,7 +152,7 @@ impl Workload {
     }
 
     /// A client's next operation, if it wants one.
-    pub fn next(&mut self, client: usize, choices: &mut impl Choices) -> Option<OpId> {
+    pub fn next(&mut self, client: usize, now: Time, choices: &mut impl Choices) -> Option<OpId> {
         let site = Site::new(Purpose::Client, client);
         let options = self.options;
         let state = self.clients[client];
@@ -155,9 +175,12 @@ impl Workload {
         let value = self.operations.len() as u64 + 1;
         let action = if reads { Action::Get { key } } else { Action::Put { key, value } };
         let padding = if self.healed || reads { 0 } else { choices.range(site, 0, options.padding) as usize };
-        let op = self.invoke(client, node, action);
+        // Half of the clients never use one. 0, the benign choice, is without.
+        let keyed =
+            !reads && client.is_multiple_of(2) && choices.pick(Site::new(Purpose::Repeats, client), 3) > 0;
+        let op = self.invoke(client, node, action, now);
         let operation = &mut self.operations[op.0 as usize];
-        (operation.lease, operation.padding) = (lease, padding);
+        (operation.lease, operation.padding, operation.keyed) = (lease, padding, keyed);
         Some(op)
     }
 
@@ -189,10 +212,24 @@ impl Workload {
         self.clients[client].waits
     }
 
+    /// Sends an operation once more, to another node; false if it won't be.
+    pub fn repeat(&mut self, op: OpId) -> bool {
+        let operation = self.operations[op.0 as usize];
+        if !operation.keyed || operation.done || operation.attempt == ATTEMPTS {
+            return false;
+        }
+        let node = self.after(operation.node);
+        let operation = &mut self.operations[op.0 as usize];
+        (operation.attempt, operation.node) = (operation.attempt + 1, node);
+        true
+    }
+
     /// An operation ends for its client. `leader`: where the node said that the leader is. False if it had ended.
     pub fn end(&mut self, op: OpId, outcome: Outcome, leader: Option<usize>) -> bool {
         let operation = &mut self.operations[op.0 as usize];
-        if operation.done {
+        // What is said of one attempt says nothing of the others.
+        let doubtful = operation.attempt > 0 && outcome == Outcome::NotApplied;
+        if operation.done || doubtful {
             return false;
         }
         operation.done = true;

@@ -8,6 +8,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::disk::Disk;
 use crate::facts::{Class, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
+use crate::machine::Frozen;
 use crate::network::{Letter, Network};
 use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     Nudge { at: usize, life: u32 },
     Capture,
     Burst { at: usize },
+    Swap { away: usize, left: u8 },
+    ComeBack { at: usize },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -41,7 +44,7 @@ pub(crate) enum Event {
     Change { left: u8 },
     Tend,
     Client { client: usize },
-    Request { op: OpId },
+    Request { op: OpId, attempt: u32, at: usize },
     Response { op: OpId, outcome: Outcome, leader: Option<usize> },
     Patience { op: OpId },
 }
@@ -75,6 +78,8 @@ crate::counts::counts! {
         halts,
         /// Operations of clients.
         operations,
+        /// Requests that were sent again with their idempotency key.
+        repeats,
         /// Hand-overs of leadership that were asked for.
         transfers,
         /// Changes of the configuration that were asked for.
@@ -115,6 +120,8 @@ crate::counts::counts! {
         follower_reads,
         /// Leaders that were cut off for long.
         exiles,
+        /// Members that were cut off while others were added and removed.
+        absences,
     }
 }
 
@@ -138,12 +145,15 @@ pub struct World {
     pub(crate) servers: Vec<Server>,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
+    pub(crate) frozen: Frozen,
     pub(crate) judges: Judges,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
     pub(crate) planted: Option<Planted>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) ops: Vec<Op>,
+    /// Until then no family strikes.
+    pub(crate) calm_until: Time,
     pub(crate) healed: bool,
     pub(crate) leader: Option<usize>,
     pub(crate) operator: Operator,
@@ -176,12 +186,14 @@ impl World {
             servers: Vec::new(),
             network: Network::new(options.network),
             workload: Workload::new(options.workload, options.nodes, options.election_timeout() / 2),
+            frozen: Frozen::default(),
             judges: Judges::new(rules),
             trace: Trace::new(setup.reader),
             counts: Counts::default(),
             planted: setup.planted,
             outputs: Vec::new(),
             ops: Vec::new(),
+            calm_until: 0,
             healed: false,
             leader: None,
             operator: Operator::default(),
@@ -274,6 +286,8 @@ impl World {
             Event::Tend => self.tend(),
             Event::Fault(family) => self.fault(family),
             Event::Burst { at } => self.burst(at),
+            Event::Swap { away, left } => self.swap(away, left),
+            Event::ComeBack { at } => self.come_back(at),
             Event::Capture => match self.leader {
                 Some(at) => self.input(at, Input::Capture),
                 None => Ok(()),
@@ -287,9 +301,10 @@ impl World {
                 Ok(())
             }
             Event::Client { client } => self.ask(client),
-            Event::Request { op } => self.request(op),
+            Event::Request { op, attempt, at } => self.request(op, attempt, at),
+            Event::Response { op, outcome: Outcome::Unknown, .. } => self.impatient(op),
             Event::Response { op, outcome, leader } => self.returned(op, outcome, leader),
-            Event::Patience { op } => self.returned(op, Outcome::Unknown, None),
+            Event::Patience { op } => self.impatient(op),
             Event::Tick { .. }
             | Event::Wake { .. }
             | Event::Synced { .. }

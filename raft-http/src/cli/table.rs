@@ -50,6 +50,71 @@ pub(super) fn snapshots(answer: &Value) -> String {
     columns(&rows)
 }
 
+/// The answer of `/v1/cluster`.
+pub(super) fn cluster(answer: &Value) -> String {
+    let titles = ["ID", "ROLE", "TERM", "COMMIT", "APPLIED", "LAST", "SNAPSHOT", "VERSION", "API"];
+    let mut rows = vec![titles.map(str::to_string).to_vec()];
+    for node in answer["nodes"].as_array().into_iter().flatten() {
+        let mut row = vec![text(&node["id"])];
+        if node["reachable"] == true {
+            let of_itself =
+                node["members"].as_array().into_iter().flatten().find(|member| member["id"] == node["id"]);
+            let api = of_itself.map_or(&node["api"], |member| &member["api"]);
+            let keys =
+                ["role", "term", "commit_index", "applied_index", "last_index", "snapshot_index", "version"];
+            row.extend(keys.map(|key| text(&node[key])));
+            row.push(text(api));
+        } else {
+            row.push(format!("unreachable: {}", text(&node["error"])));
+        }
+        rows.push(row);
+    }
+    // What is not reachable has no columns to line up with.
+    let (reached, lost): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() > 2);
+    let lost = lost.iter().map(|row| row.join("  "));
+    std::iter::once(columns(&reached)).chain(lost).collect::<Vec<_>>().join("\n")
+}
+
+/// A name's value, or what stands for one that is no text.
+fn named(object: &Value, name: &str) -> String {
+    match &object[name] {
+        Value::Null => {
+            object[format!("{name}_b64")].as_str().map_or_else(String::new, |text| format!("base64:{text}"))
+        }
+        other => text(other),
+    }
+}
+
+/// What became of a write.
+pub(super) fn written(answer: &Value) -> String {
+    match answer["deleted"].as_u64() {
+        Some(deleted) => format!("deleted {deleted}, index {}", text(&answer["index"])),
+        None => format!("index {}", text(&answer["index"])),
+    }
+}
+
+/// The pages of `/v1/kv`.
+pub(super) fn keys(answer: &Value) -> String {
+    let mut rows = vec![["KEY", "INDEX", "VALUE"].map(str::to_string).to_vec()];
+    for key in answer["keys"].as_array().into_iter().flatten() {
+        rows.push(vec![named(key, "key"), text(&key["mod_index"]), named(key, "value")]);
+    }
+    columns(&rows)
+}
+
+/// An entry of `/v1/log`.
+pub(super) fn entry(entry: &Value) -> String {
+    format!("{:>8}  {}", text(&entry["index"]), named(entry, "entry"))
+}
+
+/// An event of `/v1/watch`.
+pub(super) fn change(change: &Value) -> String {
+    let line =
+        format!("{:>8}  {:6}  {}", text(&change["mod_index"]), text(&change["event"]), named(change, "key"));
+    let value = named(change, "value");
+    if value.is_empty() { line } else { format!("{line}  {value}") }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -65,5 +130,28 @@ ID  STANDING        PEER      API   DISK  MATCHED  BEHIND  LAG
 1   voter (leader)  a:1       b:22  00ff  -        -       -
 12  learner         longer:1  -     -     -        7       silent";
         assert_eq!(members, expected);
+    }
+
+    #[test]
+    fn who_is_not_reachable_stands_below() {
+        let cluster = super::cluster(&json!({ "nodes": [
+            { "id": 0, "reachable": false, "error": "no route" },
+            { "id": 1, "reachable": true, "role": "leader", "term": 7, "commit_index": 9, "applied_index": 9,
+              "last_index": 10, "snapshot_index": 0, "version": "1", "members": [{ "id": 1, "api": "b:2" }] },
+        ]}));
+        let expected = "\
+ID  ROLE    TERM  COMMIT  APPLIED  LAST  SNAPSHOT  VERSION  API
+1   leader  7     9       9        10    0         1        b:2
+0  unreachable: no route";
+        assert_eq!(cluster, expected);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_from_text() {
+        assert_eq!(super::entry(&json!({ "index": 7, "entry_b64": "/w==" })), "       7  base64:/w==");
+        assert_eq!(
+            super::change(&json!({ "event": "delete", "key": "a", "mod_index": 12 })),
+            "      12  delete  a"
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! Answers and problems. What a failed write says about itself is decided by the rules of the contract's section 2,
 //! once, here and in `writes`.
 
+use super::stream::Pieces;
+use crate::driver::{Admission, Admitted};
+use crate::machine::Reply;
 use bytes::Bytes;
 use http::StatusCode;
 use raft_core::Index;
@@ -9,6 +12,12 @@ use std::borrow::Cow;
 
 /// What a problem of `/v1` is (RFC 9457).
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A body of up to this size is bounded well enough by the number of connections.
+pub(crate) const SMALL_BODY: usize = 16 << 10;
+
+/// The header of an answer that was given before.
+pub(crate) const REPLAYED: (&str, &str) = ("idempotency-replayed", "true");
 
 /// An answer without the headers that all have.
 pub(crate) struct Answer {
@@ -27,6 +36,10 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<Index>,
     /// Where to go instead.
     pub(crate) location: Option<String>,
+    /// The body, if it is made bit by bit; then `body` is empty.
+    pub(crate) stream: Option<Pieces>,
+    /// Further headers.
+    pub(crate) marks: Vec<(&'static str, &'static str)>,
 }
 
 impl Answer {
@@ -44,6 +57,24 @@ impl Answer {
             last_contact: None,
             etag: None,
             location: None,
+            stream: None,
+            marks: Vec::new(),
+        }
+    }
+
+    /// The same answer, in the room that is kept for bodies until the client has read it. A small one needs none.
+    pub(crate) fn with_room(self, bodies: &Admission) -> Result<Answer, Problem> {
+        if self.body.len() <= SMALL_BODY {
+            return Ok(self);
+        }
+        match bodies.admit(self.body.len()) {
+            Some(room) => {
+                Ok(Answer { body: Bytes::from_owner(Kept { body: self.body, _room: room }), ..self })
+            }
+            None => {
+                let detail = "too much is being read by clients who are slow to take it";
+                Err(Problem::new(ProblemCode::Overloaded, detail))
+            }
         }
     }
 
@@ -53,10 +84,31 @@ impl Answer {
         self
     }
 
+    /// The answer to a write, with where it stands and whether it was done before.
+    pub(crate) fn of(self, reply: &Reply) -> Answer {
+        let mut answer = self.at(reply.id.index);
+        if reply.replayed {
+            answer.marks.push(REPLAYED);
+        }
+        answer
+    }
+
     /// The answer to a read at this level.
     pub(crate) fn consistency(mut self, level: &'static str) -> Answer {
         self.consistency = Some(level);
         self
+    }
+}
+
+/// The body of an answer, and its room.
+struct Kept {
+    body: Bytes,
+    _room: Admitted,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -79,6 +131,8 @@ pub(crate) enum ProblemCode {
     BadRequest,
     BadJson,
     BadQuery,
+    BadKey,
+    KeyNotFound,
     NoRoute,
     MemberNotFound,
     Method,
@@ -92,6 +146,9 @@ pub(crate) enum ProblemCode {
     NotAConfiguration,
     NoSuccessor,
     MembershipMoved,
+    CasFailed,
+    KeyExpired,
+    IdempotencyMismatch,
     NotLeader,
     SlowBody,
     TooLarge,
@@ -111,8 +168,12 @@ pub(crate) enum ProblemCode {
 impl ProblemCode {
     fn status(self) -> StatusCode {
         match self {
-            ProblemCode::BadRequest | ProblemCode::BadJson | ProblemCode::BadQuery => StatusCode::BAD_REQUEST,
-            ProblemCode::NoRoute | ProblemCode::MemberNotFound => StatusCode::NOT_FOUND,
+            ProblemCode::BadRequest | ProblemCode::BadJson | ProblemCode::BadQuery | ProblemCode::BadKey => {
+                StatusCode::BAD_REQUEST
+            }
+            ProblemCode::NoRoute | ProblemCode::MemberNotFound | ProblemCode::KeyNotFound => {
+                StatusCode::NOT_FOUND
+            }
             ProblemCode::ChangeInProgress
             | ProblemCode::WouldLoseQuorum
             | ProblemCode::LearnerNotReady
@@ -122,7 +183,9 @@ impl ProblemCode {
             | ProblemCode::Leads
             | ProblemCode::NotAConfiguration
             | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
-            ProblemCode::MembershipMoved => StatusCode::PRECONDITION_FAILED,
+            ProblemCode::MembershipMoved | ProblemCode::CasFailed => StatusCode::PRECONDITION_FAILED,
+            ProblemCode::KeyExpired => StatusCode::GONE,
+            ProblemCode::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             ProblemCode::NotLeader => StatusCode::MISDIRECTED_REQUEST,
             ProblemCode::Method => StatusCode::METHOD_NOT_ALLOWED,
             ProblemCode::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -146,6 +209,11 @@ impl ProblemCode {
             ProblemCode::BadRequest => "not an HTTP request",
             ProblemCode::BadJson => "the body is not the JSON that is expected here",
             ProblemCode::BadQuery => "a query parameter is wrong",
+            ProblemCode::BadKey => "the key can't be used",
+            ProblemCode::KeyNotFound => "the key stands for nothing",
+            ProblemCode::CasFailed => "a condition doesn't hold",
+            ProblemCode::KeyExpired => "the idempotency key is too old to be known",
+            ProblemCode::IdempotencyMismatch => "the idempotency key belongs to another request",
             ProblemCode::NoRoute => "no such path",
             ProblemCode::MemberNotFound => "no such member",
             ProblemCode::ChangeInProgress => "an earlier change of the members is not complete",
@@ -195,11 +263,13 @@ pub(crate) struct Problem {
     allow: Option<&'static str>,
     /// What stands in the way is there.
     current: Option<Index>,
+    /// It is the first answer to an idempotency key, once more.
+    replayed: bool,
 }
 
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { code, detail: detail.into(), outcome: None, allow: None, current: None }
+        Problem { code, detail: detail.into(), outcome: None, allow: None, current: None, replayed: false }
     }
 
     /// The path is there, but has only these methods.
@@ -211,6 +281,11 @@ impl Problem {
     /// The same problem, because of what stands at this index.
     pub(crate) fn because_of(self, index: Index) -> Problem {
         Problem { current: Some(index), ..self }
+    }
+
+    /// The same problem, as the first time if it is an answer to a repetition.
+    pub(crate) fn replayed(self, replayed: bool) -> Problem {
+        Problem { replayed, ..self }
     }
 
     /// The same problem of a write with this outcome.
@@ -246,6 +321,7 @@ impl Problem {
         Answer {
             allow: self.allow,
             retry_after: matches!(status.as_u16(), 429 | 503),
+            marks: Vec::from_iter(self.replayed.then_some(REPLAYED)),
             ..Answer::json(status, &body)
         }
     }

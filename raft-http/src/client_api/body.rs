@@ -1,9 +1,10 @@
 //! Reading a request's body within its bounds on size and time.
 
-use super::answer::{Problem, ProblemCode};
+use super::answer::{Problem, ProblemCode, SMALL_BODY};
 use crate::config::Limits;
+use crate::driver::{Admission, Admitted};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde::de::DeserializeOwned;
@@ -13,6 +14,26 @@ use std::time::Duration;
 /// sending would not see an answer on a connection that is reset under it.
 const DISCARDED_BYTES: usize = 16 << 20;
 const DISCARDING: Duration = Duration::from_secs(2);
+
+/// Room for the request's body, for as long as the request lasts; a small one needs none. One of unknown length is taken
+/// for as long as it may be.
+pub(super) fn room(
+    request: &Request<Incoming>,
+    limits: &Limits,
+    bodies: &Admission,
+) -> Result<Option<Admitted>, Problem> {
+    let size = request.body().size_hint();
+    let bytes = size.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(limits.body);
+    // What is too large is refused without being kept.
+    if bytes <= SMALL_BODY || size.lower() > limits.body as u64 {
+        return Ok(None);
+    }
+    let full = || {
+        let detail = "too many large requests are under way";
+        Problem::new(ProblemCode::Overloaded, detail).of_write(request.method() != Method::GET)
+    };
+    bodies.admit(bytes.min(limits.body)).map(Some).ok_or_else(full)
+}
 
 /// The body as JSON of this form.
 pub(super) async fn json<T: DeserializeOwned>(

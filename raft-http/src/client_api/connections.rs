@@ -2,10 +2,10 @@
 
 use super::Api;
 use super::socket::{Phase, SharedPhase, Socket};
-use crate::listen::Listeners;
-use bytes::Bytes;
+use super::stream::Body;
+use crate::listen::{Listeners, notice_gone};
+use crate::metrics::Metrics;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,28 +24,26 @@ use tokio::time::Instant;
 const LEAST_BUFFER: usize = 8 << 10;
 
 /// Serves the listener's connections until `closing` says so; then lets what is under way finish.
-pub(crate) async fn serve(api: Arc<Api>, listeners: Listeners, mut closing: watch::Receiver<bool>) {
+pub(crate) async fn serve(api: Arc<Api>, listeners: Listeners, closing: watch::Receiver<bool>) {
     let mut accepting = JoinSet::new();
-    let mut accepted = listeners.accept(&mut accepting);
+    let mut accepted = listeners.accept(&mut accepting, &closing);
     let open = Arc::new(Open::default());
     let mut serving = JoinSet::new();
     for number in 0_u64.. {
-        let stream = tokio::select! {
-            stream = accepted.recv() => stream,
-            _ = closing.wait_for(|closing| *closing) => None,
-        };
-        let Some(stream) = stream else { break };
+        let Some(stream) = accepted.recv().await else { break };
         while serving.try_join_next().is_some() {}
-        let connection = open.admit(number, api.limits.connections);
+        let connection = open.admit(number, api.limits.connections, &api.core.metrics);
+        // All are busy: what is under way goes first.
+        let Some(connection) = connection else { continue };
         let (api, open, closing) = (api.clone(), open.clone(), closing.clone());
         serving.spawn(async move {
-            connection.serve(api, stream, closing).await;
+            api.core.metrics.connections.inc();
+            connection.serve(api.clone(), stream, closing).await;
+            api.core.metrics.connections.dec();
             open.forget(number);
         });
     }
     // No new connection gets in; the old ones end after their present request.
-    drop(accepted);
-    accepting.shutdown().await;
     while serving.join_next().await.is_some() {}
 }
 
@@ -64,16 +62,19 @@ struct Connection {
 
 impl Open {
     /// Registers a connection. At the limit the one that has been idle for longest is closed, so that a new client
-    /// always gets in.
-    fn admit(&self, number: u64, limit: usize) -> Arc<Connection> {
+    /// always gets in, unless all are busy.
+    fn admit(&self, number: u64, limit: usize, metrics: &Metrics) -> Option<Arc<Connection>> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() >= limit {
             let idle = connections.iter().filter(|(_, connection)| !connection.busy.load(Ordering::Relaxed));
             let longest =
                 idle.min_by_key(|(_, connection)| connection.idle_since()).map(|(number, _)| *number);
-            if let Some(connection) = longest.and_then(|number| connections.remove(&number)) {
-                connection.evicted.notify_one();
-            }
+            let Some(longest) = longest.and_then(|number| connections.remove(&number)) else {
+                metrics.turned_away.inc();
+                return None;
+            };
+            longest.evicted.notify_one();
+            metrics.evicted.inc();
         }
         let connection = Arc::new(Connection {
             busy: AtomicBool::new(false),
@@ -81,7 +82,7 @@ impl Open {
             evicted: Notify::new(),
         });
         connections.insert(number, connection.clone());
-        connection
+        Some(connection)
     }
 
     fn forget(&self, number: u64) {
@@ -94,15 +95,18 @@ impl Connection {
         *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, api: &Api, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, api: &Api, request: Request<Incoming>) -> Response<Body> {
         self.busy.store(true, Ordering::Relaxed);
-        let response = api.answer(request).await;
-        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.busy.store(false, Ordering::Relaxed);
+        let busy = Busy(self.clone());
+        let mut response = api.answer(request).await;
+        response.body_mut().keep(busy);
         response
     }
 
-    async fn serve(&self, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+    async fn serve(self: &Arc<Self>, api: Arc<Api>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+        if notice_gone(&stream).is_err() {
+            return;
+        }
         let phase = SharedPhase::new();
         let socket = Socket::new(stream, api.clone(), phase.clone());
         let (api, phase) = (&api, &phase);
@@ -131,6 +135,17 @@ impl Connection {
     }
 }
 
+/// A request under way: until the answer is there, or the end of its body if that is made bit by bit.
+struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Busy(connection) = self;
+        *connection.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        connection.busy.store(false, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,16 +153,21 @@ mod tests {
 
     #[test]
     fn the_longest_idle_connection_makes_room() {
-        let open = Open::default();
-        let connections: Vec<_> = (0..3).map(|number| open.admit(number, 3)).collect();
+        let (open, metrics) = (Open::default(), Metrics::new());
+        let connections: Vec<_> = (0..3).map(|number| open.admit(number, 3, &metrics).unwrap()).collect();
         let start = Instant::now();
         for (connection, age) in connections.iter().zip([1, 3, 2]) {
             *connection.idle_since.lock().unwrap() = start + Duration::from_secs(10 - age);
         }
         connections[1].busy.store(true, Ordering::Relaxed);
-        let _new = open.admit(3, 3);
+        let new = open.admit(3, 3, &metrics);
+        assert!(new.is_some());
         let mut left: Vec<_> = open.connections.lock().unwrap().keys().copied().collect();
         left.sort_unstable();
         assert_eq!(left, [0, 1, 3], "1 has waited for longer, but is busy");
+        for connection in open.connections.lock().unwrap().values() {
+            connection.busy.store(true, Ordering::Relaxed);
+        }
+        assert!(open.admit(4, 3, &metrics).is_none(), "nobody is sent away in the middle of a request");
     }
 }

@@ -1,6 +1,6 @@
 //! A request that only the leader can serve goes on to it: once, over one hop.
 
-use super::answer::{Answer, Outcome, PROBLEM_JSON, Problem, ProblemCode};
+use super::answer::{Answer, Outcome, PROBLEM_JSON, Problem, ProblemCode, REPLAYED};
 use super::{Api, query};
 use crate::call::{Call, CallError};
 use bytes::Bytes;
@@ -72,9 +72,8 @@ impl Original<'_> {
             (FORWARDED_BY, api.id.to_string()),
             ("raft-timeout", format!("{}ms", left.as_millis().max(1))),
         ];
-        for name in [header::IF_MATCH, header::CONTENT_TYPE] {
-            if let Some(value) = self.head.headers.get(&name).and_then(|value| value.to_str().ok()) {
-                let name = if name == header::IF_MATCH { "if-match" } else { "content-type" };
+        for name in ["if-match", "if-none-match", "content-type", "idempotency-key"] {
+            if let Some(value) = self.head.headers.get(name).and_then(|value| value.to_str().ok()) {
                 headers.push((name, value.to_string()));
             }
         }
@@ -117,6 +116,7 @@ fn relayed(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answer {
         consistency: consistency.then_some("linearizable"),
         retry_after: headers.contains_key(header::RETRY_AFTER),
         etag: index("etag"),
+        marks: Vec::from_iter(headers.contains_key(REPLAYED.0).then_some(REPLAYED)),
         ..Answer::json(status, &())
     }
 }

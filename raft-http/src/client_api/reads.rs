@@ -29,7 +29,7 @@ impl Consistency {
     }
 
     /// The level that the request asks for.
-    fn of<B>(request: &Request<B>, lease_reads: bool) -> Result<Consistency, Problem> {
+    pub(super) fn of<B>(request: &Request<B>, lease_reads: bool) -> Result<Consistency, Problem> {
         let bad = |detail: String| Err(Problem::new(ProblemCode::BadQuery, detail));
         match query::parameter(request, "consistency").as_deref() {
             None | Some("linearizable") => Ok(Consistency::Linearizable),

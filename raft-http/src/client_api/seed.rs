@@ -1,9 +1,9 @@
 //! The seed's routes: their shapes are the original's, and fields are only ever added.
 
 use super::answer::{Answer, Problem, ProblemCode};
-use super::writes::Refused;
+use super::writes::{Refused, idempotency_key};
 use super::{Api, body, query};
-use crate::machine::{Command, Record};
+use crate::machine::{Operation, Record};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -11,10 +11,9 @@ use raft_core::Index;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// How many entries a page of the log has at most, by default and if asked for, and how many bytes of them.
+/// How many entries a page of the log has at most, by default and if asked for.
 const PAGE: usize = 1000;
 const LARGEST_PAGE: usize = 10_000;
-const PAGE_BYTES: usize = 4 << 20;
 
 #[derive(Deserialize)]
 struct AppendRequest {
@@ -33,13 +32,15 @@ struct Appended<'a> {
 pub(super) async fn append(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
     let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
     let (head, body) = request.into_parts();
+    let idempotency = idempotency_key(&head.headers)?;
     let AppendRequest { entry } =
         body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
-    match api.write(&Command::Append(Bytes::from(entry)), deadline).await {
-        Ok(id) => {
+    match api.write(&Operation::Append(entry.into()).into(), idempotency.as_ref(), deadline).await {
+        Ok(reply) => {
             let leader = &api.leader_or_self().api;
-            let body = Appended { success: true, leader, index: id.index.0, term: id.term.0 };
-            Ok(Answer::json(StatusCode::OK, &body).at(id.index))
+            let (index, term) = (reply.id.index.0, reply.id.term.0);
+            let body = Appended { success: true, leader, index, term };
+            Ok(Answer::json(StatusCode::OK, &body).of(&reply))
         }
         Err(Refused::NotLeader) => Ok(not_leader(api, Some(false), "not_applied")),
         Err(Refused::Problem(problem)) => Err(problem),
@@ -70,8 +71,9 @@ pub(super) async fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
     let limit =
         query::number(request, "limit")?.map_or(PAGE, |limit| clamped(limit, LARGEST_PAGE as u64) as usize);
     let level = api.reach(request).await?;
-    let page = api.core.machine().page(from, limit, PAGE_BYTES);
-    let texts: Vec<Bytes> = page.records.iter().map(|record| record.command.text()).collect();
+    let page = api.page(from, limit, |operation| !matches!(operation, Operation::Delete { .. })).await;
+    let texts: Vec<Bytes> =
+        page.records.iter().map(|record| record.operation.text().unwrap_or_default()).collect();
     let entries = page.records.iter().zip(&texts).map(|(Record { id, .. }, text)| LogEntry {
         index: id.index.0,
         term: id.term.0,
@@ -108,16 +110,17 @@ struct PutAnswer<'a> {
 pub(super) async fn put(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
     let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
     let (head, body) = request.into_parts();
+    let idempotency = idempotency_key(&head.headers)?;
     let PutRequest { key, value } =
         body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
     let (key, value) = (Bytes::from(key), Bytes::from(value));
-    let command = Command::Put { key: key.clone(), value: value.clone() };
-    match api.write(&command, deadline).await {
-        Ok(id) => {
+    let command = Operation::Put { key: key.clone(), value: value.clone() }.into();
+    match api.write(&command, idempotency.as_ref(), deadline).await {
+        Ok(reply) => {
             let (key, value) = (String::from_utf8_lossy(&key), String::from_utf8_lossy(&value));
             let leader = &api.leader_or_self().api;
-            let body = PutAnswer { success: true, leader, key: &key, value: &value, index: id.index.0 };
-            Ok(Answer::json(StatusCode::OK, &body).at(id.index))
+            let body = PutAnswer { success: true, leader, key: &key, value: &value, index: reply.id.index.0 };
+            Ok(Answer::json(StatusCode::OK, &body).of(&reply))
         }
         Err(Refused::NotLeader) => Ok(not_leader(api, None, "not_applied")),
         Err(Refused::Problem(problem)) => Err(problem),
@@ -141,7 +144,7 @@ pub(super) async fn get<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
     let level = api.reach(request).await?;
     let (value, applied) = {
         let machine = api.core.machine();
-        (machine.value(key.as_bytes()), machine.applied())
+        (machine.get(key.as_bytes()).map(|found| found.value), machine.applied())
     };
     let found = value.is_some();
     let value = value.unwrap_or_else(|| Bytes::from_static(b"null"));

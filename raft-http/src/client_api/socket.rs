@@ -1,10 +1,11 @@
-//! A client's socket, with two things that hyper leaves undone. It answers a head that it can't read by itself, with a
+//! A client's socket, with three things that hyper leaves undone. It answers a head that it can't read by itself, with a
 //! bare status line; the contract promises JSON and a leader in every answer, so such an answer is replaced on its way
 //! out. And its time-out for heads also closes connections that merely rest between two requests; here the time runs
-//! only while a head is under way.
+//! only while a head is under way. And a client that reads no answer is cut off.
 
 use super::Api;
 use http::StatusCode;
+use socket2::SockRef;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -57,6 +58,8 @@ pub(super) struct Socket {
     head_due: Instant,
     head_read: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What replaces a bare answer and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
 }
@@ -65,7 +68,7 @@ impl Socket {
     pub(super) fn new(stream: TcpStream, api: Arc<Api>, phase: SharedPhase) -> Socket {
         let head_read = api.limits.header_read;
         let head_due = Instant::now() + head_read;
-        Socket { stream, api, phase, head_due, head_read, timer: None, replacement: None }
+        Socket { stream, api, phase, head_due, head_read, timer: None, stalled: None, replacement: None }
     }
 
     /// Waits for the head's time to be over, if a head is under way.
@@ -78,6 +81,24 @@ impl Socket {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request came too slowly")))
+    }
+
+    /// What writing came to; a client that has taken nothing for too long is an error.
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.api.limits.answer_write;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(timer.as_mut().poll(context));
+        // Or the system would keep what is in its buffers for as long as the client is there.
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))?;
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
     }
 
     /// The status of an answer that the service knows nothing of.
@@ -108,12 +129,16 @@ impl Socket {
     }
 
     fn write_replacement(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some((bytes, written)) = &mut self.replacement {
+        while let Some((bytes, written)) = &self.replacement {
             let rest = bytes.get(*written..).unwrap_or_default();
             if rest.is_empty() {
                 break;
             }
-            *written += ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
+            let taken = Pin::new(&mut self.stream).poll_write(context, rest);
+            let taken = ready!(self.written(context, taken))?;
+            if let Some((_, written)) = &mut self.replacement {
+                *written += taken;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -146,7 +171,8 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         if self.replacement.is_none() {
             let Some(status) = self.bare(bytes) else {
-                return Pin::new(&mut self.stream).poll_write(context, bytes);
+                let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+                return self.written(context, written);
             };
             self.replace(status);
         }
@@ -161,7 +187,8 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let first = slices.iter().find(|slice| !slice.is_empty());
         if self.replacement.is_none() && first.is_none_or(|first| self.bare(first).is_none()) {
-            return Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+            return self.written(context, written);
         }
         first.map_or(Poll::Ready(Ok(0)), |first| self.poll_write(context, first))
     }

@@ -2,16 +2,33 @@
 
 use super::answer::{Outcome, Problem, ProblemCode};
 use super::{Api, Stage};
-use crate::driver::Event;
-use crate::machine::Command;
+use crate::driver::{Event, Written};
+use crate::machine::{Command, Reply, Verdict};
+use bytes::Bytes;
+use http::HeaderMap;
 use raft_core::envelope::Envelope;
-use raft_core::{Answer, EntryId, Limit, NodeId};
+use raft_core::{Answer, Limit, NodeId};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// How long to wait before asking again while leadership is being handed over.
 const HANDING_OVER: Duration = Duration::from_millis(5);
+
+/// The longest idempotency key.
+const KEY_BYTES: usize = 255;
+
+/// `Idempotency-Key`: what the client calls this write. It may stand in quotation marks.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Bytes>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if text.is_empty() || text.len() > KEY_BYTES {
+        let detail = format!("an Idempotency-Key is 1 to {KEY_BYTES} visible characters; best is a UUIDv7");
+        return Err(Problem::new(ProblemCode::BadKey, detail).with(Outcome::NotApplied));
+    }
+    Ok(Some(Bytes::copy_from_slice(text.as_bytes())))
+}
 
 /// Why a request was not served here.
 pub(super) enum Refused {
@@ -32,43 +49,61 @@ fn problem(code: ProblemCode, detail: &'static str, outcome: Outcome) -> Refused
 }
 
 impl Api {
-    /// Writes a command; returns where it is committed, when it is applied here.
-    pub(super) async fn write(&self, command: &Command, deadline: Instant) -> Result<EntryId, Refused> {
+    /// Writes a command; returns what the machine replied once it is applied here, if it took effect.
+    pub(super) async fn write(
+        &self,
+        command: &Command,
+        key: Option<&Bytes>,
+        deadline: Instant,
+    ) -> Result<Reply, Refused> {
         use Outcome::{NotApplied, Unknown};
-        let command = Envelope { time_ms: now_ms(), key: None, body: command.encode() }.encode();
+        let body = command.encode();
         loop {
             self.until_leader(deadline).await?;
+            // Stamped anew with each attempt: it is the leader's time.
+            let envelope = Envelope { time_ms: now_ms(), key: key.cloned(), body: body.clone() };
+            let command = envelope.encode();
             let Some(admitted) = self.core.admission.admit(command.len()) else {
                 return Err(problem(ProblemCode::Overloaded, "too many writes are under way", NotApplied));
             };
             let (answer, answered) = oneshot::channel();
-            let event = Event::Write { command: command.clone(), admitted, answer };
-            self.hand_in(event, deadline).await?;
-            return Err(match timeout_at(deadline, answered).await {
-                Err(_) => problem(ProblemCode::Timeout, "the write was not committed in time", Unknown),
-                Ok(Err(_)) => problem(ProblemCode::ShuttingDown, "this node stopped", Unknown),
-                Ok(Ok(Answer::Committed(id))) => return Ok(id),
+            self.hand_in(Event::Write { command, admitted, answer }, deadline).await?;
+            let answer = match timeout_at(deadline, answered).await {
+                Err(_) => {
+                    return Err(problem(
+                        ProblemCode::Timeout,
+                        "the write was not committed in time",
+                        Unknown,
+                    ));
+                }
+                Ok(Err(_)) => return Err(problem(ProblemCode::ShuttingDown, "this node stopped", Unknown)),
+                Ok(Ok(Written::Applied(reply))) => return decided(reply),
+                Ok(Ok(Written::Not(answer))) => answer,
+            };
+            return Err(match answer {
                 // Refused before it had an index, so it may be handed in again (rule b of the contract's "Outcome").
-                Ok(Ok(Answer::NotLeader { leader: Some(_) })) => Refused::NotLeader,
-                Ok(Ok(Answer::NotLeader { leader: None })) => continue,
-                Ok(Ok(Answer::Busy(Limit::Transferring))) => {
+                Answer::NotLeader { leader: Some(_) } => Refused::NotLeader,
+                Answer::NotLeader { leader: None } => continue,
+                Answer::Busy(Limit::Transferring) => {
                     self.pause(deadline).await?;
                     continue;
                 }
-                Ok(Ok(Answer::Busy(Limit::CommandTooLarge))) => {
+                Answer::Busy(Limit::CommandTooLarge) => {
                     problem(ProblemCode::TooLarge, "the entry is longer than the log takes", NotApplied)
                 }
-                Ok(Ok(Answer::Busy(Limit::UncommittedBytes | Limit::Tickets))) => {
+                Answer::Busy(Limit::UncommittedBytes | Limit::Tickets) => {
                     problem(ProblemCode::Overloaded, "too many writes are under way", NotApplied)
                 }
-                Ok(Ok(Answer::Lost)) => problem(
+                Answer::Lost => problem(
                     ProblemCode::Lost,
                     "the leader changed, and another entry is committed in this one's place",
                     NotApplied,
                 ),
-                Ok(Ok(
-                    Answer::Unknown | Answer::ReadAt(_) | Answer::Refused(_) | Answer::HandingOver { .. },
-                )) => {
+                Answer::Unknown
+                | Answer::Committed(_)
+                | Answer::ReadAt(_)
+                | Answer::Refused(_)
+                | Answer::HandingOver { .. } => {
                     problem(ProblemCode::LeadershipLost, "the leader changed; this node can't tell", Unknown)
                 }
             });
@@ -128,6 +163,45 @@ impl Api {
         tokio::time::sleep(HANDING_OVER).await;
         Ok(())
     }
+}
+
+/// What the machine decided, as the contract words it.
+fn decided(reply: Reply) -> Result<Reply, Refused> {
+    use Outcome::{NotApplied, Unknown};
+    let refused = match reply.verdict {
+        Verdict::Done { .. } | Verdict::Marked => return Ok(reply),
+        Verdict::Failed { current } => {
+            let failed = match current {
+                Some(index) => {
+                    let detail = format!("the key was changed at index {index}: read it, and decide anew");
+                    Problem::new(ProblemCode::CasFailed, detail).because_of(index)
+                }
+                None => Problem::new(ProblemCode::CasFailed, "the key stands for nothing"),
+            };
+            Refused::Problem(failed.with(NotApplied).replayed(reply.replayed))
+        }
+        Verdict::Mismatch => problem(
+            ProblemCode::IdempotencyMismatch,
+            "the first request with this Idempotency-Key was another one: take a new key",
+            NotApplied,
+        ),
+        Verdict::Expired => problem(
+            ProblemCode::KeyExpired,
+            "a write with this Idempotency-Key may have been applied long ago; it was not applied now",
+            Unknown,
+        ),
+        Verdict::Ahead => problem(
+            ProblemCode::BadKey,
+            "the time in this Idempotency-Key is more than 5 minutes ahead: set the clock",
+            NotApplied,
+        ),
+        Verdict::Full => problem(
+            ProblemCode::Overloaded,
+            "too many writes with an Idempotency-Key were made lately: take UUIDv7 keys, or wait",
+            NotApplied,
+        ),
+    };
+    Err(refused)
 }
 
 /// This machine's clock; before 1970 it is 0.

@@ -43,7 +43,7 @@ impl fmt::Display for Given {
 type Read = fn(&mut Config, &Value) -> Result<(), String>;
 
 /// Every setting and how it is read.
-const SETTINGS: [(&str, Read); 24] = [
+const SETTINGS: [(&str, Read); 30] = [
     ("peers", |config, value| list(value).map(|list| config.peers = list)),
     ("apis", |config, value| list(value).map(|list| config.apis = list)),
     ("peer", |config, value| own(value, "peers").map(|text| config.own.peer = text)),
@@ -57,10 +57,16 @@ const SETTINGS: [(&str, Read); 24] = [
     ("heartbeat", |config, value| duration(value).map(|duration| config.heartbeat = duration)),
     ("election_timeout", |config, value| duration(value).map(|duration| config.election_timeout = duration)),
     ("lease_reads", |config, value| switch(value).map(|on| config.lease_reads = on)),
+    ("dedupe_window", |config, value| millis(value).map(|time| config.retention.window_ms = time)),
+    ("dedupe_keys", |config, value| count(value).map(|count| config.retention.keys = count as u64)),
+    ("dedupe_min", |config, value| millis(value).map(|time| config.retention.least_ms = time)),
+    ("audit_interval", |config, value| duration(value).map(|time| config.audit_interval = time)),
     ("max_body", |config, value| size(value).map(|size| config.limits.body = size)),
     ("max_headers", |config, value| size(value).map(|size| config.limits.headers = size)),
     ("header_read_timeout", |config, value| duration(value).map(|time| config.limits.header_read = time)),
     ("body_read_timeout", |config, value| duration(value).map(|time| config.limits.body_read = time)),
+    ("answer_write_timeout", |config, value| duration(value).map(|time| config.limits.answer_write = time)),
+    ("max_body_bytes", |config, value| size(value).map(|size| config.limits.body_bytes = size)),
     ("max_connections", |config, value| count(value).map(|count| config.limits.connections = count)),
     ("max_proposals", |config, value| count(value).map(|count| config.limits.proposals = count)),
     ("max_proposal_bytes", |config, value| size(value).map(|size| config.limits.proposal_bytes = size)),
@@ -159,6 +165,11 @@ fn duration(value: &Value) -> Result<Duration, String> {
     let duration = humantime::parse_duration(value.as_str().ok_or_else(form)?).map_err(|_| form())?;
     let allowed = Duration::from_millis(1)..=Duration::from_secs(3600);
     if allowed.contains(&duration) { Ok(duration) } else { Err(format!("{value} is not from 1ms to 1h")) }
+}
+
+/// The same, in milliseconds.
+fn millis(value: &Value) -> Result<u64, String> {
+    duration(value).map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A size of 1 byte to 1 GiB.

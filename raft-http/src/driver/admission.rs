@@ -1,6 +1,7 @@
 //! How much clients may have under way: a count and a sum of bytes. What is over either bound is refused, never queued.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// The gate.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ struct Room {
 pub(crate) struct Admitted {
     room: Arc<Mutex<Room>>,
     bytes: usize,
+    since: Instant,
 }
 
 impl Admission {
@@ -31,7 +33,14 @@ impl Admission {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let left = Room { proposals: room.proposals.checked_sub(1)?, bytes: room.bytes.checked_sub(bytes)? };
         *room = left;
-        Some(Admitted { room: self.room.clone(), bytes })
+        Some(Admitted { room: self.room.clone(), bytes, since: Instant::now() })
+    }
+}
+
+impl Admitted {
+    /// When it was let in.
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 }
 

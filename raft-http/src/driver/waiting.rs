@@ -1,6 +1,7 @@
 //! The clients that wait for an answer of the core, by ticket.
 
 use super::Admitted;
+use crate::machine::Reply;
 use raft_core::{Answer, Index, Ticket};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -19,10 +20,23 @@ pub(crate) struct Waiting {
     applied: Index,
 }
 
-struct Client {
-    answer: oneshot::Sender<Answer>,
-    /// A proposal's place among those under way; reads need none.
-    _admitted: Option<Admitted>,
+enum Client {
+    Write {
+        answer: oneshot::Sender<Written>,
+        /// A proposal's place among those under way.
+        _admitted: Admitted,
+    },
+    /// A read, or a request that is no command.
+    Other(oneshot::Sender<Answer>),
+}
+
+/// What became of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It was committed, and the application has decided.
+    Applied(Reply),
+    /// It was not committed, as far as the core knows.
+    Not(Answer),
 }
 
 impl Waiting {
@@ -32,13 +46,13 @@ impl Waiting {
     }
 
     /// A ticket for a write.
-    pub(crate) fn write(&mut self, admitted: Admitted, answer: oneshot::Sender<Answer>) -> Ticket {
-        self.insert(Client { answer, _admitted: Some(admitted) })
+    pub(crate) fn write(&mut self, admitted: Admitted, answer: oneshot::Sender<Written>) -> Ticket {
+        self.insert(Client::Write { answer, _admitted: admitted })
     }
 
     /// A ticket for a read, or for a request that is no command.
     pub(crate) fn read(&mut self, answer: oneshot::Sender<Answer>) -> Ticket {
-        self.insert(Client { answer, _admitted: None })
+        self.insert(Client::Other(answer))
     }
 
     fn insert(&mut self, client: Client) -> Ticket {
@@ -67,8 +81,8 @@ impl Waiting {
     }
 
     /// Ends a turn: tells the clients whose answers are there. `applied`: up to where entries are now, if any were
-    /// applied in this turn.
-    pub(crate) fn deliver(&mut self, applied: Option<Index>) {
+    /// applied in this turn, and what the application replied to those of clients.
+    pub(crate) fn deliver(&mut self, applied: Option<Index>, replies: &[(Index, Reply)]) {
         self.applied = applied.unwrap_or(self.applied);
         while let Some(Reverse((index, ticket))) = self.reads.peek().copied() {
             if index > self.applied {
@@ -81,15 +95,27 @@ impl Waiting {
         let waits = |answer: &Answer| matches!(answer, Answer::Committed(id) if id.index > applied);
         for (client, answer) in self.answers.extract_if(.., |(_, answer)| !waits(answer)) {
             // A client that gave up at its deadline was told so; nobody waits for this.
-            let _ = client.answer.send(answer);
+            match client {
+                Client::Other(sender) => drop(sender.send(answer)),
+                Client::Write { answer: sender, .. } => drop(sender.send(written(answer, replies))),
+            }
         }
     }
+}
+
+fn written(answer: Answer, replies: &[(Index, Reply)]) -> Written {
+    let Answer::Committed(id) = answer else { return Written::Not(answer) };
+    let at = replies.binary_search_by_key(&id.index, |(index, _)| *index);
+    let found = at.ok().and_then(|at| replies.get(at));
+    let (_, reply) = found.expect("a write is answered in the turn in which it is applied");
+    Written::Applied(*reply)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::driver::Admission;
+    use crate::machine::Verdict;
     use raft_core::EntryId;
 
     #[test]
@@ -100,12 +126,12 @@ mod tests {
         let (early, late) = (waiting.read(early), waiting.read(late));
         waiting.answered(late, Answer::ReadAt(Index(7)));
         waiting.answered(early, Answer::ReadAt(Index(3)));
-        waiting.deliver(Some(Index(2)));
+        waiting.deliver(Some(Index(2)), &[]);
         assert!(early_answer.try_recv().is_err());
-        waiting.deliver(Some(Index(6)));
+        waiting.deliver(Some(Index(6)), &[]);
         assert_eq!(early_answer.try_recv(), Ok(Answer::ReadAt(Index(3))));
         assert!(late_answer.try_recv().is_err());
-        waiting.deliver(Some(Index(7)));
+        waiting.deliver(Some(Index(7)), &[]);
         assert_eq!(late_answer.try_recv(), Ok(Answer::ReadAt(Index(7))));
     }
 
@@ -118,9 +144,11 @@ mod tests {
         drop(client);
         assert!(admission.admit(1).is_none());
         waiting.answered(ticket, Answer::Committed(EntryId::new(1, 1)));
-        waiting.deliver(None);
+        waiting.deliver(None, &[]);
         assert!(admission.admit(1).is_none(), "it is not applied: the application is being restored");
-        waiting.deliver(Some(Index(1)));
+        let verdict = Verdict::Done { held: true, bits: 0 };
+        let reply = Reply { id: EntryId::new(1, 1), replayed: false, verdict };
+        waiting.deliver(Some(Index(1)), &[(Index(1), reply)]);
         assert!(admission.admit(1).is_some());
     }
 }

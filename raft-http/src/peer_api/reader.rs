@@ -1,12 +1,13 @@
 //! Bytes of a granted stream to messages of the core.
 
-use crate::driver::{Core, Event};
+use crate::driver::Event;
 use crate::peers::handshake::Caller;
 use bytes::{Buf, Bytes, BytesMut};
 use raft_core::codec::{self, CodecError};
 use raft_core::{Message, Stamp};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
 
 /// How much is read at once. What lies in the log for ever must not keep a whole read buffer alive, so a frame of up
 /// to this size is copied out of the buffer, and a larger one is read into memory of its own.
@@ -29,7 +30,7 @@ pub(super) async fn read(
     mut stream: impl AsyncRead + Unpin,
     before: &[u8],
     caller: &Caller,
-    core: &Core,
+    events: &mpsc::Sender<Event>,
     max_frame: usize,
 ) -> Result<(), Broken> {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
@@ -50,7 +51,7 @@ pub(super) async fn read(
         }
         if !messages.is_empty() {
             let event = Event::Received { from: caller.node, messages };
-            if core.events.send(event).await.is_err() {
+            if events.send(event).await.is_err() {
                 return Ok(());
             }
         }

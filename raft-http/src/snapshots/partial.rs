@@ -1,10 +1,10 @@
 //! A snapshot that arrives, as far as it is here: the bytes from the first on without a hole, and a file beside them that
 //! says of which snapshot. Both outlive a restart.
 
+use super::SnapshotsError;
 use super::files::{Place, io_error};
-use super::format::u64_at;
 use super::paced::{FromStart, PIECE, Pace, Stop};
-use super::{SnapshotsError, reading};
+use crate::machine::snapshot::{self as format, u64_at};
 use raft_core::{Base, ClusterId, EntryId, Membership, Snapshot};
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -59,7 +59,7 @@ impl Partial {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&part);
         let file = Arc::new(file.map_err(io_error("open", &part))?);
         let bytes = BufReader::with_capacity(PIECE, FromStart::new(file.clone(), Stop::default()));
-        let have = reading::intact(bytes, cluster, &snapshot).min(snapshot.size);
+        let have = format::intact(bytes, cluster, &snapshot).min(snapshot.size);
         file.set_len(have).map_err(io_error("cut", &part))?;
         tracing::info!(last = %snapshot.last(), have, size = snapshot.size, "a part of a snapshot is here");
         Ok(Some(Partial { snapshot, file, have, pace: Pace::new(ARRIVING_RESTS) }))

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The files of one log.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Segments {
     spare: Spare,
     /// The files that were written to since the last sync, and the newest one, which is the next to be written to.
     open: BTreeMap<u64, OpenSegment>,
+    last_sync: Duration,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl Segments {
     /// The files in this directory, nothing read yet.
     pub(super) fn new(directory: PathBuf, options: StorageOptions) -> Segments {
         let spare = Spare::new(&directory, options.layout.segment_bytes(), options.sync);
-        Segments { directory, sync: options.sync, spare, open: BTreeMap::new() }
+        Segments { directory, sync: options.sync, spare, open: BTreeMap::new(), last_sync: Duration::ZERO }
     }
 
     /// Reads all segments, in order, as they are on the disk.
@@ -99,16 +101,23 @@ impl Segments {
 
     /// Puts all that was written on stable storage.
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
+        let began = Instant::now();
         for open in self.open.values_mut().filter(|open| open.dirty) {
             if self.sync {
                 open.file.sync_data().map_err(StorageError::io("sync", &open.path))?;
             }
             open.dirty = false;
         }
+        self.last_sync = began.elapsed();
         if let Some(newest) = self.open.keys().next_back().copied() {
             self.open.retain(|segment, _| *segment == newest);
         }
         Ok(())
+    }
+
+    /// How long that took, the last time.
+    pub(super) fn last_sync(&self) -> Duration {
+        self.last_sync
     }
 
     fn create(&mut self, segment: u64) -> Result<(), StorageError> {

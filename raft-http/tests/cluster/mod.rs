@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "this is test code, too")]
 
+pub(crate) mod contract;
+pub(crate) mod stream;
+
 use raft_http::config::{Config, Given, GivenFrom};
 use raft_http::exit::Exit;
 use raft_http::server::{Restored, Server};
@@ -148,6 +151,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) json: Value,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A kept-alive connection.
@@ -172,7 +176,9 @@ impl Client {
         let body = body.to_string();
         let head = format!("POST {path} HTTP/1.1\r\nHost: me\r\nContent-Length: {}\r\n\r\n", body.len());
         self.write(&[head.as_bytes(), body.as_bytes()].concat()).await.ok()?;
-        self.reply().await
+        let reply = self.reply().await?;
+        contract::check(head.as_bytes(), &reply);
+        Some(reply)
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
@@ -189,9 +195,18 @@ impl Client {
 
     /// As the published collections do: `Host: me`, and a body on every request.
     pub(crate) async fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {
-        let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: me\r\nContent-Length: {length}\r\n\r\n");
-        self.raw(&[head.as_bytes(), body.as_bytes()].concat()).await
+        self.with(method, path, &[], body.as_bytes()).await
+    }
+
+    /// A request with headers of its own.
+    pub(crate) async fn with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        self.raw(&request(method, path, headers, body)).await
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
@@ -200,6 +215,13 @@ impl Client {
 
     /// Sends these very bytes and reads one answer.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) -> Reply {
+        let reply = self.undescribed(bytes).await;
+        contract::check(bytes, &reply);
+        reply
+    }
+
+    /// The same of a listener that is not the clients'.
+    pub(crate) async fn undescribed(&mut self, bytes: &[u8]) -> Reply {
         self.write(bytes).await.unwrap();
         self.reply().await.expect("an answer before the end of the connection")
     }
@@ -233,10 +255,22 @@ impl Client {
         let length: usize = headers["content-length"].parse().unwrap();
         let body = self.received.get(end..end + length)?.to_vec();
         self.received.drain(..end + length);
-        let json = serde_json::from_slice(&body)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
-        Some(Reply { status, headers, json })
+        let json = match headers["content-type"].contains("json") {
+            true => serde_json::from_slice(&body)
+                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body))),
+            false => Value::Null,
+        };
+        Some(Reply { status, headers, json, body })
     }
+}
+
+/// The bytes of a request.
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: me\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    [head.as_bytes(), b"\r\n", body].concat()
 }
 
 impl Reply {

@@ -1,8 +1,11 @@
 //! What users are promised, on real `httpraft` processes.
 
+mod cli;
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod exactly_once;
+mod idle;
 mod leases;
 mod members;
 mod postman;

@@ -7,6 +7,8 @@ use crate::cluster::{Cluster, ends_within, http, report};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// What a node has unless it is told otherwise.
+const DEFAULT_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the contract allows.
 const STOPPED: Duration = Duration::from_secs(25);
 /// A handover is one message and one round of votes; without it the others wait for at least an election timeout.
@@ -66,6 +68,37 @@ fn a_leader_without_a_successor_drains_and_stops() {
     assert!(ends_within(Duration::from_secs(5), draining), "/readyz says that it is going");
     assert_eq!(cluster.take(leader).ended(STOPPED), Some(0));
     report(&format!("SIGTERM of a leader whose followers are dead: exit 0 within {:?}", began.elapsed()));
+}
+
+/// Clients retry what was not applied, so no write fails; and the pauses are those of a handover, not of an election.
+#[test]
+fn a_rolling_restart_fails_no_write() {
+    let mut cluster = Cluster::started(3);
+    let load = Load::start("roll", &cluster.apis, 4);
+    sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    for id in 0..3 {
+        let stopped = cluster.take(id);
+        stopped.terminate();
+        assert_eq!(stopped.ended(STOPPED), Some(0), "node {id} ends with 0");
+        cluster.start(id);
+        // What an operator waits for before going on to the next one.
+        let ready = || http::get(&cluster.apis[id], "/readyz").is_ok_and(|answer| answer.status == 200);
+        assert!(ends_within(Duration::from_secs(15), ready), "node {id} is ready again");
+    }
+    sleep(Duration::from_millis(500));
+    let ledger = load.stop();
+    let (longest, _) = ledger.pauses(began);
+    ledger.check(&cluster);
+    report(&format!(
+        "rolling restart of three nodes under load: longest pause of writes {longest:?}; {} acknowledged, {} not applied \
+         and tried again, {} unknown",
+        ledger.acknowledged.len(),
+        ledger.not_applied.len(),
+        ledger.unknown,
+    ));
+    assert_eq!(ledger.unknown, 0, "a write failed without saying that it was not applied");
+    assert!(longest < 2 * DEFAULT_ELECTION_TIMEOUT, "writes paused for {longest:?}");
 }
 
 #[test]

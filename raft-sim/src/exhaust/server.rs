@@ -120,7 +120,7 @@ impl Server {
             }
             Act::Propose(number) => {
                 let put = Action::Put { key: 0, value: u64::from(number) };
-                let command = put.command(0, 0).expect("a put is a command");
+                let command = put.command(0, 0, None).expect("a put is a command");
                 Input::Propose { ticket: Ticket(10 + u64::from(number)), command }
             }
             Act::Deliver(_) => {

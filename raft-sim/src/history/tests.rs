@@ -34,7 +34,7 @@ impl Told {
 
     fn commit(&mut self, value: Value) -> Verdict {
         self.last += 1;
-        let command = put(value).command(0, 3).unwrap();
+        let command = put(value).command(0, 3, None).unwrap();
         self.history.committed(&Entry::new(EntryId::new(1, self.last), Payload::Command(command)))
     }
 

@@ -9,17 +9,17 @@ use super::{
     tickets::Tickets,
 };
 use crate::facts::{Class, Time};
-use raft_core::{Answer, Index, Member, Membership, NodeId, Standing, Ticket};
+use raft_core::{Answer, Index, Member, Membership, NodeId, RoleName, Standing, Status, Term, Ticket};
 use std::collections::BTreeSet;
 
 /// The name of this invariant.
 pub const NAME: &str = "liveness";
 
-/// Election timeouts after which a first leader counts as late: elections are random, and this is rare.
+/// Election timeouts without a leader after which the next one counts as late: elections are random, and this is rare.
 const LATE: Time = 10;
 /// Election timeouts after which it is never going to be elected.
 const NEVER: Time = 100;
-/// Election timeouts from the first leader until everything has converged.
+/// Election timeouts from a leader's first turn until everything has converged.
 const CONVERGED: Time = 30;
 /// .. at most, if snapshots and changes go on.
 const MOVED: Time = 300;
@@ -28,7 +28,10 @@ const MOVED: Time = 300;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Liveness {
     healed: Option<Time>,
-    led: Option<Time>,
+    /// Since when there is no leader, or was none when the present one came.
+    vacant: Time,
+    /// The newest leader and its first turn: one that was cut off until the healing may still step down.
+    led: Option<(NodeId, Term, Time)>,
     /// The last time that a snapshot or a change went on.
     moved: Time,
     /// What was asked since, and not answered.
@@ -41,7 +44,7 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn healed(&mut self, at: Time) {
-        *self = Liveness { healed: Some(at), ..Liveness::default() };
+        *self = Liveness { healed: Some(at), vacant: at, ..Liveness::default() };
     }
 
     /// A ticket is handed in.
@@ -59,11 +62,21 @@ impl Liveness {
         }
     }
 
-    /// A node leads after a turn. Whether it is the first one since the healing, and late.
-    pub(crate) fn leads(&mut self, at: Time, rules: &Rules) -> bool {
-        let Some(healed) = self.healed.filter(|_| self.led.is_none()) else { return false };
-        self.led = Some(at);
-        at > healed + LATE * rules.election_timeout
+    /// A node took a turn. Whether it leads since then, and is late.
+    pub(crate) fn stepped(&mut self, at: Time, node: NodeId, status: &Status, rules: &Rules) -> bool {
+        if self.healed.is_none() {
+            return false;
+        }
+        let leads = status.role == RoleName::Leader;
+        if leads && self.led.is_none_or(|(_, term, _)| term < status.term) {
+            let late = self.led.is_none() && at > self.vacant + LATE * rules.election_timeout;
+            self.led = Some((node, status.term, at));
+            return late;
+        }
+        if !leads && self.led.is_some_and(|(leader, ..)| leader == node) {
+            (self.led, self.vacant) = (None, at);
+        }
+        false
     }
 
     /// A snapshot arrives in part, or a configuration is appended: what follows takes its time.
@@ -74,13 +87,12 @@ impl Liveness {
     /// Whether the time is over in which the cluster had to recover. Constant time, so that it can be asked often.
     pub(crate) fn overdue(&self, at: Time, rules: &Rules) -> bool {
         let timeouts = |number| number * rules.election_timeout;
-        match (self.healed, self.led) {
-            (None, _) => false,
-            (Some(healed), None) => at > healed + timeouts(NEVER),
-            (Some(_), Some(led)) => {
-                at > led.max(self.moved) + timeouts(CONVERGED) || at > led + timeouts(MOVED)
-            }
-        }
+        let Some(healed) = self.healed else { return false };
+        let over = match self.led {
+            None => at > self.vacant + timeouts(NEVER),
+            Some((_, _, led)) => at > led.max(self.moved) + timeouts(CONVERGED) || at > led + timeouts(MOVED),
+        };
+        over || at > healed + timeouts(NEVER + MOVED)
     }
 
     /// The run is over: if it was healed, it must have settled.
@@ -123,11 +135,12 @@ impl Liveness {
 }
 
 /// Whether a quorum is left to serve: by the newest configuration that is committed, and by the one in force in the log
-/// of each live member of it, since each must be able to elect by its own. A founder that has not founded counts like a
+/// of each live member of it that holds it, since each of these may be the only one whose log is electable, and must be
+/// able to be elected by its own. Whose log is older only votes. A founder that has not founded counts like a
 /// lost one, unless somebody is left who can tell it that the cluster is formed: until it hears that, or from every
 /// founder, it can't know that its disk has never voted before.
 fn able(cluster: &Cluster, rules: &Rules) -> bool {
-    let Some(newest) = formed(cluster) else {
+    let Some((committed, newest)) = formed(cluster) else {
         let founders = || cluster.seats().take(rules.founders);
         // A cluster is founded by all together; after that, a quorum will do.
         let live = founders().filter(|(_, seat)| lives(seat)).count();
@@ -145,20 +158,21 @@ fn able(cluster: &Cluster, rules: &Rules) -> bool {
     };
     let by_its_own = |member: &Member| {
         let live = cluster.find(member.id).filter(|seat| lives(seat) && member.disk == Some(seat.stamp.disk));
-        live.and_then(Seat::members).is_none_or(quorum)
+        let own = live.and_then(|seat| seat.log.configuration()).filter(|(at, _)| *at >= committed);
+        own.is_none_or(|(_, members)| quorum(members))
     };
     quorum(newest) && newest.members().iter().all(by_its_own)
 }
 
 /// The newest committed configuration of a formed cluster: that at index 0 is the founders' hearsay of each other.
-fn formed(cluster: &Cluster) -> Option<&Membership> {
-    cluster.canon.configuration().filter(|(at, _)| *at > Index(0)).map(|(_, members)| members)
+fn formed(cluster: &Cluster) -> Option<(Index, &Membership)> {
+    cluster.canon.configuration().filter(|(at, _)| *at > Index(0))
 }
 
 /// Whether a node must take part: it lives, and the newest committed configuration has it with this disk, or waits for a
 /// disk of it to put on record. Who was removed, or is none of it yet, is nobody's care.
 fn counts(cluster: &Cluster, rules: &Rules, node: NodeId, seat: &Seat) -> bool {
-    let Some(newest) = formed(cluster) else {
+    let Some((_, newest)) = formed(cluster) else {
         return lives(seat) && node.0 <= rules.founders as u64;
     };
     let disk = seat.stamp.disk;

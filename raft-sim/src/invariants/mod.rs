@@ -9,6 +9,7 @@ pub mod commit_quorum;
 pub mod commit_told;
 pub mod configurations;
 pub mod election_safety;
+pub mod exactly_once;
 pub mod hand_over;
 pub mod leader_append_only;
 pub mod leader_completeness;
@@ -42,7 +43,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Entry, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
+use raft_core::{Answer, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -104,6 +105,7 @@ pub struct Judges {
     reads: reads::Reads,
     bounds: bounds::Bounds,
     liveness: liveness::Liveness,
+    once: exactly_once::Once,
     history: History,
     coverage: Coverage,
 }
@@ -122,6 +124,7 @@ impl Judges {
             reads: Default::default(),
             bounds: bounds::Bounds::new(rules.nodes, rules.limits),
             liveness: Default::default(),
+            once: Default::default(),
             history: Default::default(),
             coverage: Coverage::default(),
         }
@@ -200,7 +203,7 @@ impl Judges {
             Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
             Fact::Synced { node, through } => self.synced(node, through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
-            Fact::Applied { node, entry } => self.applied(node, entry),
+            Fact::Applied { .. } | Fact::Replied { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
             Fact::Halted { node, report } => self.halted(node, report),
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
@@ -231,10 +234,16 @@ impl Judges {
         self.tickets.transfer_asked(node, ticket)
     }
 
-    fn applied(&mut self, node: NodeId, entry: &Entry) -> Verdict {
-        state_machine_safety::applied(&self.cluster, node, entry)?;
-        self.applies.applied(node, entry)?;
-        promises::applied(&self.cluster, node, entry)
+    fn application(&mut self, fact: &Fact<'_>) -> Verdict {
+        match *fact {
+            Fact::Applied { node, entry } => {
+                state_machine_safety::applied(&self.cluster, node, entry)?;
+                self.applies.applied(node, entry)?;
+                promises::applied(&self.cluster, node, entry)
+            }
+            Fact::Replied { node, at, reply } => self.once.replied(node, at, &reply, &mut self.coverage),
+            _ => Ok(()),
+        }
     }
 
     /// What happens to snapshots, and to the log because of them.

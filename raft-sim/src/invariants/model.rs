@@ -19,10 +19,11 @@ impl Default for Model {
 }
 
 impl Model {
-    /// The next entry is committed.
-    pub(crate) fn committed(&mut self, entry: &Entry) {
+    /// The next entry is committed, and is no repetition if it is `effective`.
+    pub(crate) fn committed(&mut self, entry: &Entry, effective: bool) {
         let (mut digest, bytes) = self.at.last().copied().unwrap_or_default();
-        if let Payload::Command(command) = entry.payload()
+        if effective
+            && let Payload::Command(command) = entry.payload()
             && let Some(Action::Put { key, value }) = Action::of(command)
         {
             digest = digest.wrapping_add(register_digest(key, value));

@@ -27,8 +27,11 @@ impl Judges {
         patience::stepped(self.cluster.seat_mut(node), &self.rules, at, &step)?;
         self.cluster.seat_mut(node).stepped(&step);
         leadership::stepped(&mut self.cluster, &self.rules, at, node, status)?;
+        if self.liveness.stepped(at, node, status, &self.rules) {
+            self.coverage.reach(Mark::LateLeader);
+        }
         if status.role == RoleName::Leader {
-            self.leads(at, &step)?;
+            self.leads(&step)?;
         }
         if status.commit > self.cluster.canon.last().index {
             self.committed(&step)?;
@@ -45,10 +48,7 @@ impl Judges {
     }
 
     /// A node leads after a turn.
-    fn leads(&mut self, at: Time, step: &Step<'_>) -> Verdict {
-        if self.liveness.leads(at, &self.rules) {
-            self.coverage.reach(Mark::LateLeader);
-        }
+    fn leads(&mut self, step: &Step<'_>) -> Verdict {
         let (node, term) = (step.node, step.after.term);
         if self.cluster.seat(node).led == Some(term) {
             return Ok(());
@@ -92,8 +92,11 @@ impl Judges {
             if entry.term() < term {
                 self.coverage.reach(Mark::OldTermCommitted);
             }
-            self.cluster.model.committed(entry);
-            self.history.committed(entry)?;
+            let effective = self.once.committed(entry);
+            self.cluster.model.committed(entry, effective);
+            if effective {
+                self.history.committed(entry)?;
+            }
         }
         let canon = &self.cluster.canon;
         self.completeness.committed(term, canon.last(), canon.last_hash());

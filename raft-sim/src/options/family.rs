@@ -45,11 +45,13 @@ pub enum Family {
     Report,
     /// The leader is cut off for long, with a client that has much to write; the others go on.
     Exile,
+    /// A member is cut off while others are added and removed, and comes back when another one is lost.
+    Absence,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 19] = [
+    pub const ALL: [Family; 20] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -69,6 +71,7 @@ impl Family {
         Family::Capture,
         Family::Report,
         Family::Exile,
+        Family::Absence,
     ];
 
     /// Where its choices are made.
@@ -93,13 +96,14 @@ impl Family {
             Family::Capture => Purpose::Captures,
             Family::Report => Purpose::Reports,
             Family::Exile => Purpose::Exiles,
+            Family::Absence => Purpose::Absences,
         }
     }
 
     /// How many election timeouts pass between two of its faults, at low and at high intensity.
     fn intervals(self) -> (u64, u64) {
         match self {
-            Family::Crash | Family::Exile => (30, 8),
+            Family::Crash | Family::Exile | Family::Absence => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Partition | Family::Transfer => (15, 5),
             Family::Pause | Family::Stall | Family::Drift | Family::Leap | Family::Standstill => (20, 6),
@@ -120,8 +124,8 @@ impl Family {
         let (low, high) = (Some(low * timeout), Some(high * timeout));
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
-            // It is younger than the tapes of failures: in their stream its draw would shift all that is drawn behind it.
-            Family::Exile => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
+            // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
+            Family::Exile | Family::Absence => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
             _ => draw.one_of(&[None, None, low, high]),
         }
     }

@@ -35,6 +35,13 @@ pub(crate) fn append(address: &str, entry: &str, within: Duration) -> io::Result
     ask(address, &Request { method: "POST", path: "/request", body: Some(&body), within })
 }
 
+/// Appends an entry under an idempotency key.
+pub(crate) fn append_once(address: &str, entry: &str, key: &str, within: Duration) -> io::Result<Answer> {
+    let body = serde_json::json!({ "entries": [entry] });
+    let request = Request { method: "POST", path: "/v1/log", body: Some(&body), within };
+    ask_with(address, &request, &format!("Idempotency-Key: {key}\r\n"))
+}
+
 /// Sends a request and reads its answer to the end.
 ///
 /// # Errors
@@ -43,6 +50,11 @@ pub(crate) fn append(address: &str, entry: &str, within: Duration) -> io::Result
 /// # Panics
 /// If a whole answer is not HTTP or not JSON: that is never a matter of timing.
 pub(crate) fn ask(address: &str, request: &Request) -> io::Result<Answer> {
+    ask_with(address, request, "")
+}
+
+/// .. with further headers.
+fn ask_with(address: &str, request: &Request, headers: &str) -> io::Result<Answer> {
     let deadline = Instant::now() + request.within;
     let mut stream = connect(address)?;
     stream.set_nodelay(true)?;
@@ -51,7 +63,7 @@ pub(crate) fn ask(address: &str, request: &Request) -> io::Result<Answer> {
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: me\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n"
+         Content-Length: {length}\r\n{headers}\r\n"
     );
     stream.set_write_timeout(Some(request.within))?;
     stream.write_all(format!("{head}{body}").as_bytes())?;

@@ -8,7 +8,7 @@ use crate::facts::{Action, register_digest};
 use raft_core::{Answer, Snapshot, Ticket};
 
 fn put(term: u64, index: u64, key: u64, value: u64) -> Entry {
-    let command = Action::Put { key, value }.command(0, 0).unwrap();
+    let command = Action::Put { key, value }.command(0, 0, None).unwrap();
     Entry::new(EntryId::new(term, index), Payload::Command(command))
 }
 

@@ -22,7 +22,7 @@ struct Row {
 
 /// A block that is being filled.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Open {
+pub(crate) struct Open {
     first: EntryId,
     rows: Vec<Row>,
     bytes: Vec<u8>,
@@ -39,12 +39,12 @@ pub(crate) struct Block {
 
 impl Open {
     /// What it takes up.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.rows.len() * ROW_BYTES + self.bytes.len()
     }
 
     /// Whether one more entry keeps it at or under this size. The first always does.
-    pub(super) fn has_room(&self, id: EntryId, length: usize, most: usize) -> bool {
+    pub(crate) fn has_room(&self, id: EntryId, length: usize, most: usize) -> bool {
         self.rows.is_empty()
             || (self.size() + ROW_BYTES + length <= most && distance(self.first, id).is_some())
     }
@@ -53,7 +53,7 @@ impl Open {
     ///
     /// # Panics
     /// If there was no room.
-    pub(super) fn push(&mut self, id: EntryId, command: &[u8]) {
+    pub(crate) fn push(&mut self, id: EntryId, command: &[u8]) {
         if self.rows.is_empty() {
             self.first = id;
         }
@@ -64,13 +64,13 @@ impl Open {
     }
 
     /// The block as it is now; `None` while there is nothing in it.
-    pub(super) fn block(&self) -> Option<Block> {
+    pub(crate) fn block(&self) -> Option<Block> {
         let (rows, bytes) = (Arc::from(self.rows.as_slice()), Bytes::copy_from_slice(&self.bytes));
         (!self.rows.is_empty()).then_some(Block { first: self.first, rows, bytes })
     }
 
     /// Empties it for the next entries.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.rows.clear();
         self.bytes.clear();
     }
@@ -85,7 +85,7 @@ fn distance(first: EntryId, id: EntryId) -> Option<(u32, u32)> {
 
 impl Block {
     /// A block of one entry, which shares the command's memory.
-    pub(super) fn of_one(id: EntryId, command: Bytes) -> Block {
+    pub(crate) fn of_one(id: EntryId, command: Bytes) -> Block {
         let end = u32::try_from(command.len()).expect("an entry is far below 4 GiB");
         Block { first: id, rows: Arc::from([Row { index: 0, term: 0, end }]), bytes: command }
     }
@@ -106,7 +106,7 @@ impl Block {
     }
 
     /// What it takes up.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.rows.len() * ROW_BYTES + self.bytes.len()
     }
 

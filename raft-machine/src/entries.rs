@@ -1,7 +1,7 @@
 //! All client entries, in order: sealed blocks and one that is being filled. A clone shares the sealed ones, so that the
 //! state can be frozen for a snapshot however large it is.
 
-use super::block::{Block, Open};
+use crate::block::{Block, Open};
 use bytes::Bytes;
 use imbl::Vector;
 use raft_core::{EntryId, Index};
@@ -21,7 +21,7 @@ pub(crate) struct Entries {
 impl Entries {
     /// Appends an entry. A small one is copied: it must not keep a whole frame alive. A large one shares the memory of
     /// Raft's log, and what else was in its frame is little.
-    pub(super) fn push(&mut self, id: EntryId, command: &Bytes) {
+    pub(crate) fn push(&mut self, id: EntryId, command: &Bytes) {
         assert!(self.follows(id), "entries are applied in order");
         (self.count, self.last) = (self.count + 1, id);
         if command.len() >= BLOCK_BYTES {
@@ -79,7 +79,7 @@ impl Entries {
     }
 
     /// The entries from an index on.
-    pub(super) fn from(&self, from: Index) -> impl Iterator<Item = (EntryId, Bytes)> + use<'_> {
+    pub(crate) fn from(&self, from: Index) -> impl Iterator<Item = (EntryId, Bytes)> + use<'_> {
         let after = self.sealed.binary_search_by_key(&from, |block| block.first().index);
         let start = after.unwrap_or_else(|after| after.saturating_sub(1));
         let sealed = (start..self.sealed.len()).filter_map(|at| self.sealed.get(at));
@@ -90,7 +90,7 @@ impl Entries {
     }
 
     /// The command at an index, if it is a client's.
-    pub(super) fn at(&self, index: Index) -> Option<Bytes> {
+    pub(crate) fn at(&self, index: Index) -> Option<Bytes> {
         self.from(index).next().filter(|(id, _)| id.index == index).map(|(_, command)| command)
     }
 }

@@ -2,11 +2,17 @@
 //! far they are intact. Memory for one block is enough, and none is taken for what a length merely claims.
 
 use super::format::{
-    BLOCK_HEAD_BYTES, BlockHead, HEAD_BYTES, Head, Kind, SnapshotError, digest_after, digest_of_head,
-    take_key, u64_at,
+    BLOCK_HEAD_BYTES, BlockHead, FIRST_VERSION, HEAD_BYTES, Head, Kind, SnapshotError, digest_after,
+    digest_of_head, u64_at,
 };
-use crate::machine::{Block, Command, Machine};
+use super::parts::Take;
+use crate::block::Block;
+use crate::dedupe::{Key, Row, Table};
+use crate::machine::{Machine, Version, recorded};
+use crate::operation::Operation;
+use bytes::Bytes;
 use raft_core::{ClusterId, EntryId, Index, Snapshot};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 /// A snapshot that is being read.
@@ -28,24 +34,105 @@ struct Reading<R> {
 pub fn restore(input: impl Read, cluster: ClusterId) -> Result<(Snapshot, Machine), SnapshotError> {
     let mut machine = Machine::default();
     let mut reading = Reading::begin(input, cluster)?;
+    let mut first = (reading.head.version == FIRST_VERSION).then(BTreeMap::new);
     let snapshot = reading.walk(|part| match part {
         Part::Entries(block) => {
+            if let Some(first) = &mut first {
+                note_puts(&block, first);
+            }
             machine.restore_block(block);
             true
         }
-        Part::Key(key, at) => machine.restore_key(key, at),
+        Part::Key(key, mut version) => {
+            let created = first.as_ref().and_then(|first| first.get(key));
+            version.created = created.copied().unwrap_or(version.created);
+            machine.restore_key(key, version)
+        }
+        Part::Table(time_ms, table) => {
+            machine.restore_table(time_ms, table);
+            true
+        }
+        Part::Row(key, row) => machine.restore_row(key, row),
+        Part::State => false,
     })?;
     Ok((snapshot, machine.restored(reading.head.applied)))
 }
 
+/// Where each key was put first: the first format has no deletes.
+fn note_puts(block: &Block, first: &mut BTreeMap<Bytes, Index>) {
+    for (id, body) in block.from(Index(0)) {
+        for operation in crate::machine::operations(&body) {
+            if let Operation::Put { key, .. } = operation {
+                first.entry(key).or_insert(id.index);
+            }
+        }
+    }
+}
+
+/// The state of another application, of a snapshot that [`write_state`](super::write_state) wrote. `restore` reads it.
+///
+/// # Errors
+/// [`SnapshotError`] unless it is whole, of this cluster, and `restore` can make something of it.
+pub fn restore_state<T>(
+    input: impl Read,
+    cluster: ClusterId,
+    restore: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> Result<(Snapshot, T), SnapshotError> {
+    let mut state = State { reading: Reading::begin(input, cluster)?, at: 0, failed: None };
+    let restored = restore(&mut state);
+    // The digest stands at the end.
+    let rest = io::copy(&mut state, &mut io::sink());
+    if let Some(failed) = state.failed {
+        return Err(failed);
+    }
+    rest?;
+    let mut reading = state.reading;
+    reading.end()?;
+    let size = reading.at;
+    Ok((Snapshot { base: reading.head.base, size, digest: reading.digest }, restored?))
+}
+
+/// The content of the blocks, one behind the other.
+struct State<R> {
+    reading: Reading<R>,
+    at: usize,
+    failed: Option<SnapshotError>,
+}
+
+impl<R: Read> Read for State<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.reading.content.len() || self.reading.kind != Kind::State {
+            match self.reading.block() {
+                Ok(true) if self.reading.kind == Kind::State => self.at = 0,
+                Ok(true) if self.reading.kind == Kind::End => {}
+                Ok(false) => return Ok(0),
+                Ok(true) => {
+                    self.failed = Some(SnapshotError::OtherApplication);
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+        let read = (&self.reading.content[self.at..]).read(bytes)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
 /// What a whole and readable snapshot is known by.
-pub(crate) fn verify(input: impl Read, cluster: ClusterId) -> Result<Snapshot, SnapshotError> {
+///
+/// # Errors
+/// As those of [`restore`].
+pub fn verify(input: impl Read, cluster: ClusterId) -> Result<Snapshot, SnapshotError> {
     Reading::begin(input, cluster)?.walk(|_| true)
 }
 
 /// How many bytes from the beginning on are intact, if the snapshot is the one that is expected: up to the end of a
 /// block.
-pub(crate) fn intact(input: impl Read, cluster: ClusterId, expected: &Snapshot) -> u64 {
+pub fn intact(input: impl Read, cluster: ClusterId, expected: &Snapshot) -> u64 {
     let Ok(mut reading) = Reading::begin(input, cluster) else { return 0 };
     if reading.head.base != expected.base {
         return 0;
@@ -57,7 +144,23 @@ pub(crate) fn intact(input: impl Read, cluster: ClusterId, expected: &Snapshot) 
 /// A piece of the state.
 enum Part<'a> {
     Entries(Block),
-    Key(&'a [u8], Index),
+    Key(&'a [u8], Version),
+    Table(u64, Table),
+    Row(Key, Row),
+    /// Another application's; it knows by itself whether it can read it.
+    State,
+}
+
+/// What was read of each kind; the table says how many idempotency keys there are.
+#[derive(Default)]
+struct Counts {
+    last: EntryId,
+    entries: u64,
+    keys: u64,
+    table: Option<u64>,
+    rows: u64,
+    /// It is another application's.
+    foreign: bool,
 }
 
 impl<R: Read> Reading<R> {
@@ -107,8 +210,7 @@ impl<R: Read> Reading<R> {
 
     /// Reads everything to the end. `take` says whether a part fits on those before it.
     fn walk(&mut self, mut take: impl FnMut(Part<'_>) -> bool) -> Result<Snapshot, SnapshotError> {
-        let (mut entries, mut keys) = (0, 0);
-        let mut last = EntryId::ORIGIN;
+        let mut counts = Counts::default();
         loop {
             let at = self.at;
             let damaged = move |what| SnapshotError::Damaged { at, what };
@@ -119,31 +221,62 @@ impl<R: Read> Reading<R> {
                 Kind::Entries => {
                     let block = Block::decode(&self.content).ok_or(damaged("entries can't be read"))?;
                     readable(&block)?;
+                    let last = counts.last;
                     let follows = block.first().index > last.index && block.first().term >= last.term;
-                    (last, entries) = (block.last(), entries + block.len() as u64);
-                    if !follows || last.index > self.head.applied || !take(Part::Entries(block)) {
+                    (counts.last, counts.entries) = (block.last(), counts.entries + block.len() as u64);
+                    if !follows || counts.last.index > self.head.applied || !take(Part::Entries(block)) {
                         return Err(damaged("entries don't follow on those before"));
                     }
                 }
                 Kind::Keys => {
-                    let mut content = self.content.as_slice();
-                    while !content.is_empty() {
-                        let taken = take_key(&mut content).map(|(key, at)| take(Part::Key(key, at)));
-                        if taken != Some(true) {
-                            return Err(damaged("a key can't be read, or there is no put of it"));
-                        }
-                        keys += 1;
+                    let first_format = self.head.version == FIRST_VERSION;
+                    counts.keys += self
+                        .parts(|content| content.key(first_format).map(|(key, at)| take(Part::Key(key, at))))
+                        .ok_or(damaged("a key can't be read, or there is no put of it"))?;
+                }
+                Kind::Table => {
+                    let table = Take(&self.content).table().filter(|_| counts.table.is_none());
+                    let (time_ms, rows, table) = table.ok_or(damaged("its table can't be read"))?;
+                    counts.table = Some(rows);
+                    take(Part::Table(time_ms, table));
+                }
+                Kind::Rows => {
+                    let applied = self.head.applied;
+                    let row = |content: &mut Take<'_>| {
+                        let (key, row) = content.row().filter(|(_, row)| row.id.index <= applied)?;
+                        Some(take(Part::Row(key, row)))
+                    };
+                    counts.rows += self.parts(row).ok_or(damaged("an idempotency key can't be read"))?;
+                }
+                Kind::State => {
+                    counts.foreign = true;
+                    if !take(Part::State) {
+                        return Err(SnapshotError::OtherApplication);
                     }
                 }
                 Kind::End => {}
             }
         }
         self.end()?;
-        if (entries, keys) != (self.head.entries, self.head.keys) {
+        let head = &self.head;
+        let tableless = head.version == FIRST_VERSION || counts.foreign;
+        let table = if tableless { Some(0) } else { counts.table };
+        if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) {
             let what = "there are not as many entries and keys as it says";
             return Err(SnapshotError::Damaged { at: 0, what });
         }
         Ok(Snapshot { base: self.head.base.clone(), size: self.at, digest: self.digest })
+    }
+
+    /// Goes through a block of small parts: how many there are, if all can be read and fit.
+    fn parts(&self, mut part: impl FnMut(&mut Take<'_>) -> Option<bool>) -> Option<u64> {
+        let mut content = Take(&self.content);
+        let mut count = 0;
+        while !content.0.is_empty() {
+            part(&mut content).filter(|fits| *fits)?;
+            count += 1;
+        }
+        Some(count)
     }
 
     /// Nothing follows the last block.
@@ -158,7 +291,7 @@ impl<R: Read> Reading<R> {
 /// A command of a newer version must be found before the state is replaced.
 fn readable(block: &Block) -> Result<(), SnapshotError> {
     for (id, command) in block.from(Index(0)) {
-        if let Err(why) = Command::decode(&command) {
+        if let Err(why) = recorded(&command) {
             return Err(SnapshotError::Newer { what: format!("the entry {id}: {why}") });
         }
     }
@@ -166,7 +299,10 @@ fn readable(block: &Block) -> Result<(), SnapshotError> {
 }
 
 /// What a snapshot at rest is known by, without reading all of it: its head and its last block.
-pub(crate) fn label(mut input: impl Read + io::Seek, cluster: ClusterId) -> Result<Snapshot, SnapshotError> {
+///
+/// # Errors
+/// [`SnapshotError`] if they are not those of a snapshot of this cluster.
+pub fn label(mut input: impl Read + io::Seek, cluster: ClusterId) -> Result<Snapshot, SnapshotError> {
     let head = Reading::begin(&mut input, cluster)?.head;
     let length = BLOCK_HEAD_BYTES + 8;
     let size = input.seek(io::SeekFrom::End(0))?;

@@ -5,7 +5,10 @@ use raft_core::{Base, ClusterId, EntryId, Index, Membership, hash};
 use std::io;
 
 /// The newest format that this version reads, and the one that it writes.
-pub(crate) const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+
+/// The first format: without deletes, so a key was made by its first put; and without idempotency keys.
+pub(super) const FIRST_VERSION: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"RAFTSNAP";
 
@@ -13,7 +16,7 @@ const MAGIC: [u8; 8] = *b"RAFTSNAP";
 pub(super) const HEAD_BYTES: usize = 80;
 
 /// Bytes before a block's content.
-pub(super) const BLOCK_HEAD_BYTES: usize = 16;
+pub(crate) const BLOCK_HEAD_BYTES: usize = 16;
 
 /// How long a block's content may be. The largest is one entry with a row.
 pub(super) const LARGEST_BLOCK: u32 = 64 << 20;
@@ -44,6 +47,9 @@ pub enum SnapshotError {
         /// What of it can't be read.
         what: String,
     },
+    /// It is the state of another program.
+    #[error("it holds the state of another application: start that one on this data directory")]
+    OtherApplication,
     /// It is another cluster's.
     #[error("it belongs to cluster {theirs:016x}, and this node to cluster {ours:016x}")]
     OtherCluster {
@@ -57,6 +63,8 @@ pub enum SnapshotError {
 /// What a snapshot says of itself at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    /// The format.
+    pub(crate) version: u16,
     /// Whose state it is.
     pub(crate) cluster: ClusterId,
     /// The last entry that it covers, the log's running hash and the configuration there.
@@ -69,16 +77,32 @@ pub(crate) struct Head {
     pub(crate) keys: u64,
 }
 
-/// What a block holds.
+/// What a block holds, in the order of the blocks. The first version had no idempotency keys, and its last kind is 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// Client entries.
-    Entries = 1,
+    Entries,
     /// Keys.
-    Keys = 2,
+    Keys,
+    /// Log time and what is kept of idempotency keys: one block.
+    Table,
+    /// Idempotency keys.
+    Rows,
+    /// The state of another application, of which only that one knows what it means.
+    State,
     /// The digest; nothing follows.
-    End = 3,
+    End,
 }
+
+/// Each kind's byte.
+const KINDS: [(Kind, u8); 6] = [
+    (Kind::Entries, 1),
+    (Kind::Keys, 2),
+    (Kind::Table, 4),
+    (Kind::Rows, 5),
+    (Kind::State, 6),
+    (Kind::End, 3),
+];
 
 /// What stands before a block's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +120,7 @@ impl Head {
         let membership = self.base.membership.encode();
         let mut out = Vec::with_capacity(HEAD_BYTES + membership.len());
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&[0; 6]);
         let EntryId { term, index } = self.base.id;
         for number in
@@ -127,13 +151,14 @@ impl Head {
             return Err(damaged("the checksum of its head is wrong"));
         }
         let version = u16::from_le_bytes([fixed[8], fixed[9]]);
-        if version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
             return Err(SnapshotError::Newer { what: format!("its format is version {version}") });
         }
         let word = |at| u64_at(fixed, at);
         let membership = Membership::decode(membership).ok_or(damaged("its configuration can't be read"))?;
         let id = EntryId::new(word(32), word(24));
         let head = Head {
+            version,
             cluster: ClusterId(word(16)),
             base: Base { id, hash: word(40), membership },
             applied: Index(word(48)),
@@ -156,7 +181,7 @@ impl BlockHead {
 
     pub(super) fn encode(&self) -> [u8; BLOCK_HEAD_BYTES] {
         let mut out = [0; BLOCK_HEAD_BYTES];
-        out[0] = self.kind as u8;
+        out[0] = KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or(0, |(_, byte)| *byte);
         out[4..8].copy_from_slice(&self.length.to_le_bytes());
         out[8..12].copy_from_slice(&self.number.to_le_bytes());
         out[12..16].copy_from_slice(&self.checksum.to_le_bytes());
@@ -165,12 +190,8 @@ impl BlockHead {
 
     /// Reads a head; what is wrong with it, if anything is. Its checksum is checked with the content.
     pub(super) fn decode(bytes: &[u8; BLOCK_HEAD_BYTES]) -> Result<BlockHead, &'static str> {
-        let kind = match bytes[..4] {
-            [1, 0, 0, 0] => Kind::Entries,
-            [2, 0, 0, 0] => Kind::Keys,
-            [3, 0, 0, 0] => Kind::End,
-            _ => return Err("no block begins like this"),
-        };
+        let kind = KINDS.iter().find(|(_, byte)| bytes[..4] == [*byte, 0, 0, 0]);
+        let kind = kind.ok_or("no block begins like this")?.0;
         let head = BlockHead {
             kind,
             length: u32_at(bytes, 4),
@@ -204,27 +225,12 @@ pub(super) fn digest_after(before: u64, head: &[u8; BLOCK_HEAD_BYTES], content: 
     hash::chain(before, &[hash::bytes(head), hash::bytes(content)])
 }
 
-/// A key as it stands in a block of keys.
-pub(super) fn put_key(out: &mut Vec<u8>, key: &[u8], at: Index) {
-    let length = u32::try_from(key.len()).expect("a key is far below 4 GiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&at.0.to_le_bytes());
-    out.extend_from_slice(key);
-}
-
-/// Takes the first key off a block of keys; `None` if none begins there.
-pub(super) fn take_key<'a>(content: &mut &'a [u8]) -> Option<(&'a [u8], Index)> {
-    let (length, rest) = content.split_first_chunk()?;
-    let (at, rest) = rest.split_first_chunk()?;
-    let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *content = rest;
-    Some((key, Index(u64::from_le_bytes(*at))))
-}
-
+/// A piece of a block's content at `at` as a number.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.iter().skip(at).take(4).rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+/// The same, of eight bytes.
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.iter().skip(at).take(8).rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

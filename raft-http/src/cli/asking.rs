@@ -1,0 +1,242 @@
+//! Whom the commands ask, and how they insist: one endpoint after another, until there is an answer for good.
+
+use crate::call::{Call, CallError, Opened, Reply};
+use crate::config;
+use crate::exit::{Code, Exit};
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use http::Method;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// How long beyond the server's own deadline an answer is waited for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The pause before a request is sent again that was not applied and may succeed later.
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
+
+/// Where to ask and how to answer.
+#[derive(Args)]
+pub(super) struct Asking {
+    /// Nodes to ask, by their addresses for clients; the config file's "apis" if not given
+    #[arg(
+        long,
+        value_name = "HOST:PORT,..",
+        value_delimiter = ',',
+        env = "HTTPRAFT_ENDPOINTS",
+        global = true
+    )]
+    endpoints: Vec<String>,
+    /// The config file that names the endpoints; else ./peers.json, else ./config.json
+    #[arg(long, value_name = "FILE", env = "HTTPRAFT_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
+    pub(super) output: Output,
+    /// How long it may take, tries included, like 10s; at most 60s
+    #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Table,
+    Json,
+}
+
+/// One request, sent until it is answered for good.
+pub(super) struct Request {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+    /// It has an idempotency key: it may be sent again although it may have been applied.
+    keyed: bool,
+}
+
+impl Request {
+    /// A read.
+    pub(super) fn get(path: impl Into<String>) -> Request {
+        Request::new(Method::GET, path)
+    }
+
+    /// A request without a body.
+    pub(super) fn new(method: Method, path: impl Into<String>) -> Request {
+        Request { method, path: path.into(), headers: Vec::new(), body: Bytes::new(), keyed: false }
+    }
+
+    /// The same request with a body; null for none.
+    pub(super) fn json(self, body: &Value) -> Request {
+        if body.is_null() { self } else { Request { body: body.to_string().into(), ..self } }
+    }
+
+    /// The same request as a write of these bytes that takes effect once, however often it is sent.
+    pub(super) fn once(mut self, body: Bytes) -> Request {
+        self.headers.push(("idempotency-key", Uuid::now_v7().to_string()));
+        Request { body, keyed: true, ..self }
+    }
+
+    /// The same request with one more header, if there is a value for it.
+    pub(super) fn header(mut self, name: &'static str, value: Option<String>) -> Request {
+        self.headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    fn call(&self, timeout: Duration) -> Call {
+        let mut headers = self.headers.clone();
+        headers.push(("raft-timeout", format!("{}ms", timeout.as_millis().max(1))));
+        Call { method: self.method.clone(), path: self.path.clone(), headers, body: self.body.clone() }
+    }
+}
+
+/// Whom to ask, and until when.
+pub(super) struct Endpoints {
+    pub(super) endpoints: Vec<String>,
+    pub(super) deadline: Instant,
+}
+
+impl Asking {
+    /// Runs a command that asks.
+    pub(super) fn run<T>(&self, command: impl AsyncFnOnce(&Endpoints) -> Result<T, Exit>) -> Result<T, Exit> {
+        let endpoints = self.endpoints()?;
+        crate::start::runtime()?.block_on(async {
+            command(&Endpoints { endpoints, deadline: Instant::now() + self.timeout }).await
+        })
+    }
+
+    /// Runs a command that asks, and prints what it is told.
+    pub(super) fn show(
+        &self,
+        table: fn(&Value) -> String,
+        command: impl AsyncFnOnce(&Endpoints) -> Result<Value, Exit>,
+    ) -> Result<Exit, Exit> {
+        let answer = self.run(command)?;
+        super::print(&match self.output {
+            Output::Json => format!("{answer:#}"),
+            Output::Table => table(&answer),
+        })
+    }
+
+    fn endpoints(&self) -> Result<Vec<String>, Exit> {
+        if !self.endpoints.is_empty() {
+            return Ok(self.endpoints.clone());
+        }
+        let none =
+            |why: String| Exit::new(Code::Usage, format!("whom to ask? give --endpoints HOST:PORT ({why})"));
+        let file = config::find(self.config.as_deref()).map_err(|error| none(error.to_string()))?;
+        let given = config::read(&file).map_err(|error| none(error.to_string()))?;
+        let apis = given.iter().find(|given| given.key == "apis").and_then(|given| given.value.as_array());
+        let apis: Vec<String> =
+            apis.into_iter().flatten().filter_map(|api| Some(api.as_str()?.to_string())).collect();
+        if apis.is_empty() { Err(none(format!("{} lists no \"apis\"", file.display()))) } else { Ok(apis) }
+    }
+}
+
+impl Endpoints {
+    /// Ends a wait that has lasted for too long.
+    pub(super) fn in_time(&self, why: &str) -> Result<(), Exit> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(Exit::new(Code::Temporary, why)) }
+    }
+
+    /// One of them alone.
+    pub(super) fn only(&self, endpoint: &str) -> Endpoints {
+        Endpoints { endpoints: vec![endpoint.to_string()], deadline: self.deadline }
+    }
+
+    /// Sends the request to one endpoint after another until there is an answer. What was not applied and may succeed
+    /// later is sent again; what may have been applied only if it has a key, and what came of it stays unknown then until
+    /// it is told.
+    pub(super) async fn insist(&self, request: &Request) -> Result<Reply, Exit> {
+        let mut unknown = false;
+        self.try_all(async |endpoint| {
+            let tried = self.ask(request, endpoint).await;
+            tried.map_err(|mut failed| {
+                unknown |= failed.exit.code == Code::OutcomeUnknown;
+                if unknown {
+                    failed.exit.code = Code::OutcomeUnknown;
+                }
+                failed
+            })
+        })
+        .await
+    }
+
+    /// The same for an answer that comes bit by bit.
+    pub(super) async fn open(&self, request: &Request) -> Result<(String, Opened), Exit> {
+        self.try_all(async |endpoint| {
+            let opened = request.call(self.left()).open(endpoint, self.deadline + GRACE).await;
+            let opened = opened.map_err(|error| again(Code::Temporary, error))?;
+            if opened.status.is_success() {
+                return Ok((endpoint.to_string(), opened));
+            }
+            let reply = opened.whole().await.map_err(|error| again(Code::Temporary, error))?;
+            Err(judge(&reply, endpoint, false))
+        })
+        .await
+    }
+
+    async fn try_all<T>(&self, mut one: impl AsyncFnMut(&str) -> Result<T, Failed>) -> Result<T, Exit> {
+        let mut last = Exit::new(Code::Temporary, "the time was over before anything was asked");
+        loop {
+            for endpoint in &self.endpoints {
+                match one(endpoint).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Failed { exit, again: false }) => return Err(exit),
+                    Err(Failed { exit, again: true }) => last = exit,
+                }
+            }
+            if Instant::now() + AGAIN >= self.deadline {
+                return Err(last);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    async fn ask(&self, request: &Request, endpoint: &str) -> Result<Reply, Failed> {
+        match request.call(self.left()).send(endpoint, self.deadline + GRACE).await {
+            Ok(reply) if reply.status.is_success() => Ok(reply),
+            Ok(reply) => Err(judge(&reply, endpoint, request.keyed)),
+            Err(error @ CallError::NotSent { .. }) => Err(again(Code::Temporary, error)),
+            Err(error @ CallError::NoAnswer { .. }) if request.method == Method::GET => {
+                Err(again(Code::Temporary, error))
+            }
+            Err(error @ CallError::NoAnswer { .. }) => {
+                let line = format!("{error}; whether it was done can't be told: look before you try again");
+                Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), again: request.keyed })
+            }
+        }
+    }
+}
+
+/// A try that failed, and whether another one makes sense.
+struct Failed {
+    exit: Exit,
+    again: bool,
+}
+
+fn again(code: Code, error: CallError) -> Failed {
+    Failed { exit: Exit::new(code, error), again: true }
+}
+
+/// What a failure means to a script: its exit code.
+fn judge(reply: &Reply, endpoint: &str, keyed: bool) -> Failed {
+    let said = reply.json();
+    let detail = said["detail"].as_str().unwrap_or("no reason given");
+    let line = format!("{endpoint}: {} ({detail})", said["title"].as_str().unwrap_or(reply.status.as_str()));
+    let harmless = keyed || matches!(said["outcome"].as_str(), Some("not_applied") | None);
+    let again = said["retryable"] == true && harmless;
+    let code = match (said["outcome"].as_str(), reply.status.as_u16()) {
+        (Some("unknown" | "applied"), _) => Code::OutcomeUnknown,
+        (_, 503 | 504) => Code::Temporary,
+        (_, 400) => Code::Usage,
+        _ => Code::Failed,
+    };
+    Failed { exit: Exit::new(code, line), again }
+}
