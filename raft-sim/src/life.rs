@@ -291,6 +291,7 @@ impl World {
         server.disk_id = disk_id;
         (server.lost, server.refused, server.spoilt) = (false, false, false);
         (server.fresh, server.original, server.founded) = (false, false, false);
+        server.recorded = false;
         server.rot.clear();
         server.shadow.clear();
         server.torn = false;

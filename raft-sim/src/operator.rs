@@ -116,13 +116,23 @@ impl World {
     }
 
     /// Whether the cluster can go on without the disk of a server, for good. Who has not founded is no help: it may have
-    /// to hear that the cluster is formed from the very server that is lost.
+    /// to hear that the cluster is formed from the very server that is lost. A disk that is on no record yet may come to
+    /// be at any time: a leader has heard of it.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
         let id = NodeId(at as u64);
         let founded = |member: &Member| self.servers[member.id.0 as usize].founded;
         let sound = |member: &Member| member.id != id && founded(member) && self.is_sound(member);
         let counts = |membership: &Membership| membership.get(id).is_some_and(|member| self.is_sound(member));
-        self.possible().iter().all(|membership| !counts(membership) || bears(membership, &sound))
+        let waits = |membership: &Membership, of: NodeId| {
+            let disk = self.servers[of.0 as usize].disk_id;
+            membership
+                .get(of)
+                .is_some_and(|it| it.disk.is_none() && it.replaced != Some(disk))
+                .then_some(disk)
+        };
+        let possible = self.possible().into_iter();
+        let mut recorded = possible.map(|membership| membership.with_disks(|of| waits(&membership, of)));
+        recorded.all(|membership| !counts(&membership) || bears(&membership, &sound))
     }
 
     /// Whether another founder still has its first disk: it is who tells wiped founders that the cluster is formed.
@@ -172,7 +182,13 @@ impl World {
     fn needs_disk(&self, at: usize) -> bool {
         let server = &self.servers[at];
         let on_record = |membership: &Membership| membership.on_record(server.id, server.disk_id);
-        server.refused || server.lost || !(self.is_fresh(at) || self.possible().iter().any(on_record))
+        let settled = self.settled();
+        let replaced = settled.get(server.id).and_then(|member| member.replaced) == Some(server.disk_id);
+        let halted = server.process.as_ref().is_some_and(|process| process.halted);
+        // What stood only in a configuration that was rolled back is still awaited.
+        let given_up = server.recorded || replaced || halted || !server.joins;
+        let unused = !self.is_fresh(at) && !self.possible().iter().any(on_record);
+        server.refused || server.lost || (unused && given_up)
     }
 
     /// Whether a change may be handed in: whatever it is made of, a quorum must be left, and who is added must have a
@@ -201,8 +217,12 @@ impl World {
 
     /// Tells the clients who the members are.
     pub(crate) fn publish_members(&mut self) {
-        let members = self.settled().members().iter().map(|member| member.id.0 as usize).collect();
-        self.workload.serve(members);
+        let settled = self.settled();
+        for member in settled.members() {
+            let server = &mut self.servers[member.id.0 as usize];
+            server.recorded |= member.disk == Some(server.disk_id);
+        }
+        self.workload.serve(settled.members().iter().map(|member| member.id.0 as usize).collect());
     }
 
     /// A change is asked of a node: mostly of the leader.

@@ -122,6 +122,8 @@ pub struct Server {
     pub joins: bool,
     /// Its disk never stood in any configuration.
     pub fresh: bool,
+    /// Its disk was once on record in a configuration that is known to be committed.
+    pub recorded: bool,
     /// Its disk holds the base of a log.
     pub founded: bool,
     /// How often its process started or ended: what belongs to an earlier life is void.

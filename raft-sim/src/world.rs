@@ -218,6 +218,7 @@ impl World {
                 original: founds,
                 joins: at > self.options.nodes,
                 fresh: false,
+                recorded: false,
                 founded: false,
                 life: 0,
                 process: None,
