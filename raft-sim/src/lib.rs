@@ -1,5 +1,6 @@
 //! A deterministic simulator of Raft clusters that runs the shipping core and its log.
 
+pub mod behaviour;
 pub mod case;
 pub mod choices;
 mod clients;
@@ -34,6 +35,7 @@ pub mod shrink;
 pub mod snapshots;
 pub mod swarm;
 pub mod tape;
+pub mod tla;
 pub mod trace;
 mod turn;
 pub mod view;
