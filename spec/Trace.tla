@@ -35,9 +35,8 @@ Event(k) ==
       [] Variant.op = "alter" /\ k = Variant.at -> Variant.event
       [] OTHER -> Run[k]
 
-E == Event(at)
-i == E.i
-Is(kind) == at <= Length /\ E.k = kind
+
+\* The actions below are about the next event e, at node i.
 
 Blank == [boot |-> 0, term |-> 0, vote |-> None, log |-> <<>>]
 
@@ -57,8 +56,8 @@ Next1 == at' = at + 1 /\ UNCHANGED which
 Stay == UNCHANGED place
 \* What the specification let leave or wrote in this step must be told by events before the turn ends.
 Owes == owed' = owed \cup (net' \ net)
-Writes(gone) == fresh' = fresh + Len(pend'[i]) - (Len(pend[i]) - gone)
-Steps == Owes /\ Writes(0) /\ UNCHANGED <<counts, receipts, ticked>>
+Writes(i, gone) == fresh' = fresh + Len(pend'[i]) - (Len(pend[i]) - gone)
+Steps(i) == Owes /\ Writes(i, 0) /\ UNCHANGED <<counts, receipts, ticked>>
 Nothing == UNCHANGED <<vars, book>>
 
 \* A message without what only the specification knows of it.
@@ -67,7 +66,7 @@ Sent(m) == IF m.kind = "Chunk" THEN {n \in net : n.kind = "Chunk" /\ Told(n) = m
 
 \* What the node is to be like at the end of this turn.
 Ends == {k \in at..Min(at + 60, Length) : Event(k).k \in {"end", "halt"}}
-Goal == LET k == CHOOSE k \in Ends : \A o \in Ends : k <= o
+Goal(i) == LET k == CHOOSE k \in Ends : \A o \in Ends : k <= o
         IN  IF Ends # {} /\ Event(k).k = "end" /\ Event(k).i = i THEN {Event(k).s} ELSE {}
 
 -----------------------------------------------------------------------------
@@ -75,74 +74,74 @@ Goal == LET k == CHOOSE k \in Ends : \A o \in Ends : k <= o
 
 Behind(log, base) == SubSeq(log, base + 1, Len(log))
 
-Starts ==
-    /\ Is("start") /\ Next1 /\ Start(i, E.base)
+Starts(e, i) ==
+    /\ e.k = "start" /\ Next1 /\ Start(i, e.base)
     /\ LET s == node'[i]
-       IN  /\ s.boot = E.boot /\ s.term = E.term /\ s.vote = E.vote /\ s.snap = E.snap
-           /\ Behind(s.log, E.base) = E.log
+       IN  /\ s.boot = e.boot /\ s.term = e.term /\ s.vote = e.vote /\ s.snap = e.snap
+           /\ Behind(s.log, e.base) = e.log
     /\ counts' = [counts EXCEPT ![i] = <<>>] /\ receipts' = [receipts EXCEPT ![i] = {}]
     /\ fresh' = 1 /\ owed' = {} /\ ticked' = FALSE
 
-Ceases(kind) ==
-    /\ Is(kind) /\ Next1
+Ceases(e, i) ==
+    /\ e.k \in {"die", "halt"} /\ Next1
     /\ IF Up(i) THEN \E k \in 0..Len(pend[i]) : Crash(i, k) ELSE UNCHANGED vars
     /\ fresh' = 0 /\ owed' = {} /\ ticked' = FALSE /\ UNCHANGED <<counts, receipts>>
 
-Hears1 ==
-    /\ Is("recv") /\ Next1 /\ E.m.dst = i
-    /\ \E m \in Sent(E.m) :
-        \/ Receive(m) /\ Steps
-        \/ E.ignored /\ Nothing
+Hears1(e, i) ==
+    /\ e.k = "recv" /\ Next1 /\ e.m.dst = i
+    /\ \E m \in Sent(e.m) :
+        \/ Receive(m) /\ Steps(i)
+        \/ e.ignored /\ Nothing
 
-Ticks == Is("tick") /\ Next1 /\ UNCHANGED vars /\ ticked' = TRUE /\ UNCHANGED <<counts, receipts, fresh, owed>>
+Ticks(e, i) == e.k = "tick" /\ Next1 /\ UNCHANGED vars /\ ticked' = TRUE /\ UNCHANGED <<counts, receipts, fresh, owed>>
 
 \* Receipts may come in any order; what is durable is the unbroken run of them.
-Receipt ==
+Receipt(e, i) ==
     LET unbroken(S) == CHOOSE n \in 0..Len(counts[i]) : 1..n \subseteq S /\ n + 1 \notin S
         before == unbroken(receipts[i])
-        after == unbroken(receipts[i] \cup {E.n})
+        after == unbroken(receipts[i] \cup {e.n})
         sum[n \in 0..Len(counts[i])] == IF n <= before THEN 0 ELSE sum[n - 1] + counts[i][n]
-    IN  /\ Is("persisted") /\ Next1
-        /\ E.n \in 1..Len(counts[i]) \ receipts[i]
-        /\ receipts' = [receipts EXCEPT ![i] = @ \cup {E.n}]
+    IN  /\ e.k = "persisted" /\ Next1
+        /\ e.n \in 1..Len(counts[i]) \ receipts[i]
+        /\ receipts' = [receipts EXCEPT ![i] = @ \cup {e.n}]
         /\ IF after = before THEN UNCHANGED <<vars, fresh, owed>>
-           ELSE Persist(i, sum[after]) /\ Owes /\ Writes(sum[after])
+           ELSE Persist(i, sum[after]) /\ Owes /\ Writes(i, sum[after])
         /\ UNCHANGED <<counts, ticked>>
 
-Proposes ==
-    /\ Is("propose") /\ Next1
-    /\ \/ Propose(i, E.val) /\ Steps
+Proposes(e, i) ==
+    /\ e.k = "propose" /\ Next1
+    /\ \/ Propose(i, e.val) /\ Steps(i)
        \/ Nothing
 
-Reads ==
-    /\ Is("read") /\ Next1
-    /\ IF Leads(i) /\ i \in Voters(Conf(node[i].log)) THEN Read(i, E.ticket) /\ Steps
-       ELSE IF Up(i) /\ node[i].role = "Follower" /\ node[i].leader # None THEN Ask(i, E.ticket) /\ Steps
+Reads(e, i) ==
+    /\ e.k = "read" /\ Next1
+    /\ IF Leads(i) /\ i \in Voters(Conf(node[i].log)) THEN Read(i, e.ticket) /\ Steps(i)
+       ELSE IF Up(i) /\ node[i].role = "Follower" /\ node[i].leader # None THEN Ask(i, e.ticket) /\ Steps(i)
        ELSE Nothing
 
-Captures == Is("captured") /\ Next1 /\ IdAt(node[i].log, E.last.index) = E.last
-                /\ Captured(i, E.last.index) /\ UNCHANGED book
+Captures(e, i) == e.k = "captured" /\ Next1 /\ IdAt(node[i].log, e.last.index) = e.last
+                /\ Captured(i, e.last.index) /\ UNCHANGED book
 
-Stores ==
-    /\ Is("stored") /\ Next1
-    /\ LET mine == {m \in node[i].receiving : m.last = E.last}
-       IN  IF mine = {} THEN Nothing ELSE \E m \in mine : Stored(i, m, E.all) /\ Steps
+Stores(e, i) ==
+    /\ e.k = "stored" /\ Next1
+    /\ LET mine == {m \in node[i].receiving : m.last = e.last}
+       IN  IF mine = {} THEN Nothing ELSE \E m \in mine : Stored(i, m, e.all) /\ Steps(i)
 
 -----------------------------------------------------------------------------
 (* Outputs, and the state after the turn.                                    *)
 
 \* The first write of a founder only founds: to the specification it is founded from the beginning.
-Written ==
+Written(e, i) ==
     LET s == node[i]
-        founding == E.founds /\ fresh = 0
+        founding == e.founds /\ fresh = 0
         before == IF Len(pend[i]) = fresh THEN disk[i] ELSE pend[i][Len(pend[i]) - fresh].image
         new == Len(s.log) - Max(s.base, Common(before.log, s.log))
-    IN  /\ Is("write") /\ Next1 /\ Up(i) /\ (fresh > 0 \/ founding)
-        /\ E.n = Len(counts[i]) + 1
-        /\ IF E.hard = <<>> THEN <<before.boot, before.term, before.vote>> = <<s.boot, s.term, s.vote>>
-           ELSE E.hard = <<s.boot, s.term, s.vote>>
-        /\ new <= Len(E.entries) /\ Len(E.entries) <= Len(s.log)
-        /\ E.entries = Behind(s.log, Len(s.log) - Len(E.entries))
+    IN  /\ e.k = "write" /\ Next1 /\ Up(i) /\ (fresh > 0 \/ founding)
+        /\ e.n = Len(counts[i]) + 1
+        /\ IF e.hard = <<>> THEN <<before.boot, before.term, before.vote>> = <<s.boot, s.term, s.vote>>
+           ELSE e.hard = <<s.boot, s.term, s.vote>>
+        /\ new <= Len(e.entries) /\ Len(e.entries) <= Len(s.log)
+        /\ e.entries = Behind(s.log, Len(s.log) - Len(e.entries))
         /\ counts' = [counts EXCEPT ![i] = Append(@, Max(fresh, 1))]
         /\ IF founding
            THEN /\ pend' = [pend EXCEPT ![i] = Append(@, [image |-> Image(s), held |-> {}])]
@@ -152,9 +151,9 @@ Written ==
 
 \* Appends, a commit told between rounds, and the word to campaign are the leader's own choice; all else is owed, or the
 \* same again.
-Sends ==
-    /\ Is("send") /\ Next1 /\ E.m.src = i
-    /\ LET m == E.m
+Sends(e, i) ==
+    /\ e.k = "send" /\ Next1 /\ e.m.src = i
+    /\ LET m == e.m
            again == m \in net /\ UNCHANGED vars /\ owed' = owed \ {m}
            chosen1 == (m \in net' /\ owed' = owed)
        IN  CASE m.kind = "Append" -> /\ SendAppend(i, m.dst, m.prev.index, Len(m.entries)) /\ chosen1
@@ -163,32 +162,32 @@ Sends ==
              [] OTHER -> again
     /\ UNCHANGED <<counts, receipts, fresh, ticked>>
 
-Fetches ==
-    /\ Is("fetch") /\ Next1
-    /\ \E snap \in files[i] : LastId(snap) = E.last /\ SendChunk(i, E.to, snap, E.whole)
+Fetches(e, i) ==
+    /\ e.k = "fetch" /\ Next1
+    /\ \E snap \in files[i] : LastId(snap) = e.last /\ SendChunk(i, e.to, snap, e.whole)
     /\ UNCHANGED book
 
-Applies ==
-    /\ Is("apply") /\ Next1 /\ Apply(i) /\ node'[i].applied = E.index /\ node[i].log[E.index] = E.entry
+Applies(e, i) ==
+    /\ e.k = "apply" /\ Next1 /\ Apply(i) /\ node'[i].applied = e.index /\ node[i].log[e.index] = e.entry
     /\ UNCHANGED book
 
-Restores ==
-    /\ Is("restore") /\ Next1 /\ Apply(i) /\ node'[i].applied = E.index /\ E.index = node[i].base
+Restores(e, i) ==
+    /\ e.k = "restore" /\ Next1 /\ Apply(i) /\ node'[i].applied = e.index /\ e.index = node[i].base
     /\ UNCHANGED book
 
-Releases == Is("release") /\ Next1 /\ Compact(i, E.through) /\ UNCHANGED book
+Releases(e, i) == e.k = "release" /\ Next1 /\ Compact(i, e.through) /\ UNCHANGED book
 
-Commits ==
-    /\ Is("committed") /\ Next1 /\ Nothing
-    /\ E.id.index <= node[i].applied /\ IdAt(node[i].log, E.id.index) = E.id
+Commits(e, i) ==
+    /\ e.k = "committed" /\ Next1 /\ Nothing
+    /\ e.id.index <= node[i].applied /\ IdAt(node[i].log, e.id.index) = e.id
 
-Answers ==
-    /\ Is("answer") /\ Next1
-    /\ \/ \E r \in node[i].reads : r.id = Client(E.ticket) /\ r.index = E.index /\ Answer(i, r)
-       \/ \E a \in node[i].asks : a.number = E.ticket /\ a.index = E.index /\ AnswerAsk(i, a)
-    /\ Steps
+Answers(e, i) ==
+    /\ e.k = "answer" /\ Next1
+    /\ \/ \E r \in node[i].reads : r.id = Client(e.ticket) /\ r.index = e.index /\ Answer(i, r)
+       \/ \E a \in node[i].asks : a.number = e.ticket /\ a.index = e.index /\ AnswerAsk(i, a)
+    /\ Steps(i)
 
-Looks(s, seen) ==
+Looks(i, s, seen) ==
     /\ s.role = seen.role /\ s.term = seen.term /\ s.vote = seen.vote /\ s.leader = seen.leader
     /\ s.commit = seen.commit /\ s.applied = seen.applied /\ LastId(s.log) = seen.last
     /\ s.snap = seen.snap /\ IdAt(s.log, s.base) = seen.base
@@ -198,48 +197,50 @@ Looks(s, seen) ==
                   installs == \E x \in DOMAIN pend[i] : Len(pend[i][x].image.log) = s.base
        IN  seen.durable = durable \/ (seen.durable < durable /\ installs)
 
-TurnEnds ==
-    /\ Is("end") /\ Next1 /\ Up(i) /\ Looks(node[i], E.s)
+TurnEnds(e, i) ==
+    /\ e.k = "end" /\ Next1 /\ Up(i) /\ Looks(i, node[i], e.s)
     /\ owed = {} /\ fresh = 0
     /\ ticked' = FALSE /\ UNCHANGED <<vars, counts, receipts, fresh, owed>>
 
 -----------------------------------------------------------------------------
 (* What a turn does on its own, guided by what it is known to have come to.  *)
 
-InTurn ==
-    at <= Length /\ Up(i)
-        /\ E.k \in {"write", "send", "apply", "committed", "answer", "release", "restore", "fetch", "halt", "end"}
+InTurn(e, i) ==
+    Up(i)
+        /\ e.k \in {"write", "send", "apply", "committed", "answer", "release", "restore", "fetch", "halt", "end"}
 
 NextStart(j) ==
     LET all == {k \in at..Length : Event(k).k = "start" /\ Event(k).i = j}
     IN  IF all = {} THEN {} ELSE {CHOOSE k \in all : \A o \in all : k <= o}
 
-Hidden ==
-    \/ /\ InTurn /\ Stay
-       /\ \/ /\ ticked /\ \E goal \in Goal : goal.role # "Follower" /\ goal.term >= node[i].term
+Hidden(e, i) ==
+    \/ /\ InTurn(e, i) /\ Stay
+       /\ \/ /\ ticked /\ \E goal \in Goal(i) : goal.role # "Follower" /\ goal.term >= node[i].term
              /\ Timeout(i)
-          \/ /\ ticked /\ \E goal \in Goal : goal.leader = None
+          \/ /\ ticked /\ \E goal \in Goal(i) : goal.leader = None
              /\ node[i].leader # None /\ Forget(i)
-          \/ /\ Leads(i) /\ \A goal \in Goal : goal.role # "Leader"
+          \/ /\ Leads(i) /\ \A goal \in Goal(i) : goal.role # "Leader"
              /\ StepDown(i)
-          \/ Leads(i) /\ \E goal \in Goal : goal.last.index > Len(node[i].log) /\ Change(i, goal.conf)
-          \/ Is("send") /\ Leads(i) /\ E.m.kind = "Heartbeat" /\ E.m.round = node[i].round + 1 /\ Beat(i)
-          \/ Is("send") /\ E.m.kind = "ReadIndex" /\ E.m \notin net /\ AskLeader(i)
-          \/ Is("send") /\ E.m.kind = "ReadIndexReply" /\ E.m \notin net /\ \E r \in node[i].reads : AnswerFollower(i, r)
-       /\ Steps
+          \/ Leads(i) /\ \E goal \in Goal(i) : goal.last.index > Len(node[i].log) /\ Change(i, goal.conf)
+          \/ e.k = "send" /\ Leads(i) /\ e.m.kind = "Heartbeat" /\ e.m.round = node[i].round + 1 /\ Beat(i)
+          \/ e.k = "send" /\ e.m.kind = "ReadIndex" /\ e.m \notin net /\ AskLeader(i)
+          \/ e.k = "send" /\ e.m.kind = "ReadIndexReply" /\ e.m \notin net /\ \E r \in node[i].reads : AnswerFollower(i, r)
+       /\ Steps(i)
     \* A file may be there before the node hears of it, or without that it ever does.
-    \/ /\ at <= Length /\ Stay /\ UNCHANGED book
-       /\ \/ Is("captured") /\ Up(i) /\ E.last.index <= Len(node[i].log) /\ Keep(i, Prefix(node[i].log, E.last.index))
-          \/ Is("stored") /\ Up(i) /\ E.all /\ \E m \in node[i].receiving : m.last = E.last /\ Keep(i, m.snap)
-          \/ Is("die") /\ Up(i) /\ \E k \in NextStart(i) :
+    \/ /\ Stay /\ UNCHANGED book
+       /\ \/ e.k = "captured" /\ Up(i) /\ e.last.index <= Len(node[i].log) /\ Keep(i, Prefix(node[i].log, e.last.index))
+          \/ e.k = "stored" /\ Up(i) /\ e.all /\ \E m \in node[i].receiving : m.last = e.last /\ Keep(i, m.snap)
+          \/ e.k = "die" /\ Up(i) /\ \E k \in NextStart(i) :
                 /\ Event(k).snap > node[i].snap
                 /\ \/ Event(k).snap <= Len(node[i].log) /\ Keep(i, Prefix(node[i].log, Event(k).snap))
                    \/ \E m \in node[i].receiving : Len(m.snap) = Event(k).snap /\ Keep(i, m.snap)
 
-TraceNext ==
-    \/ Starts \/ Ceases("die") \/ Ceases("halt") \/ Hears1 \/ Ticks \/ Receipt \/ Proposes \/ Reads \/ Captures \/ Stores
-    \/ Written \/ Sends \/ Fetches \/ Applies \/ Restores \/ Releases \/ Commits \/ Answers \/ TurnEnds
-    \/ Hidden
+Follows(e, i) ==
+    \/ Starts(e, i) \/ Ceases(e, i) \/ Hears1(e, i) \/ Ticks(e, i) \/ Receipt(e, i) \/ Proposes(e, i) \/ Reads(e, i)
+    \/ Captures(e, i) \/ Stores(e, i) \/ Written(e, i) \/ Sends(e, i) \/ Fetches(e, i) \/ Applies(e, i)
+    \/ Restores(e, i) \/ Releases(e, i) \/ Commits(e, i) \/ Answers(e, i) \/ TurnEnds(e, i) \/ Hidden(e, i)
+
+TraceNext == at <= Length /\ \E e \in {Event(at)} : \E i \in {e.i} : Follows(e, i)
 
 \* Says how far each variant could be followed.
 Tells ==

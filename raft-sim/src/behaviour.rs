@@ -3,6 +3,7 @@
 
 use crate::case::Case;
 use crate::choices::MILLION;
+use crate::mutants;
 use crate::notation::kind;
 use crate::options::{Family, Options, Workload};
 use crate::runner::{Ended, Failure, Play};
@@ -10,8 +11,8 @@ use crate::tla::{Record, Value};
 use crate::trace::Reader;
 use crate::world::{Setup, World};
 use raft_core::{
-    Answer, Body, Entry, EntryId, Input, Limits, Member, Membership, Message, NodeId, Output, Payload,
-    Recovered, RoleName, Stamp, Status,
+    Answer, Body, DiskId, Entry, EntryId, Input, Limits, Member, Membership, Message, NodeId, Output,
+    Payload, Recovered, RoleName, Stamp, Status,
 };
 use std::mem;
 use std::ops::Range;
@@ -30,8 +31,8 @@ pub struct Behaviour {
     turn: Vec<Event>,
     /// What each node was like after its last turn.
     before: Vec<(NodeId, Value, u64)>,
-    /// Nodes that ran before: one that comes back with nothing has another disk.
-    known: Vec<NodeId>,
+    /// The disk that each node ran on first.
+    disks: Vec<(NodeId, DiskId)>,
     /// Something happened that the specification can't tell: what follows is not recorded.
     over: bool,
     /// This turn told somebody that it is no member: what it asked was not looked at.
@@ -74,8 +75,8 @@ impl Behaviour {
 
     /// A process starts.
     pub(crate) fn started(&mut self, node: NodeId, stamp: Stamp, recovered: &Recovered) {
-        self.over |= self.known.contains(&node) && recovered.hard.boot.0 == 0;
-        self.known.push(node);
+        self.over |= self.disks.iter().any(|(other, disk)| *other == node && *disk != stamp.disk);
+        self.disks.push((node, stamp.disk));
         self.before.retain(|(other, ..)| *other != node);
         let base = recovered.base.as_ref().map_or(0, |base| base.id.index.0);
         let log = recovered.entries.iter().map(entry).collect();
@@ -303,6 +304,7 @@ fn traceable(mut options: Options) -> Options {
     options.pre_vote = true;
     options.batch = 0;
     options.dies = 0;
+    options.shuffled = false;
     options.limits = Limits { snapshot_entries: 6, retain_entries: 1, ..Limits::default() };
     options.snapshots.damaged = 0;
     options.workload = Workload {
@@ -330,7 +332,7 @@ fn traceable(mut options: Options) -> Options {
 ///
 /// # Errors
 /// The seed of a run in which an invariant fell.
-pub fn module(name: &str, seeds: Range<u64>, most: usize, _mutants: usize) -> Result<String, (u64, Failure)> {
+pub fn module(name: &str, seeds: Range<u64>, most: usize, mutants: usize) -> Result<String, (u64, Failure)> {
     let mut text = format!("---- MODULE {name} ----\nEXTENDS Trace\n");
     let founders = Membership::founders((1..=FOUNDERS as u64).map(NodeId)).expect("founders vote");
     text += &format!("TheFounders == {}\n", configuration(&founders));
@@ -339,12 +341,15 @@ pub fn module(name: &str, seeds: Range<u64>, most: usize, _mutants: usize) -> Re
         let at = at + 1;
         let events = Behaviour::of(seed, most).map_err(|why| (seed, why))?;
         text += &format!("\\* Seed {seed}.\nRun{at} == <<\n");
+        variants.push(format!("[run|->{at},op|->\"none\"]"));
+        let changed = mutants::mutants(&events, seed, mutants);
+        variants.extend(changed.into_iter().map(|mutant| mutant.variant(at).to_string()));
         let lines: Vec<String> = events.into_iter().map(|event| Value::Record(event).to_string()).collect();
         text += &lines.join(",\n");
         text += ">>\n";
         runs.push(format!("Run{at}"));
-        variants.push(format!("[run|->{at},op|->\"none\"]"));
     }
-    text += &format!("TheRuns == <<{}>>\nTheVariants == <<{}>>\n====\n", runs.join(","), variants.join(","));
+    text +=
+        &format!("TheRuns == <<{}>>\nTheVariants == <<{}>>\n====\n", runs.join(","), variants.join(",\n"));
     Ok(text)
 }

@@ -21,6 +21,7 @@ pub mod hunt;
 pub mod invariants;
 mod life;
 pub mod machine;
+pub mod mutants;
 pub mod network;
 mod notation;
 mod operator;
