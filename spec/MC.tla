@@ -35,10 +35,13 @@ MayStand(i) == Up(i) /\ node[i].term < Len(Stands) /\ i \in Stands[node[i].term 
 
 \* Whether a message would change anything: one that can't isn't received, to save the search the trouble.
 Matters(m) ==
+    /\ m.kind \in {"VoteReply", "PreVoteReply", "Stale"} => node[m.dst].role # "Leader"
+    /\ m.kind = "VoteReply" => m.src \notin node[m.dst].yes
+    /\ m.kind = "Appended" => m.matched > node[m.dst].match[m.src] \/ m.term > node[m.dst].term
     /\ m.kind \in {"Append", "Heartbeat", "Vote", "TimeoutNow", "Chunk", "ReadIndex"} => m.term >= node[m.dst].term
     /\ m.kind = "TimeoutNow" => MayStand(m.dst)
     /\ m.kind = "PreVoteReply" /\ m.granted => MayStand(m.dst)
-    /\ m.kind \notin {"Conflict"}
+    /\ m.kind # "Conflict"
 
 Next ==
     \/ \E m \in net : Hears(m.dst, m) /\ Matters(m) /\ Receive(m)
@@ -74,5 +77,6 @@ Bounded ==
     /\ Cardinality(net) <= MaxNet
     /\ \A i \in Server : Len(pend[i]) <= MaxPend /\ (Up(i) => Len(node[i].log) <= MaxLog)
 
+\* Where nobody but the first server is named, the others are alike.
 Symmetry == Permutations(Server \ {First})
 =============================================================================

@@ -75,9 +75,13 @@ OldHalf(C) == Standing(C, {"Voter", "Leaving", "Demoting"})
 IsJoint(C) == Standing(C, {"Joining", "Leaving", "Demoting"}) # {}
 
 Majority(voters, S) == 2 * Cardinality(voters \cap S) > Cardinality(voters)
-IsQuorum(C, S) ==
-    /\ IF Bug("LearnerCounts") THEN Majority(Members(C), S) ELSE Majority(NewHalf(C), S)
-    /\ IsJoint(C) /\ ~Bug("OneHalfDecides") => Majority(OldHalf(C), S)
+IsQuorum(C, S) == Majority(NewHalf(C), S) /\ (IsJoint(C) => Majority(OldHalf(C), S))
+
+\* By what nodes decide: a quorum, but for planted bugs.
+Decides(C, S) ==
+    IF Bug("LearnerCounts") THEN Majority(Members(C), S)
+    ELSE IF Bug("OneHalfDecides") THEN Majority(NewHalf(C), S)
+    ELSE IsQuorum(C, S)
 
 ConfIndex(log) == Largest({0} \cup {k \in 1..Len(log) : log[k].kind = "conf"})
 ConfAt(log, k) == LET at == ConfIndex(Prefix(log, k)) IN IF at = 0 THEN Founders ELSE log[at].conf
@@ -181,7 +185,7 @@ Commit(i, s, d, p) ==
         matched == [s.match EXCEPT ![i] = own]
         agreed == {k \in s.commit + 1..Len(s.log) :
                     /\ s.log[k].term = s.term \/ Bug("CommitOldTerm")
-                    /\ IsQuorum(Conf(s.log), {j \in Server : matched[j] >= k})}
+                    /\ Decides(Conf(s.log), {j \in Server : matched[j] >= k})}
     IN  IF agreed = {} THEN s ELSE [s EXCEPT !.commit = Largest(agreed)]
 
 \* What follows from the answers and acknowledgements that are in.
@@ -193,10 +197,10 @@ Conclude(i, r, d, p) ==
         yes == s.yes \cup (IF durable THEN {i} ELSE {})
         C == Conf(s.log)
         asked == Campaign(i, s, FALSE)
-    IN  CASE s.role = "PreCandidate" /\ IsQuorum(C, yes) ->
+    IN  CASE s.role = "PreCandidate" /\ Decides(C, yes) ->
                [r EXCEPT !.s = asked.s, !.out = @ \cup asked.out, !.held = @ \cup asked.held]
-          [] s.role = "Candidate" /\ IsQuorum(C, yes) -> [r EXCEPT !.s = Lead(i, s)]
-          [] s.role \in {"PreCandidate", "Candidate"} /\ IsQuorum(C, s.no) -> [r EXCEPT !.s = BecomeFollower(s)]
+          [] s.role = "Candidate" /\ Decides(C, yes) -> [r EXCEPT !.s = Lead(i, s)]
+          [] s.role \in {"PreCandidate", "Candidate"} /\ Decides(C, s.no) -> [r EXCEPT !.s = BecomeFollower(s)]
           [] s.role = "Leader" -> [r EXCEPT !.s = Commit(i, s, d, p)]
           [] OTHER -> r
 
@@ -310,7 +314,7 @@ Install(i, s, m) ==
 
 \* Reads of rounds that a quorum has acknowledged are confirmed.
 Confirm(s) ==
-    LET heard(r) == r.at = "asked" /\ IsQuorum(Conf(s.log), {j \in Server : s.acked[j] >= r.round})
+    LET heard(r) == r.at = "asked" /\ Decides(Conf(s.log), {j \in Server : s.acked[j] >= r.round})
     IN  [s EXCEPT !.reads = {IF heard(r) THEN [r EXCEPT !.at = "ready"] ELSE r : r \in @}]
 
 \* A new round: who waits joins it, unless nothing of the own term is committed yet (dissertation 6.4).

@@ -191,6 +191,8 @@ impl Behaviour {
         let ignored = mem::take(&mut self.strange) || before.as_ref().is_some_and(|it| it.2 < status.ignored);
         let same = before.as_ref().is_some_and(|(_, before, _)| *before == state);
         self.before.push((node, state.clone(), status.ignored));
+        // The disk of a member is given up: of disks the specification knows nothing.
+        self.over |= status.membership.members().iter().any(|member| member.replaced.is_some());
         let ticks = self.turn.iter().all(|event| event[0].1 == "tick".into());
         let halts = self.turn.iter().any(|event| event[0].1 == "halt".into());
         if (ticks && same) || (status.halted && !halts) || self.over {
