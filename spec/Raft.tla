@@ -434,11 +434,13 @@ Start(i, base) ==
         /\ pend' = [pend EXCEPT ![i] = <<[image |-> Image(s), held |-> {}]>>]
         /\ UNCHANGED <<net, disk, files, chosen, led, alarm>>
 
+\* The next entry, or the snapshot that came in the log's place: committed, and durable here.
 Apply(i) ==
     LET s == node[i]
+        next == Max(s.applied + 1, s.base)
         limit == IF Bug("ApplyBeforeDurable") THEN Len(s.log) ELSE Durable(s, disk[i], pend[i])
-    IN  /\ Up(i) /\ s.applied < Min(s.commit, limit)
-        /\ node' = [node EXCEPT ![i].applied = Max(@ + 1, s.base)]
+    IN  /\ Up(i) /\ next <= Min(s.commit, limit)
+        /\ node' = [node EXCEPT ![i].applied = next]
         /\ UNCHANGED <<net, disk, pend, files, chosen, led, alarm>>
 
 -----------------------------------------------------------------------------

@@ -34,13 +34,13 @@ PLAIN = dict(
     MaxLog=1, MaxPend=2, MaxCrashes=0, MaxRounds=0, MaxReads=0, MaxNet=99,
 )
 MODELS = {
-    "elections": dict(Stands="<<{n1, n2}, {n3}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=6),
+    "elections": dict(Stands="<<{n1, n2}, {n3}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=5),
     "pre-votes": dict(Stands="<<{n1, n2}>>", Features='{"prevote"}', MaxPend=1, MaxNet=10),
     "replication": dict(
         Begins='"led"', Stands="<<{}, {n2}, {n1}>>", Actions='{"append", "propose"}', MaxLog=3, MaxPend=1, MaxNet=6,
     ),
     "crashes": dict(
-        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "propose", "crash", "tell"}', MaxLog=2, MaxCrashes=1, MaxNet=3,
+        Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "propose", "crash", "tell"}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=3,
     ),
     "reads": dict(
         Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "read"}', MaxLog=2, MaxPend=1, MaxRounds=1, MaxReads=1, MaxNet=6,
@@ -50,8 +50,8 @@ MODELS = {
         Confs=f'{{{ONE_OF_THREE}, {{<<n1, "Voter">>}}}}',
     ),
     "snapshots": dict(
-        Begins='"led"', Founders='{<<n1, "Voter">>, <<n2, "Voter">>}', Actions='{"append", "snapshot", "apply", "change", "crash", "tell"}',
-        Confs='{{<<n1, "Voter">>, <<n2, "Voter">>, <<n3, "Learner">>}}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=3,
+        Begins='"led"', Founders='{<<n1, "Voter">>}', Actions='{"append", "snapshot", "apply", "change", "crash", "tell"}',
+        Confs='{{<<n1, "Voter">>, <<n2, "Learner">>}}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=4,
     ),
 }
 # Each is planted into a model, and the invariant must fall.
@@ -63,7 +63,7 @@ BUGS = {
     "LeaderCountsEarly": ("crashes", "CommitsAreDurable", {}),
     "IndexBeforeTerm": ("replication", "CommitsCannotBeLost", dict(Stands="<<{}, {n2}>>", MaxLog=2)),
     "CommitOldTerm": ("replication", "CommitsCannotBeLost", dict(
-        Begins='"empty"', Stands="<<{n1}, {n3}, {n1}>>", Actions='{"append"}', MaxLog=2, MaxNet=11)),
+        Begins='"empty"', Stands="<<{n1}, {n3}, {n1}>>", Actions='{"append"}', MaxLog=2, MaxNet=12)),
     "ReadBeforeOwnCommit": ("reads", "ReadsAreLinearizable", {}),
     "ReadWithoutRound": ("reads", "ReadsAreLinearizable", {}),
     "OneHalfDecides": ("members", "LeaderCompleteness", {}),
