@@ -15,6 +15,7 @@ CONSTANTS
 
 VARIABLES
     which,     \* which variant
+    variant,   \* .. and what it is: TLC would work all of them out anew for each event
     at,        \* its next event
     counts,    \* counts[i][n]: how many writes of the specification the node's n-th write of this boot is
     receipts,  \* receipts[i]: the writes whose receipts are in
@@ -23,16 +24,15 @@ VARIABLES
     ticked     \* something happened in this turn that the specification only knows by what it brings about
 
 book == <<counts, receipts, fresh, owed, ticked>>
-place == <<which, at>>
+place == <<which, variant, at>>
 
-Variant == Variants[which]
-Run == Runs[Variant.run]
-Length == Len(Run) - IF Variant.op = "drop" THEN 1 ELSE 0
+Run == Runs[variant.run]
+Length == Len(Run) - IF variant.op = "drop" THEN 1 ELSE 0
 Event(k) ==
-    CASE Variant.op = "drop" /\ k >= Variant.at -> Run[k + 1]
-      [] Variant.op = "swap" /\ k = Variant.at -> Run[k + 1]
-      [] Variant.op = "swap" /\ k = Variant.at + 1 -> Run[k - 1]
-      [] Variant.op = "alter" /\ k = Variant.at -> Variant.event
+    CASE variant.op = "drop" /\ k >= variant.at -> Run[k + 1]
+      [] variant.op = "swap" /\ k = variant.at -> Run[k + 1]
+      [] variant.op = "swap" /\ k = variant.at + 1 -> Run[k - 1]
+      [] variant.op = "alter" /\ k = variant.at -> variant.event
       [] OTHER -> Run[k]
 
 
@@ -46,13 +46,13 @@ TraceInit ==
     /\ disk = [j \in Server |-> Blank]
     /\ pend = [j \in Server |-> <<>>]
     /\ node = [j \in Server |-> Down]
-    /\ which \in DOMAIN Variants /\ at = 1
+    /\ which \in DOMAIN Variants /\ variant = Variants[which] /\ at = 1
     /\ counts = [j \in Server |-> <<>>] /\ receipts = [j \in Server |-> {}]
     /\ fresh = 0 /\ owed = {} /\ ticked = FALSE
 
 -----------------------------------------------------------------------------
 
-Next1 == at' = at + 1 /\ UNCHANGED which
+Next1 == at' = at + 1 /\ UNCHANGED <<which, variant>>
 Stay == UNCHANGED place
 \* What the specification let leave or wrote in this step must be told by events before the turn ends.
 Owes == owed' = owed \cup (net' \ net)
@@ -66,6 +66,12 @@ Sent(m) == IF m.kind = "Chunk" THEN {n \in net : n.kind = "Chunk" /\ Told(n) = m
 
 \* What the node is to be like at the end of this turn.
 Ends == {k \in at..Min(at + 60, Length) : Event(k).k \in {"end", "halt"}}
+\* The configurations that this turn will be told to have written.
+Configurations ==
+    LET turn == at..(CHOOSE k \in Ends : \A o \in Ends : k <= o)
+        all == {Event(k) : k \in {k \in turn : Event(k).k = "write"}}
+        confs(e) == {e.entries[n].conf : n \in {n \in DOMAIN e.entries : e.entries[n].kind = "conf"}}
+    IN  IF Ends = {} THEN {} ELSE UNION {confs(e) : e \in all}
 Goal(i) == LET k == CHOOSE k \in Ends : \A o \in Ends : k <= o
         IN  IF Ends # {} /\ Event(k).k = "end" /\ Event(k).i = i THEN {Event(k).s} ELSE {}
 
@@ -221,7 +227,7 @@ Hidden(e, i) ==
              /\ node[i].leader # None /\ Forget(i)
           \/ /\ Leads(i) /\ \A goal \in Goal(i) : goal.role # "Leader"
              /\ StepDown(i)
-          \/ Leads(i) /\ \E goal \in Goal(i) : goal.last.index > Len(node[i].log) /\ Change(i, goal.conf)
+          \/ Leads(i) /\ \E C \in Configurations : Change(i, C)
           \/ e.k = "send" /\ Leads(i) /\ e.m.kind = "Heartbeat" /\ e.m.round = node[i].round + 1 /\ Beat(i)
           \/ e.k = "send" /\ e.m.kind = "ReadIndex" /\ e.m \notin net /\ AskLeader(i)
           \/ e.k = "send" /\ e.m.kind = "ReadIndexReply" /\ e.m \notin net /\ \E r \in node[i].reads : AnswerFollower(i, r)

@@ -86,12 +86,12 @@ fn message(event: &Event) -> Option<&Record> {
     }
 }
 
-/// Whether the event sends an answer that a message asks for or a promise, for the first time.
+/// Whether the event sends an answer that a message asks for or a promise, and nothing else says the same.
 fn is_owed(events: &[Event], at: usize) -> bool {
     let Some(message) = message(&events[at]).filter(|_| kind(&events[at]) == "send") else { return false };
     let owed = ["VoteReply", "PreVoteReply", "Appended", "Conflict", "HeartbeatReply", "Vote"];
     let owed = owed.iter().any(|kind| get(message, "kind") == Some(&Value::from(*kind)));
-    owed && !events[..at].iter().any(|earlier| earlier == &events[at])
+    owed && !events.iter().enumerate().any(|(other, event)| other != at && event == &events[at])
 }
 
 /// The state that a node was in after its last turn before this place, and the one after this turn.
@@ -126,6 +126,10 @@ fn is_in_order(events: &[Event], at: usize) -> bool {
     let Some(next) = events.get(at + 1).filter(|next| get(next, "i") == get(&events[at], "i")) else {
         return false;
     };
+    // To the specification a founder is founded from the beginning: when it writes that down is all the same.
+    if get(&events[at], "founds") == Some(&true.into()) {
+        return false;
+    }
     match (kind(&events[at]), kind(next)) {
         ("recv" | "persisted", "write" | "apply") | ("write" | "apply", "end") | ("apply", "apply") => true,
         ("recv" | "persisted", "send") => is_owed(events, at + 1),
