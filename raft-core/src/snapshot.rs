@@ -121,3 +121,15 @@ pub struct Stored {
     pub(crate) snapshot: Snapshot,
     pub(crate) have: u64,
 }
+
+impl Stored {
+    /// The whole.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The driver has everything before this byte.
+    pub fn have(&self) -> u64 {
+        self.have
+    }
+}

@@ -138,3 +138,10 @@ pub struct Persisted {
     pub(crate) owner: Owner,
     pub(crate) number: u64,
 }
+
+impl Persisted {
+    /// The number of the write.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}

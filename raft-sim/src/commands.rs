@@ -1,5 +1,6 @@
 //! The commands: each does what was asked for, says so, and gives the exit code.
 
+use raft_sim::behaviour;
 use raft_sim::case::Case;
 use raft_sim::exhaust::Bounds;
 use raft_sim::explore::{self, arguments};
@@ -12,6 +13,7 @@ use raft_sim::{
     cover as covered, exhaust as exhausted, explain as explained, shrink as shrunk, view as viewed,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -209,6 +211,15 @@ fn again(case: &Case, hash: u64) -> Done {
 fn not_deterministic(case: &Case, first: u64, then: &Ran) -> u8 {
     println!("{}: trace {first:016x} first and {:016x} then: NOT DETERMINISTIC", arguments(case), then.hash);
     NOT_DETERMINISTIC
+}
+
+pub(crate) fn trace(seeds: Range<u64>, events: usize, mutants: usize, out: &Path) -> Done {
+    let name = out.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let module = behaviour::module(name, seeds, events, mutants)
+        .map_err(|(seed, why)| format!("seed {seed}: {why}"))?;
+    save(out, &module)?;
+    println!("{}: {} bytes", out.display(), module.len());
+    Ok(0)
 }
 
 pub(crate) fn explore(plan: explore::Plan) -> Done {

@@ -1,6 +1,7 @@
 //! A deterministic simulator of Raft clusters that runs the shipping core and its log.
 
 mod absence;
+pub mod behaviour;
 pub mod case;
 pub mod choices;
 mod clients;
@@ -22,6 +23,7 @@ pub mod hunt;
 pub mod invariants;
 mod life;
 pub mod machine;
+pub mod mutants;
 pub mod network;
 mod notation;
 mod operator;
@@ -36,6 +38,7 @@ pub mod shrink;
 pub mod snapshots;
 pub mod swarm;
 pub mod tape;
+pub mod tla;
 pub mod trace;
 mod turn;
 pub mod view;

@@ -70,6 +70,9 @@ impl World {
         let fact = Fact::Started { node: server.id, stamp, recovered: &recovered, joins };
         self.judges.observe(self.now, &fact)?;
         assert_eq!(node.stamp(), stamp, "a start raises the boot counter by one");
+        if let Some(behaviour) = &mut self.trace.behaviour {
+            behaviour.started(server.id, stamp, &recovered);
+        }
         server.process = Some(Process::new(node, wal, machine, discard));
         let life = server.life;
         self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life });
@@ -236,6 +239,9 @@ impl World {
         self.trace.mark(self.now, at, 1);
         self.trace.say(self.now, format_args!("{at} dies"));
         let id = server.id;
+        if let Some(behaviour) = &mut self.trace.behaviour {
+            behaviour.died(id);
+        }
         self.judges.observe(self.now, &Fact::Crashed { node: id })
     }
 

@@ -119,6 +119,24 @@ enum Command {
         #[arg(long, default_value_t = 2_000)]
         steps: usize,
     },
+    /// Writes the beginnings of runs as a TLA+ module, for the specification to follow (docs/spec.md).
+    Trace {
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// How many runs.
+        #[arg(long, default_value_t = 1)]
+        runs: u64,
+        /// How many events of each.
+        #[arg(long, default_value_t = 500)]
+        events: usize,
+        /// How often each is also changed, somewhere and somehow: none of these may be followed.
+        #[arg(long, default_value_t = 0)]
+        mutants: usize,
+        /// The module; its name is the module's.
+        #[arg(long, short)]
+        out: PathBuf,
+    },
     /// Runs seeds, forks the world where a rare state is reached, and spends more on what follows there.
     ///
     /// Then a plain swarm has as many inputs, and what each of them reached is compared.
@@ -320,6 +338,9 @@ fn obey(command: Command) -> Result<u8, String> {
         }
         Command::Explain { which, steps } => commands::explain(&which.case()?.0, steps),
         Command::View { which, out, steps } => commands::view(&which.case()?.0, steps, &out),
+        Command::Trace { seed, runs, events, mutants, out } => {
+            commands::trace(seed..seed.saturating_add(runs), events, mutants, &out)
+        }
         Command::Explore { seed, runs, minutes, jobs } => commands::explore(explore::Plan {
             first: seed,
             runs: runs.unwrap_or(u64::MAX),

@@ -1,6 +1,7 @@
 //! What identifies a run: a hash over every input and output in order; and its last steps as text, if somebody reads
 //! along.
 
+use crate::behaviour::Behaviour;
 use crate::facts::Time;
 use crate::notation::At;
 use crate::record::Moment;
@@ -33,12 +34,14 @@ pub struct Trace {
     reader: Reader,
     last: VecDeque<String>,
     moments: Vec<Moment>,
+    /// The run as the specification sees it, if that is wanted.
+    pub(crate) behaviour: Option<Box<Behaviour>>,
 }
 
 impl Trace {
     /// An empty trace.
     pub fn new(reader: Reader) -> Trace {
-        Trace { hash: 0, reader, last: VecDeque::new(), moments: Vec::new() }
+        Trace { hash: 0, reader, last: VecDeque::new(), moments: Vec::new(), behaviour: None }
     }
 
     /// The hash of all that happened so far.
@@ -84,6 +87,9 @@ impl Trace {
 
     /// Takes in an input.
     pub fn input(&mut self, at: Time, node: NodeId, input: &Input) {
+        if let Some(behaviour) = &mut self.behaviour {
+            behaviour.input(node, input);
+        }
         match input {
             Input::Tick { elapsed } => self.absorb(&[at, node.0, 1, u64::from(*elapsed)]),
             Input::Receive { from, message } => {
@@ -126,6 +132,9 @@ impl Trace {
 
     /// Takes in an output that is carried out.
     pub fn output(&mut self, at: Time, node: NodeId, output: &Output) {
+        if let Some(behaviour) = &mut self.behaviour {
+            behaviour.output(node, output);
+        }
         match output {
             Output::Persist(write) => {
                 let update = write.update();

@@ -79,6 +79,9 @@ impl World {
         if self.servers[at].life != life {
             return Ok(());
         }
+        if let (Some(behaviour), Some(process)) = (&mut self.trace.behaviour, &self.servers[at].process) {
+            behaviour.turned(&process.node.status());
+        }
         if dies {
             return self.crash(at);
         }
