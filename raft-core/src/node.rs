@@ -226,6 +226,7 @@ impl Node {
 
     fn campaign(&mut self, transfer: bool) {
         self.become_follower();
+        self.state.wanted = false;
         self.role = Role::Candidate(Candidate::campaign(&mut self.state, transfer));
     }
 
@@ -434,6 +435,7 @@ impl Node {
         }
         self.become_follower();
         self.state.leader = Some(leader);
+        self.state.wanted = false;
         self.state.clock.leader_heard(&self.state.config);
         true
     }

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) receiving: Option<Receiving>,
     /// Parts of snapshots at the disk.
     pub(crate) storing: usize,
+    /// A candidate with an older log took this server for a voter, and no leader was heard since.
+    pub(crate) wanted: bool,
     /// Whether the newest applied configuration has this server, with this disk.
     member: bool,
     pub(crate) outbox: Outbox,
@@ -99,6 +101,7 @@ impl State {
             capture: Capture::default(),
             receiving: None,
             storing: 0,
+            wanted: false,
             member,
             outbox,
             clock: Clock::new(&config, restarted),
@@ -133,10 +136,12 @@ impl State {
 
     /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
     /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
-    /// still be elected (dissertation 4.2.2).
+    /// still be elected (dissertation 4.2.2). So may be who holds entries that a lost leader gave to nobody else, and is a
+    /// voter only in the joint configuration of a candidate that it must refuse: its word for itself counts in no quorum.
     pub(crate) fn may_campaign(&self) -> bool {
         let mut memberships = self.log.memberships_from(self.commit);
         memberships.any(|membership| membership.is_voter(self.config.id))
+            || (self.founded() && self.wanted)
             || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 
@@ -386,7 +391,7 @@ impl State {
                 &self.capture,
                 &self.receiving,
                 self.storing,
-                self.member,
+                (self.member, self.wanted),
                 (self.hears_leader(), self.disk_stalls()),
             ),
         )

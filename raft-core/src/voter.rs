@@ -21,6 +21,7 @@ impl State {
     pub(crate) fn answer_pre_vote(&mut self, asker: Asker, asked: Term) {
         let eligible = self.eligible(asker) || self.config.planted(Bug::PreVoteAnyLog);
         let granted = asked > self.hard.term && !self.hears_leader() && eligible;
+        self.taken_for_voter(asker);
         let mut reply = self.reply(asker.stamp, Body::PreVoteReply { granted });
         reply.term = if granted { asked } else { self.hard.term.max(Term(asked.0.saturating_sub(1))) };
         self.outbox.send(asker.id, reply);
@@ -30,6 +31,7 @@ impl State {
     pub(crate) fn answer_vote(&mut self, asker: Asker) -> bool {
         let free = self.hard.vote.is_none_or(|voted| voted == asker.id);
         let granted = free && self.eligible(asker);
+        self.taken_for_voter(asker);
         if granted {
             self.vote(asker.id);
             if !self.config.planted(Bug::VoteKeepsTimer) {
@@ -55,6 +57,12 @@ impl State {
         }
         let newer = asker.recorded && asker.last > self.log.last();
         self.up_to_date(asker.last) && (on_record || newer)
+    }
+
+    /// A candidate asks a server for its vote that has none by its own log: if it must refuse because its log is newer,
+    /// it may be the only one left that can be elected ([`State::may_campaign`]).
+    fn taken_for_voter(&mut self, asker: Asker) {
+        self.wanted |= asker.last < self.log.last() && !self.may_campaign();
     }
 
     /// Whether the configuration in force stands in the log: it is not what the founders have heard of each other.

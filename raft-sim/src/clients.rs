@@ -68,7 +68,7 @@ impl World {
             let arrives = self.now + self.wire(client);
             self.queue.push(arrives, Event::Request { op, attempt, at });
         }
-        self.queue.push(self.now + self.workload.patience(), Event::Patience { op });
+        self.queue.push(self.now + self.workload.patience(client), Event::Patience { op });
     }
 
     fn wire(&mut self, client: usize) -> Time {

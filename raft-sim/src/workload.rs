@@ -38,6 +38,9 @@ struct Client {
     waits: bool,
     /// The last operation was not served: more patience is asked for.
     refused: bool,
+    /// How many in a row had no answer in time since the healing: each doubles the time. Else a queue that is longer than
+    /// the patience would only ever hold what nobody waits for any more.
+    unanswered: u32,
     target: usize,
     /// Whom it asks next if it doesn't follow a hint. A hint may lead in circles: every second one is not followed.
     next: usize,
@@ -66,6 +69,7 @@ impl Workload {
         let client = |at| Client {
             waits: at < options.closed,
             refused: false,
+            unanswered: 0,
             target: 1 + at % nodes,
             next: 1 + at % nodes,
             hinted: false,
@@ -190,8 +194,8 @@ impl Workload {
     }
 
     /// How long a client waits for an answer.
-    pub fn patience(&self) -> Time {
-        self.options.patience.max(1)
+    pub fn patience(&self, client: usize) -> Time {
+        self.options.patience.max(1) << self.clients[client].unanswered.min(10)
     }
 
     /// How long until a client's next operation.
@@ -238,6 +242,7 @@ impl Workload {
         let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);
+        client.unanswered += u32::from(operation.fresh && outcome == Outcome::Unknown);
         match outcome {
             Outcome::Put { .. } => client.wrote |= operation.fresh,
             Outcome::Got { .. } => client.read |= operation.fresh,

@@ -145,7 +145,9 @@ impl Bounds {
         let oldest = own.snapshots.front().copied().filter(|_| full).unwrap_or_default();
         let capturing = std::mem::take(&mut own.captured) || cluster.seat(node).capturing.is_some();
         let (base, retained) = (step.after.base.index, limits.retain_entries);
-        demand(base.0.saturating_add(retained) >= oldest.0, NAME, Class::Bounds, || {
+        // A log that was joined can't begin before the first configuration in it.
+        let due = Index(oldest.0.saturating_sub(retained));
+        demand(base >= due || step.log.membership_at(due).is_none(), NAME, Class::Bounds, || {
             format!(
                 "the log of node {node} begins behind {base}; {} snapshots after the one at {oldest} are durable, and \
                  {retained} entries are to be kept",

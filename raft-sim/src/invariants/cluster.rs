@@ -108,6 +108,8 @@ pub(crate) struct Seat {
     pub(crate) stands_by: Option<(Term, Membership)>,
     /// Whether it did so as a voter by a configuration that may be the committed one.
     pub(crate) stands_as_voter: bool,
+    /// This process was asked for its vote.
+    pub(crate) asked_to_vote: bool,
     /// What each member has acknowledged to this process in the term that it leads.
     pub(crate) matched: BTreeMap<NodeId, Index>,
     /// What followers have asked this process to read, each by its newest batch.
@@ -168,7 +170,8 @@ impl Seat {
         if stands && self.stands_by.as_ref().is_none_or(|(stood, _)| *stood != term) {
             self.stands_by = members.map(|members| (term, members.clone()));
             let (id, commit) = (step.node, step.after.commit);
-            self.stands_as_voter = self.log.configurations_since(commit).any(|members| members.is_voter(id));
+            let votes = self.log.configurations_since(commit).any(|members| members.is_voter(id));
+            self.stands_as_voter = votes || self.asked_to_vote;
         }
         let log = &self.log;
         let recorded = |id: &NodeId| {

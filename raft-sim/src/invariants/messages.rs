@@ -15,10 +15,11 @@ impl Judges {
         commit_told::received(seat, message);
         patience::received(seat, at, from, message);
         seat.standing.heard(at, from);
+        seat.asked_to_vote |= matches!(message.body, Body::PreVote { .. } | Body::Vote { .. });
         match message.body {
             Body::Appended { matched } => progress::heard(&mut self.cluster, node, from, message, matched),
             Body::PreVote { last, .. } => {
-                up_to_date::asked_before(seat, from, message.from, message.term, last);
+                up_to_date::asked_before(seat, at, from, message, last);
             }
             Body::ReadIndex { batch } => self.reads.questioned(seat, from, message, batch),
             Body::ReadIndexReply { index, .. } => reads::heard(seat, message, index),

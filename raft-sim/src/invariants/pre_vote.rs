@@ -8,7 +8,8 @@ use raft_core::{NodeId, Term};
 /// The name of this invariant.
 pub const NAME: &str = "pre_vote";
 /// The name of the invariant that only voters stand for election (rule 10 of DESIGN): by the newest configuration that is
-/// known as committed, or a later one in the log, since any of these may be the newest committed one.
+/// known as committed, or a later one in the log, since any of these may be the newest committed one. Or who was taken for a
+/// voter by a candidate: it may be the only one that can still be elected.
 pub const VOTER: &str = "only_voters_stand";
 
 /// A request for votes leaves a node. A voter that has meanwhile answered the same process for a later term had been
@@ -22,7 +23,7 @@ pub(crate) fn stands(cluster: &Cluster, node: NodeId, term: Term, asks: bool) ->
     demand(seat.stands_as_voter, VOTER, Class::Safety, || {
         format!(
             "node {node} stands for election in term {term}, and doesn't vote by any configuration in its log that may \
-             be the committed one"
+             be the committed one, nor was asked to"
         )
     })?;
     if !asks {

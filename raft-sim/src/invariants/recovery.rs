@@ -35,6 +35,7 @@ pub(crate) fn started(
     seat.led = None;
     seat.handed_over = None;
     seat.stands_by = None;
+    seat.asked_to_vote = false;
     seat.told = Index(0);
     seat.standing = Default::default();
     seat.snapshot_told = Index(0);

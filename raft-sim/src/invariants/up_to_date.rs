@@ -6,8 +6,8 @@ use super::{
     cluster::{Cluster, Seat},
     demand,
 };
-use crate::facts::Class;
-use raft_core::{EntryId, NodeId, Stamp, Term};
+use crate::facts::{Class, Time};
+use raft_core::{EntryId, Message, NodeId, Stamp, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "up_to_date";
@@ -29,9 +29,10 @@ pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term:
     })
 }
 
-/// The newest question that reached a node whether it would vote for another.
+/// The newest question that reached a node whether it would vote for another; of those in one turn the best one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedBefore {
+    at: Time,
     asker: Stamp,
     term: Term,
     /// How far the asker's log goes.
@@ -41,9 +42,11 @@ pub(crate) struct AskedBefore {
 }
 
 /// A node is asked whether it would vote for another.
-pub(crate) fn asked_before(seat: &mut Seat, from: NodeId, asker: Stamp, term: Term, last: EntryId) {
-    let own = seat.log.last();
-    seat.asked_before.insert(from, AskedBefore { asker, term, last, own });
+pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Message, last: EntryId) {
+    let (asker, term, own) = (message.from, message.term, seat.log.last());
+    let beside = seat.asked_before.get(&from).filter(|it| (it.at, it.asker, it.term) == (at, asker, term));
+    let last = beside.map_or(last, |it| it.last.max(last));
+    seat.asked_before.insert(from, AskedBefore { at, asker, term, last, own });
 }
 
 /// A node says that it would vote for another. Its log may have changed in that turn: the shorter one counts.
