@@ -128,11 +128,12 @@ Boot(d, snap, base) ==
     [up |-> TRUE, role |-> "Follower", boot |-> d.boot + 1, term |-> d.term, vote |-> d.vote, log |-> d.log,
      base |-> base, snap |-> snap, commit |-> snap, applied |-> snap, leader |-> None, met |-> 0,
      yes |-> {}, no |-> {}, first |-> 0, match |-> Nobody, round |-> 0, acked |-> Nobody, reads |-> {},
-     batch |-> 0, asks |-> {}, receiving |-> {}]
+     batch |-> 0, asks |-> {}, receiving |-> {}, wanted |-> FALSE]
 
-\* Voters of any configuration that is not known to be superseded may stand (dissertation 4.2.2).
-MayCampaign(i, s) ==
-    \E k \in s.commit..Len(s.log) : i \in Voters(ConfAt(s.log, k))
+\* Voters of any configuration that is not known to be superseded may stand (dissertation 4.2.2); and who was taken for a
+\* voter by a candidate with an older log, and may be the only one that can be elected.
+Votes(i, s) == \E k \in s.commit..Len(s.log) : i \in Voters(ConfAt(s.log, k))
+MayCampaign(i, s) == Votes(i, s) \/ s.wanted
 
 \* Up to where a log is safe from any crash: on the disk, and in every write under way.
 Durable(s, d, p) ==
@@ -170,7 +171,7 @@ AskBefore(i, s) ==
 
 \* The request waits for the term, the vote and the log's tail that it advertises (rule 4).
 Campaign(i, s, transfer) ==
-    LET t == [Adopt(s, s.term + 1) EXCEPT !.role = "Candidate", !.vote = i]
+    LET t == [Adopt(s, s.term + 1) EXCEPT !.role = "Candidate", !.vote = i, !.wanted = FALSE]
         ask(j) == Request(i, t, j, "Vote", [last |-> LastId(t.log), transfer |-> transfer])
         requests == {ask(j) : j \in Voters(Conf(t.log)) \ {i}}
     IN  IF Bug("CampaignBeforeDurable") THEN Says(t, requests) ELSE Promises(t, requests)
@@ -242,15 +243,20 @@ Post(ms) == net' = net \cup ms /\ UNCHANGED <<disk, pend, files, node, chosen, l
 (* Voters (voter.rs).                                                        *)
 
 \* Whether a vote would be given. It promises nothing, and no term changes.
-AnswerPreVote(i, s, m) ==
-    LET granted == [Reply(i, s, m, "PreVoteReply", [granted |-> TRUE]) EXCEPT !.term = m.term]
+\* A candidate asks a server for its vote that has none by its own log, which is newer.
+Asked(i, s, m) == [s EXCEPT !.wanted = @ \/ (~Votes(i, s) /\ ~UpToDate(m.last, s.log))]
+
+AnswerPreVote(i, r, m) ==
+    LET s == Asked(i, r, m)
+        granted == [Reply(i, s, m, "PreVoteReply", [granted |-> TRUE]) EXCEPT !.term = m.term]
         refused == [Reply(i, s, m, "PreVoteReply", [granted |-> FALSE]) EXCEPT !.term = Max(s.term, m.term - 1)]
         would == m.term > s.term /\ UpToDate(m.last, s.log)
     IN  (IF would THEN {Says(s, {granted})} ELSE {})
             \cup (IF ~would \/ "patience" \in Features THEN {Says(s, {refused})} ELSE {})
 
-AnswerVote(i, s, m) ==
-    LET free == s.vote \in {None, m.src} \/ Bug("VotesTwice")
+AnswerVote(i, r, m) ==
+    LET s == Asked(i, r, m)
+        free == s.vote \in {None, m.src} \/ Bug("VotesTwice")
         t == [BecomeFollower(s) EXCEPT !.vote = m.src]
         answer(granted) == Reply(i, s, m, "VoteReply", [granted |-> granted])
     IN  IF ~free \/ ~UpToDate(m.last, s.log) THEN Says(s, {answer(FALSE)})
@@ -346,7 +352,7 @@ TakeReadIndexReply(s, m) ==
 
 Dispatch(i, s, m) ==
     LET follows == s.role # "Leader" /\ s.leader \in {None, m.src}
-        t == [BecomeFollower(s) EXCEPT !.leader = m.src]
+        t == [BecomeFollower(s) EXCEPT !.leader = m.src, !.wanted = FALSE]
         member == m.src \in Members(Conf(s.log))
         leads == s.role = "Leader" /\ member
     IN  CASE m.kind = "Vote" -> AnswerVote(i, s, m)

@@ -123,16 +123,16 @@ impl World {
         let founded = |member: &Member| self.servers[member.id.0 as usize].founded;
         let sound = |member: &Member| member.id != id && founded(member) && self.is_sound(member);
         let counts = |membership: &Membership| membership.get(id).is_some_and(|member| self.is_sound(member));
-        let waits = |membership: &Membership, of: NodeId| {
-            let disk = self.servers[of.0 as usize].disk_id;
-            membership
-                .get(of)
-                .is_some_and(|it| it.disk.is_none() && it.replaced != Some(disk))
-                .then_some(disk)
+        let disk = self.servers[at].disk_id;
+        let waits =
+            |member: &Member| member.id == id && member.disk.is_none() && member.replaced != Some(disk);
+        let recorded = |membership: Membership| {
+            membership.with_disks(|of| membership.get(of).filter(|member| waits(member)).map(|_| disk))
         };
-        let possible = self.possible().into_iter();
-        let mut recorded = possible.map(|membership| membership.with_disks(|of| waits(&membership, of)));
-        recorded.all(|membership| !counts(&membership) || bears(&membership, &sound))
+        self.possible()
+            .into_iter()
+            .map(recorded)
+            .all(|membership| !counts(&membership) || bears(&membership, &sound))
     }
 
     /// Whether another founder still has its first disk: it is who tells wiped founders that the cluster is formed.
