@@ -9,12 +9,12 @@ use raft_core::{Change, NodeId, Standing};
 
 impl World {
     /// A voter that doesn't lead is cut off.
-    pub(crate) fn absence(&mut self) {
+    pub(crate) fn absence(&mut self) -> Result<(), Violation> {
         let site = Purpose::Absences.into();
         let mut others: Vec<usize> = self.settled().voters().map(|id| id.0 as usize).collect();
         others.retain(|at| Some(*at) != self.leader);
         if others.is_empty() {
-            return;
+            return Ok(());
         }
         let at = others[self.choices.pick(site, others.len() as u64) as usize];
         self.counts.absences += 1;
@@ -28,6 +28,7 @@ impl World {
             self.calm_until = self.now + u64::from(left) * 2 * self.options.election_timeout();
         }
         self.queue.push(self.now, Event::Swap { away: at, left });
+        Ok(())
     }
 
     /// While a member is away, somebody is added and then somebody removed, again and again; then it is back.

@@ -85,10 +85,7 @@ impl World {
                 self.exile(site);
                 Ok(())
             }
-            Family::Absence => {
-                self.absence();
-                Ok(())
-            }
+            Family::Absence => self.absence(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
