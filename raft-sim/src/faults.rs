@@ -62,14 +62,7 @@ impl World {
                 let to = self.choices.pick(site, self.options.seats as u64 + 1);
                 self.transfer(self.leader.unwrap_or(at), (to > 0).then_some(NodeId(to)))
             }
-            Family::Nudge => {
-                // Who leads doesn't campaign, and nobody else sends heartbeats.
-                if self.choices.pick(site, 3) == 0 {
-                    return self.input(self.leader.unwrap_or(at), Input::Heartbeat);
-                }
-                let at = self.somebody(site);
-                self.input(at, Input::Campaign)
-            }
+            Family::Nudge => self.nudge(site, at),
             Family::Drift | Family::Leap | Family::Standstill => self.disturb_clock(family, at),
             Family::Wipe if self.servers[at].seated && self.may_lose(at) => self.wipe(at),
             Family::Rot if self.may_rot(at) => self.rot(at),
@@ -92,6 +85,15 @@ impl World {
                 self.input(self.leader.unwrap_or(at), Input::Unreachable { peer })
             }
         }
+    }
+
+    /// Who leads doesn't campaign, and nobody else sends heartbeats.
+    fn nudge(&mut self, site: Site, at: usize) -> Result<(), Violation> {
+        if self.choices.pick(site, 3) == 0 {
+            return self.input(self.leader.unwrap_or(at), Input::Heartbeat);
+        }
+        let at = self.somebody(site);
+        self.input(at, Input::Campaign)
     }
 
     /// A clock changes its rate, jumps forward, or stands still for a while.
