@@ -6,7 +6,7 @@
 use super::{
     Rules, Verdict,
     cluster::{Seat, Step},
-    demand,
+    demand, up_to_date,
 };
 use crate::facts::{Class, Time};
 use raft_core::{Body, Message, NodeId, RoleName, Round, Status, Term};
@@ -90,6 +90,7 @@ pub(crate) fn sent(
     to: NodeId,
     message: &Message,
 ) -> Verdict {
+    let asked = up_to_date::asked_at(seat, to, message.to.unwrap_or_default(), message.term);
     let own = &mut seat.patience;
     match message.body {
         Body::HeartbeatReply { round } => {
@@ -103,7 +104,11 @@ pub(crate) fn sent(
         Body::VoteReply { granted: true } if !own.transfers.contains(&(message.term, to)) => {
             keeps(own.promised, rules, at, node, to, message.term)
         }
-        Body::PreVoteReply { granted: true } => keeps(own.promised, rules, at, node, to, message.term),
+        // It may have been said before the leader was heard, and wait for the boot to be durable: it is no vote.
+        Body::PreVoteReply { granted: true } => {
+            let before = own.promised.filter(|(_, heard)| asked.is_none_or(|asked| *heard <= asked));
+            keeps(before, rules, at, node, to, message.term)
+        }
         _ => Ok(()),
     }
 }

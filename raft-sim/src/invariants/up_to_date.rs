@@ -33,6 +33,8 @@ pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term:
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedBefore {
     at: Time,
+    /// When it first reached the node.
+    first: Time,
     asker: Stamp,
     term: Term,
     /// How far the asker's log goes.
@@ -44,9 +46,16 @@ pub(crate) struct AskedBefore {
 /// A node is asked whether it would vote for another.
 pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Message, last: EntryId) {
     let (asker, term, own) = (message.from, message.term, seat.log.last());
-    let beside = seat.asked_before.get(&from).filter(|it| (it.at, it.asker, it.term) == (at, asker, term));
-    let last = beside.map_or(last, |it| it.last.max(last));
-    seat.asked_before.insert(from, AskedBefore { at, asker, term, last, own });
+    let again = seat.asked_before.get(&from).filter(|it| (it.asker, it.term) == (asker, term));
+    let first = again.map_or(at, |it| it.first);
+    let last = again.filter(|it| it.at == at).map_or(last, |it| it.last.max(last));
+    seat.asked_before.insert(from, AskedBefore { at, first, asker, term, last, own });
+}
+
+/// When a node first had to say whether it would vote for this candidate in this term.
+pub(crate) fn asked_at(seat: &Seat, candidate: NodeId, asker: Stamp, term: Term) -> Option<Time> {
+    let asked = seat.asked_before.get(&candidate);
+    asked.filter(|asked| (asked.asker, asked.term) == (asker, term)).map(|asked| asked.first)
 }
 
 /// A node says that it would vote for another. Its log may have changed in that turn: the shorter one counts.
