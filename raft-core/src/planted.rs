@@ -121,6 +121,8 @@ pub enum Bug {
     TruncatesBelowCommit,
     /// Answers to questions of an earlier term count (rule 9).
     ReplyToEarlierTerm,
+    /// A probe of a restarted server ends with an acknowledgement of less than was known (rule 9).
+    LateAckEndsProbe,
     /// A pre-vote is given whatever the candidate's log (rule 10).
     PreVoteAnyLog,
     /// A vote that is given doesn't start the voter's timer anew (rule 10).

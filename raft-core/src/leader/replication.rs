@@ -22,6 +22,13 @@ impl Leader {
             state.ignored += 1;
             return;
         }
+        // A server that restarted doesn't know how far its log is the leader's: the question stays. An append to its
+        // last boot, answered by this one, says less than was known; without the question's, an idle leader would leave
+        // the server with entries that it can't commit.
+        let early = state.config.planted(Bug::LateAckEndsProbe);
+        if peer.progress.name() == FlowName::Probe && matched < peer.progress.matched && !early {
+            return;
+        }
         let flow = peer.progress.name();
         let news = peer.progress.appended(matched, state.log.base().index);
         peer.tell_flow(state, flow);
