@@ -115,6 +115,27 @@ pub(super) fn change(change: &Value) -> String {
     if value.is_empty() { line } else { format!("{line}  {value}") }
 }
 
+/// The figures of `bench`.
+pub(super) fn load(figures: &Value) -> String {
+    let latency = &figures["latency_ms"];
+    let quantiles =
+        ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name} {} ms", text(&latency[name])));
+    let mut rows = vec![
+        [
+            "requests".to_string(),
+            format!("{} in {} s", text(&figures["operations"]), text(&figures["seconds"])),
+        ],
+        ["rate".to_string(), format!("{} a second", text(&figures["per_second"]))],
+        ["latency".to_string(), quantiles.join(", ")],
+    ];
+    if !figures["server_cpu_us"].is_null() {
+        rows.push(["server CPU".to_string(), format!("{} us a request", text(&figures["server_cpu_us"]))]);
+    }
+    let errors = figures["errors"].as_object().into_iter().flatten();
+    rows.extend(errors.map(|(code, count)| [format!("error {code}"), text(count)]));
+    columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
