@@ -334,6 +334,8 @@ def arguments():
 def main():
     options = arguments()
     options.directory.mkdir(exist_ok=True)
+    # So that nothing is left running when this is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     print(f"{time.strftime('%d %B %Y %H:%M UTC', time.gmtime())}, {os.cpu_count()} cores, load average before: "
           f"{os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="bench-") as directory, contextlib.ExitStack() as ends:
