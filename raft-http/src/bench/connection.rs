@@ -11,8 +11,13 @@ use tokio::task::JoinSet;
 
 pub(super) struct Connection {
     endpoint: String,
+    open: Option<Open>,
+}
+
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
     /// The connection, which ends with this.
-    open: Option<(SendRequest<Full<Bytes>>, JoinSet<hyper::Result<()>>)>,
+    _driving: JoinSet<hyper::Result<()>>,
 }
 
 /// Why a request has no good answer.
@@ -44,14 +49,14 @@ impl Connection {
     pub(super) async fn exchange(&mut self, workload: &Workload, number: u64) -> Result<(), Trouble> {
         let not_sent = || Trouble { code: "not_sent".to_string(), not_sent: true };
         // An idle connection may have been closed meanwhile.
-        if self.open.as_ref().is_none_or(|(sender, _)| sender.is_closed()) {
+        if self.open.as_ref().is_none_or(|open| open.sender.is_closed()) {
             let stream = connect(&self.endpoint).await.map_err(|_| not_sent())?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| not_sent())?;
             let mut driving = JoinSet::new();
             driving.spawn(connection);
-            self.open = Some((sender, driving));
+            self.open = Some(Open { sender, _driving: driving });
         }
-        let (sender, _) = self.open.as_mut().expect("opened above");
+        let Open { sender, .. } = self.open.as_mut().expect("opened above");
         sender.ready().await.map_err(|_| not_sent())?;
         let mut request = workload.request(number);
         let host = HeaderValue::try_from(&self.endpoint).map_err(|_| not_sent())?;
