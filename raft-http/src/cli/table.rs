@@ -168,6 +168,22 @@ ID  ROLE    TERM  COMMIT  APPLIED  LAST  SNAPSHOT  VERSION  API
     }
 
     #[test]
+    fn a_load_shows_its_errors_and_cpu_only_if_there_are_any() {
+        let latency = json!({ "p50": 0.5, "p90": 1.0, "p99": 2.0, "p99.9": 3.0, "max": 4.0 });
+        let mut load = json!({ "operations": 10, "seconds": 5.0, "per_second": 2.0, "latency_ms": latency,
+            "server_cpu_us": null, "errors": {} });
+        let expected = "\
+requests  10 in 5.0 s
+rate      2.0 a second
+latency   p50 0.5 ms, p90 1.0 ms, p99 2.0 ms, p99.9 3.0 ms, max 4.0 ms";
+        assert_eq!(super::load(&load), expected);
+        load["errors"] = json!({ "overloaded": 7 });
+        load["server_cpu_us"] = json!(8.5);
+        let shown = super::load(&load);
+        assert!(shown.ends_with("\nserver CPU        8.5 us a request\nerror overloaded  7"), "{shown}");
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_told_from_text() {
         assert_eq!(super::entry(&json!({ "index": 7, "entry_b64": "/w==" })), "       7  base64:/w==");
         assert_eq!(
