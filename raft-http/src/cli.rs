@@ -3,6 +3,7 @@
 mod admin;
 mod asking;
 mod backup;
+mod bench;
 mod data;
 mod logging;
 mod offline;
@@ -108,6 +109,9 @@ enum Command {
         #[command(subcommand)]
         command: offline::Wal,
     },
+    /// Put load on a cluster, and print rates, latencies and errors
+    #[command(after_help = "Example: httpraft bench --operation append -c 16 --endpoints localhost:9000")]
+    Bench(Box<bench::Bench>),
     /// Print what lets a shell complete these commands
     #[command(after_help = "Example: httpraft completion bash > /etc/bash_completion.d/httpraft")]
     Completion {
@@ -174,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Exit> {
         Some(Command::Restore { file, place }) => offline::restore(&file, place),
         Some(Command::Recover { place, yes }) => offline::recover(place, yes),
         Some(Command::Wal { command }) => offline::wal(command),
+        Some(Command::Bench(load)) => bench::run(*load),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "httpraft", &mut script);

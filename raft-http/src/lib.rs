@@ -10,6 +10,7 @@ const _: () = assert!(
 pub use raft_machine as machine;
 
 pub mod application;
+mod bench;
 mod call;
 pub mod cli;
 mod client_api;

@@ -38,7 +38,7 @@ pub(super) struct Asking {
     pub(super) output: Output,
     /// How long it may take, tries included, like 10s; at most 60s
     #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -120,7 +120,7 @@ impl Asking {
         })
     }
 
-    fn endpoints(&self) -> Result<Vec<String>, Exit> {
+    pub(super) fn endpoints(&self) -> Result<Vec<String>, Exit> {
         if !self.endpoints.is_empty() {
             return Ok(self.endpoints.clone());
         }

@@ -115,6 +115,27 @@ pub(super) fn change(change: &Value) -> String {
     if value.is_empty() { line } else { format!("{line}  {value}") }
 }
 
+/// The figures of `bench`.
+pub(super) fn load(figures: &Value) -> String {
+    let latency = &figures["latency_ms"];
+    let quantiles =
+        ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name} {} ms", text(&latency[name])));
+    let mut rows = vec![
+        [
+            "requests".to_string(),
+            format!("{} in {} s", text(&figures["operations"]), text(&figures["seconds"])),
+        ],
+        ["rate".to_string(), format!("{} a second", text(&figures["per_second"]))],
+        ["latency".to_string(), quantiles.join(", ")],
+    ];
+    if !figures["server_cpu_us"].is_null() {
+        rows.push(["server CPU".to_string(), format!("{} us a request", text(&figures["server_cpu_us"]))]);
+    }
+    let errors = figures["errors"].as_object().into_iter().flatten();
+    rows.extend(errors.map(|(code, count)| [format!("error {code}"), text(count)]));
+    columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -144,6 +165,22 @@ ID  ROLE    TERM  COMMIT  APPLIED  LAST  SNAPSHOT  VERSION  API
 1   leader  7     9       9        10    0         1        b:2
 0  unreachable: no route";
         assert_eq!(cluster, expected);
+    }
+
+    #[test]
+    fn a_load_shows_its_errors_and_cpu_only_if_there_are_any() {
+        let latency = json!({ "p50": 0.5, "p90": 1.0, "p99": 2.0, "p99.9": 3.0, "max": 4.0 });
+        let mut load = json!({ "operations": 10, "seconds": 5.0, "per_second": 2.0, "latency_ms": latency,
+            "server_cpu_us": null, "errors": {} });
+        let expected = "\
+requests  10 in 5.0 s
+rate      2.0 a second
+latency   p50 0.5 ms, p90 1.0 ms, p99 2.0 ms, p99.9 3.0 ms, max 4.0 ms";
+        assert_eq!(super::load(&load), expected);
+        load["errors"] = json!({ "overloaded": 7 });
+        load["server_cpu_us"] = json!(8.5);
+        let shown = super::load(&load);
+        assert!(shown.ends_with("\nserver CPU        8.5 us a request\nerror overloaded  7"), "{shown}");
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn every_command_has_help_with_an_example_and_is_completed() {
         "leader",
         "snapshot",
         "backup",
+        "bench",
         "restore",
         "recover",
         "completion",

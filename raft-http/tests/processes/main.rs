@@ -1,5 +1,6 @@
 //! What users are promised, on real `httpraft` processes.
 
+mod bench;
 mod cli;
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
