@@ -44,6 +44,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::Body;
@@ -70,6 +71,8 @@ pub(crate) struct Api {
     lease_reads: bool,
     /// How long idempotency keys are kept while this node leads.
     retention: Retention,
+    /// How much of the clients' log is kept while this node leads.
+    log_retention: Option<NonZeroU64>,
     /// How often the replicas compare their states.
     audit_interval: Duration,
     stage: watch::Sender<Stage>,
@@ -106,6 +109,7 @@ impl Api {
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
             retention: config.retention,
+            log_retention: config.log_retention,
             audit_interval: config.audit_interval,
             stage: watch::Sender::new(Stage::Serving),
         }
