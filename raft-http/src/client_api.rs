@@ -23,6 +23,7 @@ mod reads;
 mod routes;
 mod seed;
 mod socket;
+mod space;
 mod stream;
 mod text;
 mod upkeep;
@@ -43,6 +44,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
+use space::Space;
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -65,6 +67,7 @@ pub(crate) struct Api {
     limits: Limits,
     /// Room for bodies that are not small.
     bodies: Admission,
+    space: Space,
     election_timeout: Duration,
     /// How long one of the core's ticks is.
     tick: Duration,
@@ -105,6 +108,7 @@ impl Api {
             founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
             bodies: Admission::new(usize::MAX, config.limits.body_bytes),
+            space: Space::new(config),
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,

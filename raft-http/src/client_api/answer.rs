@@ -164,6 +164,7 @@ pub(crate) enum ProblemCode {
     ForwardFailed,
     ShuttingDown,
     Timeout,
+    StorageFull,
 }
 
 impl ProblemCode {
@@ -202,6 +203,7 @@ impl ProblemCode {
             | ProblemCode::ForwardFailed
             | ProblemCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ProblemCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ProblemCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
@@ -243,12 +245,13 @@ impl ProblemCode {
             ProblemCode::LeadershipLost => "the leader changed before the write was confirmed",
             ProblemCode::ShuttingDown => "this node stopped before the write was confirmed",
             ProblemCode::Timeout => "the deadline has passed",
+            ProblemCode::StorageFull => "there is no room for it",
         }
     }
 
     /// Whether the same request may succeed when it is sent again.
     fn retryable(self) -> bool {
-        matches!(self.status().as_u16(), 408 | 429 | 503 | 504)
+        matches!(self.status().as_u16(), 408 | 429 | 503 | 504 | 507)
             || matches!(
                 self,
                 ProblemCode::ChangeInProgress | ProblemCode::LearnerNotReady | ProblemCode::NotLeader

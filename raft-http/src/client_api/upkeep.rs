@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sees to the state for as long as the node runs.
 pub(crate) async fn run(api: Arc<Api>) {
-    tokio::join!(settle(&api), mark(&api), compare(&api));
+    tokio::join!(settle(&api), mark(&api), compare(&api), api.space.watch());
 }
 
 fn leads(api: &Api) -> bool {
