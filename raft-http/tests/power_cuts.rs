@@ -101,11 +101,11 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let disks = Mounted::new(&mut cluster);
     cluster.start_all();
     let load = Load::start("full", &cluster.apis, 4);
-    let (mut leader, mut probes) = (cluster.leader().id, 0);
+    let (mut leader, apis, mut probes) = (cluster.leader().id, cluster.apis.clone(), 0);
     let mut probe = |leader: usize| {
         probes += 1;
         let text = format!("probe {probes}");
-        http::append(&cluster.apis[leader], &text, Duration::from_secs(5)).expect("a leader answers")
+        http::append(&apis[leader], &text, Duration::from_secs(5)).expect("a leader answers")
     };
     sleep(Duration::from_millis(700));
     let filling = Instant::now();
@@ -129,6 +129,12 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
         leader = cluster.leader().id;
         assert_eq!(leader, to);
     }
+    // A start takes a new segment, and there is no room for the next one.
+    let restarted = (leader + 1) % 3;
+    cluster.kill(restarted);
+    cluster.start(restarted);
+    cluster.leader();
+    cluster.process(restarted).says("the log goes on in its reserve", SOON);
     let emptied = Instant::now();
     (0..3).for_each(|id| disks.make_room(id));
     assert!(ends_within(SOON, || probe(leader).status == 200));
@@ -142,7 +148,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     assert!((0..3).all(|id| cluster.process(id).runs()), "no node has stopped");
     report(&format!(
         "full disks: writes refused {refused_after:?} after the first was filled, taken {taken_after:?} after the first \
-         had room; {} acknowledged ({during} while full), none lost; {refused} refused; three transfers meanwhile",
+         had room; {} acknowledged ({during} while full), none lost; {refused} refused; three transfers and a start meanwhile",
         ledger.acknowledged.len(),
     ));
 }
