@@ -3,6 +3,7 @@
 
 use super::Api;
 use super::answer::{Answer, Problem, ProblemCode};
+use super::events::EVENT_STREAM;
 use crate::driver::Core;
 use crate::machine::{Operation, Page, Record};
 use bytes::Bytes;
@@ -48,7 +49,7 @@ impl Form {
     fn media_type(self) -> &'static str {
         match self {
             Form::Lines => "application/x-ndjson",
-            Form::Events => "text/event-stream",
+            Form::Events => EVENT_STREAM,
         }
     }
 
