@@ -232,9 +232,7 @@ impl<R: Read> Reading<R> {
             }
             match self.kind {
                 Kind::First => {
-                    let first = Take(&self.content).first().filter(|_| counts.first.is_none());
-                    let (first, least) = first.ok_or(damaged("where its entries begin can't be read"))?;
-                    (counts.first, counts.last.index) = (Some(first), Index(first.0.saturating_sub(1)));
+                    let (first, least) = self.first(&mut counts, at)?;
                     take(Part::First(first, least));
                 }
                 Kind::Values => {
@@ -245,12 +243,8 @@ impl<R: Read> Reading<R> {
                     counts.values += self.parts(value).ok_or(damaged("a value can't be read"))?;
                 }
                 Kind::Entries => {
-                    let block = Block::decode(&self.content).ok_or(damaged("entries can't be read"))?;
-                    readable(&block)?;
-                    let last = counts.last;
-                    let follows = block.first().index > last.index && block.first().term >= last.term;
-                    (counts.last, counts.entries) = (block.last(), counts.entries + block.len() as u64);
-                    if !follows || counts.last.index > self.head.applied || !take(Part::Entries(block)) {
+                    let block = self.entries(&mut counts, at)?;
+                    if !take(Part::Entries(block)) {
                         return Err(damaged("entries don't follow on those before"));
                     }
                 }
@@ -299,6 +293,30 @@ impl<R: Read> Reading<R> {
             return Err(SnapshotError::Damaged { at: 0, what });
         }
         Ok(Snapshot { base: self.head.base.clone(), size: self.at, digest: self.digest })
+    }
+
+    /// The block that says where the entries begin.
+    fn first(&self, counts: &mut Counts, at: u64) -> Result<(Index, Option<NonZeroU64>), SnapshotError> {
+        let first = Take(&self.content).first().filter(|_| counts.first.is_none());
+        let what = "where its entries begin can't be read";
+        let (first, least) = first.ok_or(SnapshotError::Damaged { at, what })?;
+        (counts.first, counts.last.index) = (Some(first), Index(first.0.saturating_sub(1)));
+        Ok((first, least))
+    }
+
+    /// The block of entries that was read, if it can follow on those before.
+    fn entries(&self, counts: &mut Counts, at: u64) -> Result<Block, SnapshotError> {
+        let damaged = |what| SnapshotError::Damaged { at, what };
+        let block = Block::decode(&self.content).ok_or(damaged("entries can't be read"))?;
+        readable(&block)?;
+        let last = counts.last;
+        let follows = block.first().index > last.index && block.first().term >= last.term;
+        (counts.last, counts.entries) = (block.last(), counts.entries + block.len() as u64);
+        if follows && counts.last.index <= self.head.applied {
+            Ok(block)
+        } else {
+            Err(damaged("entries don't follow on those before"))
+        }
     }
 
     /// Goes through a block of small parts: how many there are, if all can be read and fit.

@@ -70,7 +70,7 @@ impl Mounted {
         let mut at = file.metadata().expect("its length").len();
         for piece in [64 << 20, 1 << 20, 4 << 10] {
             let has_room = || {
-                let found = rustix::fs::statvfs(&self.point(id)).expect("the disk's room");
+                let found = rustix::fs::statvfs(self.point(id)).expect("the disk's room");
                 found.f_bfree * found.f_frsize >= left + piece
             };
             let none = rustix::fs::FallocateFlags::empty();
