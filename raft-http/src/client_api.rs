@@ -23,6 +23,7 @@ mod reads;
 mod routes;
 mod seed;
 mod socket;
+mod space;
 mod stream;
 mod text;
 mod upkeep;
@@ -43,7 +44,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::Full;
 use hyper::body::Incoming;
 use raft_core::{ClusterId, DiskId, Membership, NodeId};
+use space::Space;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::Body;
@@ -64,12 +67,15 @@ pub(crate) struct Api {
     limits: Limits,
     /// Room for bodies that are not small.
     bodies: Admission,
+    space: Space,
     election_timeout: Duration,
     /// How long one of the core's ticks is.
     tick: Duration,
     lease_reads: bool,
     /// How long idempotency keys are kept while this node leads.
     retention: Retention,
+    /// How much of the clients' log is kept while this node leads.
+    log_retention: Option<NonZeroU64>,
     /// How often the replicas compare their states.
     audit_interval: Duration,
     stage: watch::Sender<Stage>,
@@ -102,10 +108,12 @@ impl Api {
             founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
             bodies: Admission::new(usize::MAX, config.limits.body_bytes),
+            space: Space::new(config),
             election_timeout: config.election_timeout,
             tick: TickTimes::new(config.heartbeat, config.election_timeout).length,
             lease_reads: config.lease_reads,
             retention: config.retention,
+            log_retention: config.log_retention,
             audit_interval: config.audit_interval,
             stage: watch::Sender::new(Stage::Serving),
         }

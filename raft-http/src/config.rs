@@ -14,6 +14,7 @@ use address::Address;
 use raft_core::{ClusterId, hash};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ pub struct Config {
     pub lease_reads: bool,
     /// How long idempotency keys are kept, and how many; a leader's settings are those of the cluster.
     pub retention: Retention,
+    /// How many entries of the clients' log are kept at least; without a number, all. The leader's setting is the
+    /// cluster's.
+    pub log_retention: Option<NonZeroU64>,
     /// How often the replicas compare their states, if anything was written.
     pub audit_interval: Duration,
     /// What is bounded, and by how much.
@@ -185,6 +189,7 @@ impl Config {
             election_timeout: Duration::from_millis(500),
             lease_reads: false,
             retention: Retention::default(),
+            log_retention: None,
             audit_interval: Duration::from_secs(300),
             limits: Limits::default(),
             compaction: Compaction::default(),
@@ -244,6 +249,7 @@ impl Config {
             "dedupe_window": duration(Duration::from_millis(self.retention.window_ms)),
             "dedupe_keys": self.retention.keys,
             "dedupe_min": duration(Duration::from_millis(self.retention.least_ms)),
+            "log_retention": self.log_retention.map_or(json!("off"), |least| json!(least)),
             "audit_interval": duration(self.audit_interval),
             "max_body": settings::size_text(self.limits.body),
             "max_headers": settings::size_text(self.limits.headers),

@@ -103,14 +103,18 @@ impl StorageError {
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
         move |source| {
             let path = path.to_path_buf();
-            match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    StorageError::Full { doing, path, source }
-                }
-                _ => StorageError::Io { doing, path, source },
+            if is_full(&source) {
+                StorageError::Full { doing, path, source }
+            } else {
+                StorageError::Io { doing, path, source }
             }
         }
     }
+}
+
+/// Whether there is no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<StorageError> for Exit {

@@ -12,11 +12,14 @@ use cluster::disks::{Disks, Order};
 use cluster::ledger::{Entry, Ledger};
 use cluster::load::Load;
 use cluster::mounted::{Mounted, in_own_namespaces};
-use cluster::{Cluster, report};
+use cluster::{Cluster, ends_within, http, report};
+use serde_json::json;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const CUTS: u64 = 20;
+/// Room on a disk, or that there is none, is noticed within this.
+const SOON: Duration = Duration::from_secs(5);
 /// Without syncs each cut should lose something; so many tries it may take.
 const TRIES: u32 = 5;
 
@@ -85,6 +88,67 @@ fn a_cut_of_one_node_stops_it_alone() {
     let after: Vec<Duration> = moments.into_iter().map(|moment| ledger.pauses(moment).1).collect();
     report(&format!(
         "a follower's and a leader's power cut: {} acknowledged, none lost; the next write after {after:?}",
+        ledger.acknowledged.len(),
+    ));
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    if !in_own_namespaces("a_full_disk_refuses_writes_and_loses_nothing") {
+        return;
+    }
+    let mut cluster = Cluster::new(3);
+    let disks = Mounted::new(&mut cluster);
+    cluster.start_all();
+    let load = Load::start("full", &cluster.apis, 4);
+    let (mut leader, apis, mut probes) = (cluster.leader().id, cluster.apis.clone(), 0);
+    let mut probe = |leader: usize| {
+        probes += 1;
+        let text = format!("probe {probes}");
+        http::append(&apis[leader], &text, Duration::from_secs(5)).expect("a leader answers")
+    };
+    sleep(Duration::from_millis(700));
+    let filling = Instant::now();
+    (0..3).for_each(|id| disks.fill(id, 100 << 20));
+    assert!(ends_within(SOON, || probe(leader).status == 507));
+    let refused_after = filling.elapsed();
+    // To the last block: what the cluster itself writes has its reserve.
+    (0..3).for_each(|id| disks.fill(id, 0));
+    for _ in 0..3 {
+        let refused = probe(leader).json;
+        let said = (&refused["code"], &refused["outcome"], &refused["retryable"]);
+        assert_eq!(said, (&json!("storage_full"), &json!("not_applied"), &json!(true)), "{refused}");
+        let read = http::get(&cluster.apis[leader], "/log?index=1&limit=10").expect("reads go on");
+        assert_eq!((read.status, read.json["entries"].as_array().map(Vec::len)), (200, Some(10)));
+        let to = (leader + 1) % 3;
+        let transfer = json!({ "to": to });
+        let (method, path) = ("POST", "/v1/leader/transfer");
+        let request = http::Request { method, path, body: Some(&transfer), within: SOON };
+        let moved = http::ask(&cluster.apis[leader], &request).expect("leadership is handed over");
+        assert_eq!(moved.status, 200, "{}", moved.json);
+        leader = cluster.leader().id;
+        assert_eq!(leader, to);
+    }
+    // A start takes a new segment, and there is no room for the next one.
+    let restarted = (leader + 1) % 3;
+    cluster.kill(restarted);
+    cluster.start(restarted);
+    cluster.leader();
+    cluster.process(restarted).says("the log goes on in its reserve", SOON);
+    let emptied = Instant::now();
+    (0..3).for_each(|id| disks.make_room(id));
+    assert!(ends_within(SOON, || probe(leader).status == 200));
+    let taken_after = emptied.elapsed();
+    sleep(Duration::from_millis(700));
+    let ledger = load.stop();
+    ledger.check(&cluster);
+    let during = |(_, time): &&(Entry, Instant)| *time > filling + refused_after && *time < emptied;
+    let (refused, during) = (ledger.not_applied.len(), ledger.acknowledged.iter().filter(during).count());
+    assert!(refused > 0 && ledger.acknowledged.iter().any(|(_, time)| *time > emptied));
+    assert!((0..3).all(|id| cluster.process(id).runs()), "no node has stopped");
+    report(&format!(
+        "full disks: writes refused {refused_after:?} after the first was filled, taken {taken_after:?} after the first \
+         had room; {} acknowledged ({during} while full), none lost; {refused} refused; three transfers and a start meanwhile",
         ledger.acknowledged.len(),
     ));
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 
+use cluster::stream::Stream;
 use cluster::{Client, Cluster, Reply, configs};
 use serde_json::json;
 use std::time::Duration;
@@ -229,6 +230,24 @@ async fn a_new_client_always_gets_in() {
     assert!(oldest.reply().await.is_none(), "the longest idle one was closed");
     for client in &mut others {
         assert_eq!(client.get("/livez").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn streams_make_room_for_a_new_client_when_nobody_is_idle() {
+    let cluster = Cluster::of_one(&[("max_connections", json!(3))]).await;
+    let mut first = cluster.client(0).await;
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        watches.push(Stream::open(&first, "/v1/watch", &[]).await);
+    }
+    assert!(first.reply().await.is_none(), "the idle one was closed for the last stream");
+    let mut client = cluster.client(0).await;
+    assert_eq!(client.get("/livez").await.status, 200);
+    assert!(watches[0].rest().await.starts_with("id: "), "the oldest stream has ended");
+    assert_eq!(client.with("PUT", "/v1/kv/a", &[], b"1").await.status, 201);
+    for watch in &mut watches[1..] {
+        assert_eq!(watch.events(2).await[1].kind, "put", "the others go on");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::operation::{Operation, decode_all, encode_all, put_length, take_count
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::EntryId;
 use raft_core::envelope::EnvelopeError;
+use std::num::NonZeroU64;
 
 /// What a client asks the cluster to do, as it stands in an envelope's body: a tag byte, and then
 ///
@@ -16,6 +17,7 @@ use raft_core::envelope::EnvelopeError;
 /// | 5 | several, if conditions hold | how many conditions (u32), these; length (u32) of the operations then; these; those otherwise |
 /// | 6 | settings of the table of keys | window u64, least u64, keys u64 |
 /// | 7 | mark: every replica takes the digest of its state here | |
+/// | 8 | how much is kept of the clients' log | entries u64, 0 for all |
 ///
 /// All numbers are little-endian. A tag never changes its meaning; a new command takes a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +40,16 @@ pub enum Command {
     Settings(Retention),
     /// Take the digest of the state, which the replicas compare.
     Mark,
+    /// From now on this many of the newest entries of the clients' log are kept, at least; without a number, all. A
+    /// leader writes it when its own setting is another.
+    KeepEntries(Option<NonZeroU64>),
 }
 
 const MANY: u8 = 4;
 const WHEN: u8 = 5;
 const SETTINGS: u8 = 6;
 const MARK: u8 = 7;
+const KEEP_ENTRIES: u8 = 8;
 
 impl From<Operation> for Command {
     fn from(operation: Operation) -> Command {
@@ -79,6 +85,10 @@ impl Command {
                 }
             }
             Command::Mark => out.put_u8(MARK),
+            Command::KeepEntries(least) => {
+                out.put_u8(KEEP_ENTRIES);
+                out.put_u64_le(least.map_or(0, NonZeroU64::get));
+            }
         }
         out.freeze()
     }
@@ -101,6 +111,7 @@ impl Command {
                 keys: take_u64(&mut rest)?,
             }),
             Some(&MARK) => Command::Mark,
+            Some(&KEEP_ENTRIES) => Command::KeepEntries(NonZeroU64::new(take_u64(&mut rest)?)),
             _ => return Operation::decode(body).map(Command::One),
         };
         if rest.is_empty() { Ok(command) } else { Err(Malformed::Long) }
@@ -174,6 +185,7 @@ mod tests {
                 Command::Settings(Retention { window_ms, least_ms, keys })
             }),
             Just(Command::Mark),
+            any::<u64>().prop_map(|least| Command::KeepEntries(NonZeroU64::new(least))),
         ]
     }
 

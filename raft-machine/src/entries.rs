@@ -5,6 +5,7 @@ use crate::block::{Block, Open};
 use bytes::Bytes;
 use imbl::Vector;
 use raft_core::{EntryId, Index};
+use std::num::NonZeroU64;
 
 /// A block of this size is sealed. Freezing the state copies one open block at most.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -61,6 +62,17 @@ impl Entries {
                 self.push(id, &command);
             }
         }
+    }
+
+    /// Takes out the oldest sealed block, if at least `least` entries stay. What is sealed and what is not is the same on
+    /// every replica, but for the last block, behind which no entries stand.
+    pub(crate) fn take_oldest(&mut self, least: NonZeroU64) -> Option<Block> {
+        let oldest = self.sealed.front()?.len() as u64;
+        if self.count - oldest < least.get() {
+            return None;
+        }
+        self.count -= oldest;
+        self.sealed.pop_front()
     }
 
     /// How many there are.

@@ -11,8 +11,12 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use raft_core::envelope::Envelope;
 use raft_core::{Entry, EntryId, Index, Payload, hash};
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
+
+/// How many blocks of entries may go with one command, so that none takes long: as many as one can fill.
+const BLOCKS_WITH_ONE_COMMAND: usize = 2;
 
 /// How many commands [`Machine::select`] looks at, at most: nobody waits long for one page.
 const LOOKED_AT: usize = 4096;
@@ -36,6 +40,8 @@ pub struct Page {
     pub next: Index,
     /// The index up to which this node had applied when it made the page.
     pub applied: Index,
+    /// [`Machine::first`]: if the page was to begin below, entries before it are missing.
+    pub first: Index,
 }
 
 /// Since when a key stands for something, and for its value.
@@ -65,15 +71,22 @@ pub struct Listing {
     pub next: Option<Bytes>,
 }
 
-/// The replicated state. Invariants: `entries` holds all that was done by applied commands; `keys` has every key that
-/// stands for something, with the index of its newest put, which is among the entries.
+/// The replicated state. Invariants: `entries` holds all that was done by applied commands from `first` on; `keys` has
+/// every key that stands for something, with the index of its newest put, which is among the entries, or its value is
+/// among those that outlived their entry.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     applied: Index,
     /// Log time: the highest stamp so far.
     time_ms: u64,
     entries: Entries,
+    /// Entries below are dropped; 0 if none ever was.
+    first: Index,
+    /// How many entries are kept at least.
+    least_kept: Option<NonZeroU64>,
     keys: OrdMap<Arc<[u8]>, Version>,
+    /// The values of the keys whose newest put is below `first`.
+    outlived: OrdMap<Arc<[u8]>, Bytes>,
     table: Table,
 }
 
@@ -94,6 +107,7 @@ impl Machine {
                 Envelope::decode(command.clone()).map_err(|error| unreadable(Malformed::Envelope(error)))?;
             let command = Command::decode(&envelope.body).map_err(unreadable)?;
             reply = Some(self.command(entry.id(), envelope, &command));
+            self.drop_oldest();
         }
         self.applied = entry.index();
         Ok(reply)
@@ -140,6 +154,10 @@ impl Machine {
                 Verdict::PLAIN
             }
             Command::Mark => Verdict::Marked,
+            Command::KeepEntries(least) => {
+                self.least_kept = *least;
+                Verdict::PLAIN
+            }
         }
     }
 
@@ -151,7 +169,9 @@ impl Machine {
                 let at = id.index;
                 match self.keys.get_mut(&**key) {
                     Some(version) => {
-                        version.modified = at;
+                        if std::mem::replace(&mut version.modified, at) < self.first {
+                            self.outlived.remove(&**key);
+                        }
                         Some(false)
                     }
                     None => {
@@ -160,7 +180,13 @@ impl Machine {
                     }
                 }
             }
-            Operation::Delete { key } => self.keys.remove(&**key).map(|_| true),
+            Operation::Delete { key } => {
+                let version = self.keys.remove(&**key)?;
+                if version.modified < self.first {
+                    self.outlived.remove(&**key);
+                }
+                Some(true)
+            }
         }
     }
 
@@ -180,6 +206,24 @@ impl Machine {
             self.entries.push(id, &body.encode());
         }
         bits
+    }
+
+    /// Drops entries that need not be kept. The values of keys stay.
+    fn drop_oldest(&mut self) {
+        let Some(least) = self.least_kept else { return };
+        for _ in 0..BLOCKS_WITH_ONE_COMMAND {
+            let Some(block) = self.entries.take_oldest(least) else { return };
+            for (id, body) in block.from(Index(0)) {
+                for operation in operations(&body) {
+                    let Operation::Put { key, value } = operation else { continue };
+                    if self.keys.get(&*key).is_some_and(|version| version.modified == id.index) {
+                        // A copy, so that the block's memory is given back.
+                        self.outlived.insert(Arc::from(&*key), Bytes::copy_from_slice(&value));
+                    }
+                }
+            }
+            self.first = block.last().index.next();
+        }
     }
 
     fn holds(&self, condition: &Condition) -> bool {
@@ -207,6 +251,16 @@ impl Machine {
         self.table.retention
     }
 
+    /// The first index of the clients' log: entries below are dropped.
+    pub fn first(&self) -> Index {
+        self.first.max(Index(1))
+    }
+
+    /// How many entries of the clients' log are kept, at least; without a number, all.
+    pub fn least_kept(&self) -> Option<NonZeroU64> {
+        self.least_kept
+    }
+
     /// How many idempotency keys are kept now.
     pub fn known_keys(&self) -> u64 {
         self.table.len()
@@ -222,8 +276,11 @@ impl Machine {
         Found { value, version }
     }
 
-    /// The value of the key's last put by the command at this index.
+    /// The value of the key's last put, by the command at this index.
     fn value_at(&self, key: &[u8], at: Index) -> Option<Bytes> {
+        if at < self.first {
+            return self.outlived.get(key).cloned();
+        }
         let body = self.entries.at(at)?;
         operations(&body).into_iter().rev().find_map(|operation| match operation {
             Operation::Put { key: put, value } if put == key => Some(value),
@@ -282,7 +339,7 @@ impl Machine {
         }
         let more = last > Index(0) && last < self.entries.last().index;
         let next = if more { last.next() } else { from.max(self.applied.next()) };
-        Page { records, next, applied: self.applied }
+        Page { records, next, applied: self.applied, first: self.first() }
     }
 
     /// As if a snapshot had no idempotency keys: a bug that the simulator plants.
@@ -303,6 +360,26 @@ impl Machine {
     /// All keys in order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], Version)> {
         self.keys.iter().map(|(key, version)| (key.as_ref(), *version))
+    }
+
+    /// What was dropped of the log: see the fields; `None` if nothing was and nothing will be.
+    pub(crate) fn dropped(&self) -> Option<(Index, Option<NonZeroU64>)> {
+        (self.first > Index(0) || self.least_kept.is_some()).then_some((self.first, self.least_kept))
+    }
+
+    /// The values that outlived their entry, in the order of their keys.
+    pub(crate) fn outlived(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.outlived.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
+    }
+
+    /// Takes in what a snapshot says of the log's beginning.
+    pub(crate) fn restore_dropped(&mut self, first: Index, least_kept: Option<NonZeroU64>) {
+        (self.first, self.least_kept) = (first, least_kept);
+    }
+
+    /// Takes in a value of a snapshot that outlived its entry; `false` if there is one of this key.
+    pub(crate) fn restore_outlived(&mut self, key: &[u8], value: &[u8]) -> bool {
+        self.outlived.insert(Arc::from(key), Bytes::copy_from_slice(value)).is_none()
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -349,7 +426,9 @@ pub(crate) fn recorded(body: &Bytes) -> Result<Vec<Operation>, Malformed> {
     match Command::decode(body)? {
         Command::One(operation) => Ok(vec![operation]),
         Command::Many(operations) => Ok(operations),
-        Command::When { .. } | Command::Settings(_) | Command::Mark => Err(Malformed::Tag(body[0])),
+        Command::When { .. } | Command::Settings(_) | Command::Mark | Command::KeepEntries(_) => {
+            Err(Malformed::Tag(body[0]))
+        }
     }
 }
 

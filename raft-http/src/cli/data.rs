@@ -105,9 +105,9 @@ pub(super) enum Data {
     Log {
         #[command(flatten)]
         asking: Asking,
-        /// From this index on
-        #[arg(long, value_name = "INDEX", default_value_t = 1)]
-        from: u64,
+        /// From this index on; from the first that is kept if not given
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
         /// At most so many
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
@@ -276,7 +276,7 @@ async fn list(
 
 /// Which entries.
 struct Range {
-    from: u64,
+    from: Option<u64>,
     limit: Option<u64>,
     follow: bool,
 }
@@ -285,7 +285,8 @@ async fn log(asking: &Asking, endpoints: &Endpoints, range: Range, fresh: &Fresh
     let (mut from, mut left) = (range.from, range.limit.unwrap_or(u64::MAX));
     while left > 0 {
         let path = path("/v1/log", |query| {
-            query.append_pair("from", &from.to_string()).append_pair("limit", &left.min(PAGE).to_string());
+            query.append_pair("limit", &left.min(PAGE).to_string());
+            query.extend_pairs(from.map(|from| ("from", from.to_string())));
             if range.follow {
                 query.append_pair("wait", "30s");
             }
@@ -299,8 +300,8 @@ async fn log(asking: &Asking, endpoints: &Endpoints, range: Range, fresh: &Fresh
             out(format!("{}\n", line(asking, entry, table::entry)).as_bytes())?;
         }
         left = left.saturating_sub(entries.len() as u64);
-        let end = page["next"].as_u64().unwrap_or(from);
-        if !range.follow && (end > page["commit"].as_u64().unwrap_or(0) || end <= from) {
+        let end = page["next"].as_u64();
+        if !range.follow && (end > page["commit"].as_u64() || end <= from) {
             break;
         }
         from = end.max(from);

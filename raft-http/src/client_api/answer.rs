@@ -148,6 +148,7 @@ pub(crate) enum ProblemCode {
     MembershipMoved,
     CasFailed,
     KeyExpired,
+    Compacted,
     IdempotencyMismatch,
     NotLeader,
     SlowBody,
@@ -163,6 +164,7 @@ pub(crate) enum ProblemCode {
     ForwardFailed,
     ShuttingDown,
     Timeout,
+    StorageFull,
 }
 
 impl ProblemCode {
@@ -184,7 +186,7 @@ impl ProblemCode {
             | ProblemCode::NotAConfiguration
             | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
             ProblemCode::MembershipMoved | ProblemCode::CasFailed => StatusCode::PRECONDITION_FAILED,
-            ProblemCode::KeyExpired => StatusCode::GONE,
+            ProblemCode::KeyExpired | ProblemCode::Compacted => StatusCode::GONE,
             ProblemCode::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             ProblemCode::NotLeader => StatusCode::MISDIRECTED_REQUEST,
             ProblemCode::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -201,6 +203,7 @@ impl ProblemCode {
             | ProblemCode::ForwardFailed
             | ProblemCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ProblemCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ProblemCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
@@ -213,6 +216,7 @@ impl ProblemCode {
             ProblemCode::KeyNotFound => "the key stands for nothing",
             ProblemCode::CasFailed => "a condition doesn't hold",
             ProblemCode::KeyExpired => "the idempotency key is too old to be known",
+            ProblemCode::Compacted => "entries from there on are not kept",
             ProblemCode::IdempotencyMismatch => "the idempotency key belongs to another request",
             ProblemCode::NoRoute => "no such path",
             ProblemCode::MemberNotFound => "no such member",
@@ -241,12 +245,13 @@ impl ProblemCode {
             ProblemCode::LeadershipLost => "the leader changed before the write was confirmed",
             ProblemCode::ShuttingDown => "this node stopped before the write was confirmed",
             ProblemCode::Timeout => "the deadline has passed",
+            ProblemCode::StorageFull => "there is no room for it",
         }
     }
 
     /// Whether the same request may succeed when it is sent again.
     fn retryable(self) -> bool {
-        matches!(self.status().as_u16(), 408 | 429 | 503 | 504)
+        matches!(self.status().as_u16(), 408 | 429 | 503 | 504 | 507)
             || matches!(
                 self,
                 ProblemCode::ChangeInProgress | ProblemCode::LearnerNotReady | ProblemCode::NotLeader
@@ -263,13 +268,16 @@ pub(crate) struct Problem {
     allow: Option<&'static str>,
     /// What stands in the way is there.
     current: Option<Index>,
+    /// Where the log begins.
+    first: Option<Index>,
     /// It is the first answer to an idempotency key, once more.
     replayed: bool,
 }
 
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { code, detail: detail.into(), outcome: None, allow: None, current: None, replayed: false }
+        let (outcome, allow, current, first, replayed) = (None, None, None, None, false);
+        Problem { code, detail: detail.into(), outcome, allow, current, first, replayed }
     }
 
     /// The path is there, but has only these methods.
@@ -281,6 +289,13 @@ impl Problem {
     /// The same problem, because of what stands at this index.
     pub(crate) fn because_of(self, index: Index) -> Problem {
         Problem { current: Some(index), ..self }
+    }
+
+    /// The clients' log begins behind what was asked for.
+    pub(crate) fn compacted(first: Index) -> Problem {
+        let detail =
+            format!("the log begins at index {first}: what was before it is not kept (log_retention)");
+        Problem { first: Some(first), ..Problem::new(ProblemCode::Compacted, detail) }
     }
 
     /// The same problem, as the first time if it is an answer to a repetition.
@@ -317,6 +332,7 @@ impl Problem {
             outcome: self.outcome,
             retryable: self.code.retryable(),
             current_index: self.current.map(|index| index.0),
+            first_index: self.first.map(|index| index.0),
         };
         Answer {
             allow: self.allow,
@@ -341,4 +357,6 @@ struct Body<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_index: Option<u64>,
 }

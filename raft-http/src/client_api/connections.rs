@@ -1,10 +1,12 @@
 //! The clients' connections: how many there may be, which one goes when there are too many, and how they end.
 
 use super::Api;
+use super::events::EVENT_STREAM;
 use super::socket::{Phase, SharedPhase, Socket};
 use super::stream::Body;
 use crate::listen::{Listeners, notice_gone};
 use crate::metrics::Metrics;
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -13,8 +15,7 @@ use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -54,33 +55,39 @@ struct Open {
 }
 
 struct Connection {
-    busy: AtomicBool,
-    /// When the last request ended, or the connection began.
-    idle_since: Mutex<Instant>,
+    stands: Mutex<Use>,
     evicted: Notify,
 }
 
+/// What a connection is used for. Who makes room for a new client is the lowest: the order is that of the variants, and
+/// of the times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// Nothing, since the last request ended or the connection began.
+    Idle(Instant),
+    /// It follows events, since then. They have no end, and whoever is cut off goes on where they were.
+    Follows(Instant),
+    /// A request is under way.
+    Busy,
+}
+
 impl Open {
-    /// Registers a connection. At the limit the one that has been idle for longest is closed, so that a new client
-    /// always gets in, unless all are busy.
+    /// Registers a connection. At the limit the one that has been idle for longest is closed, or else the one that has
+    /// followed events for longest, so that a new client always gets in, unless all are busy.
     fn admit(&self, number: u64, limit: usize, metrics: &Metrics) -> Option<Arc<Connection>> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() >= limit {
-            let idle = connections.iter().filter(|(_, connection)| !connection.busy.load(Ordering::Relaxed));
-            let longest =
-                idle.min_by_key(|(_, connection)| connection.idle_since()).map(|(number, _)| *number);
-            let Some(longest) = longest.and_then(|number| connections.remove(&number)) else {
+            let uses = connections.iter().map(|(number, connection)| (*connection.stands(), *number));
+            let lowest = uses.min().filter(|(stands, _)| *stands != Use::Busy);
+            let Some(longest) = lowest.and_then(|(_, number)| connections.remove(&number)) else {
                 metrics.turned_away.inc();
                 return None;
             };
             longest.evicted.notify_one();
             metrics.evicted.inc();
         }
-        let connection = Arc::new(Connection {
-            busy: AtomicBool::new(false),
-            idle_since: Mutex::new(Instant::now()),
-            evicted: Notify::new(),
-        });
+        let connection =
+            Arc::new(Connection { stands: Mutex::new(Use::Idle(Instant::now())), evicted: Notify::new() });
         connections.insert(number, connection.clone());
         Some(connection)
     }
@@ -91,14 +98,17 @@ impl Open {
 }
 
 impl Connection {
-    fn idle_since(&self) -> Instant {
-        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stands(&self) -> MutexGuard<'_, Use> {
+        self.stands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(self: &Arc<Self>, api: &Api, request: Request<Incoming>) -> Response<Body> {
-        self.busy.store(true, Ordering::Relaxed);
+        *self.stands() = Use::Busy;
         let busy = Busy(self.clone());
         let mut response = api.answer(request).await;
+        if response.headers().get(CONTENT_TYPE).is_some_and(|media| media == EVENT_STREAM) {
+            *self.stands() = Use::Follows(Instant::now());
+        }
         response.body_mut().keep(busy);
         response
     }
@@ -141,8 +151,7 @@ struct Busy(Arc<Connection>);
 impl Drop for Busy {
     fn drop(&mut self) {
         let Busy(connection) = self;
-        *connection.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        connection.busy.store(false, Ordering::Relaxed);
+        *connection.stands() = Use::Idle(Instant::now());
     }
 }
 
@@ -157,16 +166,16 @@ mod tests {
         let connections: Vec<_> = (0..3).map(|number| open.admit(number, 3, &metrics).unwrap()).collect();
         let start = Instant::now();
         for (connection, age) in connections.iter().zip([1, 3, 2]) {
-            *connection.idle_since.lock().unwrap() = start + Duration::from_secs(10 - age);
+            *connection.stands() = Use::Idle(start + Duration::from_secs(10 - age));
         }
-        connections[1].busy.store(true, Ordering::Relaxed);
+        *connections[1].stands() = Use::Busy;
         let new = open.admit(3, 3, &metrics);
         assert!(new.is_some());
         let mut left: Vec<_> = open.connections.lock().unwrap().keys().copied().collect();
         left.sort_unstable();
         assert_eq!(left, [0, 1, 3], "1 has waited for longer, but is busy");
         for connection in open.connections.lock().unwrap().values() {
-            connection.busy.store(true, Ordering::Relaxed);
+            *connection.stands() = Use::Busy;
         }
         assert!(open.admit(4, 3, &metrics).is_none(), "nobody is sent away in the middle of a request");
     }

@@ -69,16 +69,24 @@ pub(super) async fn read(api: &Api, request: &Request<()>) -> Result<Answer, Pro
         Reached::Here(level) => level,
         Reached::Elsewhere(answer) => return Ok(answer),
     };
-    let from = Index(from.unwrap_or(1).max(1));
+    let first = api.core.machine().first();
+    let from = from.map_or(first, |from| Index(from.max(1)));
     if let Some(form) = Form::accepted(request) {
         let event = |record: &Record| ("entry", describe(record));
-        let feed =
-            Feed { from: form.resumed(request)?.unwrap_or(from), form, wanted: Box::new(is_entry), event };
+        let from = form.resumed(request)?.unwrap_or(from);
+        // Events tell of a gap themselves.
+        if form == Form::Lines && from < first {
+            return Err(Problem::compacted(first));
+        }
+        let feed = Feed { from, form, wanted: Box::new(is_entry), event };
         return Ok(level.mark(api, feed.start(api)));
     }
     let page = api.page_until(from, limit, is_entry, until).await?;
+    if from < page.first {
+        return Err(Problem::compacted(page.first));
+    }
     let body = json!({
-        "first": 1,
+        "first": page.first.0,
         "commit": page.applied.0,
         "next": page.next.0,
         "entries": page.records.iter().map(describe).map(Value::from).collect::<Vec<Value>>(),

@@ -3,6 +3,7 @@
 
 use super::Api;
 use super::answer::{Answer, Problem, ProblemCode};
+use super::events::EVENT_STREAM;
 use crate::driver::Core;
 use crate::machine::{Operation, Page, Record};
 use bytes::Bytes;
@@ -48,7 +49,7 @@ impl Form {
     fn media_type(self) -> &'static str {
         match self {
             Form::Lines => "application/x-ndjson",
-            Form::Events => "text/event-stream",
+            Form::Events => EVENT_STREAM,
         }
     }
 
@@ -100,6 +101,9 @@ impl Feed {
         self.progress(sender).await?;
         loop {
             let page = core.machine().select(self.from, PAGE, PAGE_BYTES, &self.wanted);
+            if self.from < page.first {
+                self.compacted(page.first, sender).await?;
+            }
             let text = self.text(&page);
             self.from = page.next;
             if !text.is_empty() {
@@ -130,6 +134,18 @@ impl Feed {
         }
         let index = self.from.0.saturating_sub(1);
         send(sender, format!("id: {index}\nevent: progress\ndata: {{\"index\":{index}}}\n\n")).await
+    }
+
+    /// Says that what was asked for is not kept up to here. Events go on from there: whoever needs what was before reads
+    /// the state. Lines break off, as half of them would look like all.
+    async fn compacted(&self, first: Index, sender: &Sender) -> Option<()> {
+        if self.form == Form::Lines {
+            let gone = format!("entries below index {first} are not kept any more");
+            let _ = timeout(SLOW, sender.send(Err(io::Error::other(gone)))).await;
+            return None;
+        }
+        let before = first.0.saturating_sub(1);
+        send(sender, format!("id: {before}\nevent: compacted\ndata: {{\"first_index\":{first}}}\n\n")).await
     }
 
     fn text(&self, page: &Page) -> String {

@@ -67,11 +67,15 @@ struct LogEntry<'a> {
 /// `GET /log`: what is committed, and applied on this node.
 pub(super) async fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Problem> {
     let clamped = |number: i128, highest: u64| u64::try_from(number.max(1)).unwrap_or(highest).min(highest);
-    let from = Index(clamped(query::number(request, "index")?.unwrap_or(1), u64::MAX));
+    let from = query::number(request, "index")?.map(|index| Index(clamped(index, u64::MAX)));
     let limit =
         query::number(request, "limit")?.map_or(PAGE, |limit| clamped(limit, LARGEST_PAGE as u64) as usize);
     let level = api.reach(request).await?;
+    let from = from.unwrap_or_else(|| api.core.machine().first());
     let page = api.page(from, limit, |operation| !matches!(operation, Operation::Delete { .. })).await;
+    if from < page.first {
+        return Err(Problem::compacted(page.first));
+    }
     let texts: Vec<Bytes> =
         page.records.iter().map(|record| record.operation.text().unwrap_or_default()).collect();
     let entries = page.records.iter().zip(&texts).map(|(Record { id, .. }, text)| LogEntry {
@@ -83,7 +87,7 @@ pub(super) async fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
     let body = Entries {
         success: true,
         leader: &leader.api,
-        first: 1,
+        first: page.first.0,
         commit: page.applied.0,
         next: page.next.0,
         entries: entries.collect(),

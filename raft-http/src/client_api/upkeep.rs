@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Sees to the state for as long as the node runs.
 pub(crate) async fn run(api: Arc<Api>) {
-    tokio::join!(settle(&api), mark(&api), compare(&api));
+    tokio::join!(settle(&api), mark(&api), compare(&api), api.space.watch());
 }
 
 fn leads(api: &Api) -> bool {
@@ -51,8 +51,20 @@ async fn settle(api: &Api) {
 async fn is_settled(api: &Api, deadline: Instant) -> bool {
     // The state must be as new as the term before it is asked.
     let current = api.read(false, deadline).await.is_ok();
-    let settled = current && api.core.machine().retention() == api.retention;
-    settled || (current && api.write(&Command::Settings(api.retention), None, deadline).await.is_ok())
+    let (retention, least_kept) = {
+        let machine = api.core.machine();
+        (machine.retention(), machine.least_kept())
+    };
+    let wanted = [
+        (retention != api.retention).then_some(Command::Settings(api.retention)),
+        (least_kept != api.log_retention).then_some(Command::KeepEntries(api.log_retention)),
+    ];
+    for command in wanted.into_iter().flatten().filter(|_| current) {
+        if api.write(&command, None, deadline).await.is_err() {
+            return false;
+        }
+    }
+    current
 }
 
 /// From time to time: marks a place, if anything was written since the last one.

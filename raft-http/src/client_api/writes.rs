@@ -60,6 +60,10 @@ impl Api {
         let body = command.encode();
         loop {
             self.until_leader(deadline).await?;
+            if self.space.is_short() {
+                let detail = "the disk of the leader is nearly full: make room, and writes are taken again";
+                return Err(problem(ProblemCode::StorageFull, detail, NotApplied));
+            }
             // Stamped anew with each attempt: it is the leader's time.
             let envelope = Envelope { time_ms: now_ms(), key: key.cloned(), body: body.clone() };
             let command = envelope.encode();

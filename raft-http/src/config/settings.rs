@@ -3,6 +3,7 @@
 use super::{Config, ConfigError, Store};
 use serde_json::Value;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl fmt::Display for Given {
 type Read = fn(&mut Config, &Value) -> Result<(), String>;
 
 /// Every setting and how it is read.
-const SETTINGS: [(&str, Read); 30] = [
+const SETTINGS: [(&str, Read); 31] = [
     ("peers", |config, value| list(value).map(|list| config.peers = list)),
     ("apis", |config, value| list(value).map(|list| config.apis = list)),
     ("peer", |config, value| own(value, "peers").map(|text| config.own.peer = text)),
@@ -60,6 +61,7 @@ const SETTINGS: [(&str, Read); 30] = [
     ("dedupe_window", |config, value| millis(value).map(|time| config.retention.window_ms = time)),
     ("dedupe_keys", |config, value| count(value).map(|count| config.retention.keys = count as u64)),
     ("dedupe_min", |config, value| millis(value).map(|time| config.retention.least_ms = time)),
+    ("log_retention", |config, value| entries(value).map(|least| config.log_retention = least)),
     ("audit_interval", |config, value| duration(value).map(|time| config.audit_interval = time)),
     ("max_body", |config, value| size(value).map(|size| config.limits.body = size)),
     ("max_headers", |config, value| size(value).map(|size| config.limits.headers = size)),
@@ -190,6 +192,17 @@ fn count(value: &Value) -> Result<usize, String> {
         Some(count) if (1..=1_000_000).contains(&count) => Ok(count),
         _ => Err(format!("{value} is not a whole number from 1 to 1000000")),
     }
+}
+
+/// A number of entries, or "off".
+fn entries(value: &Value) -> Result<Option<NonZeroU64>, String> {
+    let number = match value {
+        Value::String(text) if text == "off" => return Ok(None),
+        Value::String(text) => text.parse().ok(),
+        _ => value.as_u64(),
+    };
+    let bad = || format!("{value} is neither a number of entries from 1 on nor \"off\"");
+    number.and_then(NonZeroU64::new).map(Some).ok_or_else(bad)
 }
 
 /// A size in the largest unit that says it exactly.

@@ -1,13 +1,17 @@
-//! The next segment's file, made ahead of time in the background, so that a full segment doesn't stall the log.
+//! The next segment's file, made ahead of time in the background, so that a full segment doesn't stall the log; and one in
+//! reserve, which takes its place when the disk is full: by then no client's write is begun any more, so it is for votes,
+//! no-ops and configurations.
 
-use super::StorageError;
+use super::{StorageError, is_full};
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use tracing::warn;
 
 const NAME: &str = "spare";
+const RESERVE: &str = "reserve";
 
 /// How much is zeroed between syncs: little enough that a sync of the log beside it does not wait long.
 const CHUNK: usize = 1 << 20;
@@ -29,7 +33,7 @@ impl Spare {
 
     /// Whether a file of this name is a spare one.
     pub(super) fn is(name: &OsStr) -> bool {
-        name == NAME
+        name == NAME || name == RESERVE
     }
 
     /// Removes what an earlier process may have left half made.
@@ -45,7 +49,7 @@ impl Spare {
     /// Starts to make one in the background.
     pub(super) fn start(&mut self) {
         let (path, bytes, sync) = (self.path.clone(), self.bytes, self.sync);
-        self.making = Some(std::thread::spawn(move || make(&path, bytes, sync)));
+        self.making = Some(std::thread::spawn(move || provide(&path, bytes, sync)));
     }
 
     /// Waits until it is made and gives it this name. The directory is not synced.
@@ -67,6 +71,33 @@ impl Drop for Spare {
         if let Some(making) = self.making.take() {
             let _ = making.join();
         }
+    }
+}
+
+/// Makes the spare file, and the one in reserve if there is none.
+fn provide(path: &Path, bytes: u64, sync: bool) -> io::Result<()> {
+    let reserve = path.with_file_name(RESERVE);
+    // One that is shorter was left half made.
+    let is_whole = |reserve: &Path| fs::metadata(reserve).is_ok_and(|file| file.len() == bytes);
+    match make(path, bytes, sync) {
+        Err(error) if is_full(&error) && is_whole(&reserve) => {
+            warn!(file = ?path, "the disk is full: the log goes on in its reserve");
+            return fs::rename(&reserve, path);
+        }
+        made => made?,
+    }
+    if is_whole(&reserve) {
+        return Ok(());
+    }
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    remove(&reserve)?;
+    match make(&reserve, bytes, sync) {
+        // The next one tries again.
+        Err(error) if is_full(&error) => remove(&reserve),
+        made => made,
     }
 }
 

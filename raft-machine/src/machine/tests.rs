@@ -183,3 +183,56 @@ fn log_time_never_goes_back() {
         assert_eq!(applied.0.time_ms(), time);
     }
 }
+
+#[test]
+fn the_oldest_entries_are_dropped_and_the_values_of_keys_stay() {
+    let mut applied = Applied::new();
+    let long = || Operation::Append(Bytes::from(vec![b'x'; 1000]));
+    let fill = |applied: &mut Applied| applied.all((0..200).map(|_| long()));
+    applied.all([put("old", "1"), put("gone", "1"), put("new", "1")]);
+    let both = vec![put("both", "1"), put("both", "2")];
+    applied.at(1, None, Command::Many(both));
+    fill(&mut applied);
+    assert_eq!((applied.0.first(), applied.0.least_kept()), (Index(1), None), "without the setting all stay");
+    applied.at(1, None, Command::KeepEntries(NonZeroU64::new(100)));
+    fill(&mut applied);
+    let first = applied.0.first();
+    let page = applied.0.page(Index(1), usize::MAX, usize::MAX);
+    assert_eq!(page.first, first);
+    assert!(page.records.iter().all(|record| record.id.index >= first));
+    // A block of 64 KiB more than is to be kept, and the one that is being filled.
+    assert!((100..=230).contains(&page.records.len()), "{} entries are kept", page.records.len());
+    let value = |applied: &Applied, key: &str| applied.0.get(key.as_bytes()).map(|found| found.value);
+    assert_eq!(value(&applied, "old"), Some(text("1")));
+    assert_eq!(value(&applied, "both"), Some(text("2")), "the last put of its command");
+    assert_eq!(versions(&applied.0, "old"), Some((2, 2)), "its version is of then");
+    assert_eq!(applied.0.outlived().count(), 4);
+    // Conditions on old values hold as before.
+    let swap = when("old", Test::Value(text("1")), put("new", "2"));
+    assert_eq!(applied.at(1, None, swap).verdict, done(true, 0));
+    applied.all([delete("gone")]);
+    assert_eq!((value(&applied, "gone"), value(&applied, "new")), (None, Some(text("2"))));
+    assert_eq!(applied.0.outlived().count(), 2, "what was put anew or deleted is not kept twice");
+    applied.at(1, None, Command::KeepEntries(None));
+    let first = applied.0.first();
+    fill(&mut applied);
+    assert_eq!(applied.0.first(), first, "it is off again");
+}
+
+#[test]
+fn no_command_drops_more_than_two_blocks() {
+    let mut applied = Applied::new();
+    applied.all((0..1000).map(|_| Operation::Append(Bytes::from(vec![b'x'; 1000]))));
+    let mut first = applied.0.first();
+    applied.at(1, None, Command::KeepEntries(NonZeroU64::new(1)));
+    let mut steps = 0;
+    while applied.0.first() > first {
+        // 64 entries of 1013 bytes and their rows fill a block.
+        assert!(applied.0.first().0 - first.0 <= 131, "{first} to {}", applied.0.first());
+        first = applied.0.first();
+        steps += 1;
+        applied.at(1, None, Command::Mark);
+    }
+    assert!(steps >= 7, "{steps} steps");
+    assert!(applied.0.page(Index(1), usize::MAX, usize::MAX).records.len() <= 65);
+}

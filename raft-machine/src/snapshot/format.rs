@@ -4,8 +4,11 @@
 use raft_core::{Base, ClusterId, EntryId, Index, Membership, hash};
 use std::io;
 
-/// The newest format that this version reads, and the one that it writes.
-pub const VERSION: u16 = 2;
+/// The newest format that this version reads. It is written only if entries of the clients' log are or may be dropped.
+pub const VERSION: u16 = 3;
+
+/// The format of a state with all its entries, which older programs read, too.
+pub(super) const WHOLE_VERSION: u16 = 2;
 
 /// The first format: without deletes, so a key was made by its first put; and without idempotency keys.
 pub(super) const FIRST_VERSION: u16 = 1;
@@ -80,6 +83,10 @@ pub(crate) struct Head {
 /// What a block holds, in the order of the blocks. The first version had no idempotency keys, and its last kind is 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// From which index on there are entries, and how many are kept: one block.
+    First,
+    /// Values that outlived their entry.
+    Values,
     /// Client entries.
     Entries,
     /// Keys.
@@ -95,7 +102,9 @@ pub(super) enum Kind {
 }
 
 /// Each kind's byte.
-const KINDS: [(Kind, u8); 6] = [
+const KINDS: [(Kind, u8); 8] = [
+    (Kind::First, 7),
+    (Kind::Values, 8),
     (Kind::Entries, 1),
     (Kind::Keys, 2),
     (Kind::Table, 4),

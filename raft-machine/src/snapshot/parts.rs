@@ -4,6 +4,7 @@ use crate::dedupe::{Key, Retention, Row, Table};
 use crate::machine::Version;
 use crate::reply::Verdict;
 use raft_core::{EntryId, Index};
+use std::num::NonZeroU64;
 
 /// Takes numbers and texts off the beginning of some bytes.
 pub(super) struct Take<'a>(pub(super) &'a [u8]);
@@ -45,6 +46,18 @@ impl<'a> Take<'a> {
         Some((self.bytes(length)?, Version { created, modified }))
     }
 
+    /// From which index on there are entries, and how many are kept.
+    pub(super) fn first(&mut self) -> Option<(Index, Option<NonZeroU64>)> {
+        let (first, least) = (Index(self.u64()?), NonZeroU64::new(self.u64()?));
+        (self.0.is_empty() && (first > Index(0) || least.is_some())).then_some((first, least))
+    }
+
+    /// A key and its value.
+    pub(super) fn value(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let (key, value) = (self.u32()?, self.u32()?);
+        Some((self.bytes(key)?, self.bytes(value)?))
+    }
+
     /// Log time, how many rows follow, and the table without its rows.
     pub(super) fn table(&mut self) -> Option<(u64, u64, Table)> {
         let (time_ms, rows) = (self.u64()?, self.u64()?);
@@ -84,8 +97,22 @@ pub(super) fn put_key(out: &mut Vec<u8>, key: &[u8], version: Version) {
 }
 
 fn put_length(out: &mut Vec<u8>, length: usize) {
-    let length = u32::try_from(length).expect("a key is far below 4 GiB");
+    let length = u32::try_from(length).expect("keys and values are far below 4 GiB");
     out.extend_from_slice(&length.to_le_bytes());
+}
+
+/// Appends from which index on there are entries, and how many are kept.
+pub(super) fn put_first(out: &mut Vec<u8>, first: Index, least: Option<NonZeroU64>) {
+    out.extend_from_slice(&first.0.to_le_bytes());
+    out.extend_from_slice(&least.map_or(0, NonZeroU64::get).to_le_bytes());
+}
+
+/// Appends a key and its value.
+pub(super) fn put_value(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    put_length(out, key.len());
+    put_length(out, value.len());
+    out.extend_from_slice(key);
+    out.extend_from_slice(value);
 }
 
 /// Appends the table without its rows.

@@ -2,7 +2,7 @@
 //! far they are intact. Memory for one block is enough, and none is taken for what a length merely claims.
 
 use super::format::{
-    BLOCK_HEAD_BYTES, BlockHead, FIRST_VERSION, HEAD_BYTES, Head, Kind, SnapshotError, digest_after,
+    BLOCK_HEAD_BYTES, BlockHead, FIRST_VERSION, HEAD_BYTES, Head, Kind, SnapshotError, VERSION, digest_after,
     digest_of_head, u64_at,
 };
 use super::parts::Take;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use raft_core::{ClusterId, EntryId, Index, Snapshot};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 
 /// A snapshot that is being read.
 struct Reading<R> {
@@ -36,6 +37,11 @@ pub fn restore(input: impl Read, cluster: ClusterId) -> Result<(Snapshot, Machin
     let mut reading = Reading::begin(input, cluster)?;
     let mut first = (reading.head.version == FIRST_VERSION).then(BTreeMap::new);
     let snapshot = reading.walk(|part| match part {
+        Part::First(first, least) => {
+            machine.restore_dropped(first, least);
+            true
+        }
+        Part::Value(key, value) => machine.restore_outlived(key, value),
         Part::Entries(block) => {
             if let Some(first) = &mut first {
                 note_puts(&block, first);
@@ -143,6 +149,8 @@ pub fn intact(input: impl Read, cluster: ClusterId, expected: &Snapshot) -> u64 
 
 /// A piece of the state.
 enum Part<'a> {
+    First(Index, Option<NonZeroU64>),
+    Value(&'a [u8], &'a [u8]),
     Entries(Block),
     Key(&'a [u8], Version),
     Table(u64, Table),
@@ -154,6 +162,11 @@ enum Part<'a> {
 /// What was read of each kind; the table says how many idempotency keys there are.
 #[derive(Default)]
 struct Counts {
+    /// Where the entries begin, if some were dropped.
+    first: Option<Index>,
+    /// Values that outlived their entry, and keys that stand for such a one.
+    values: u64,
+    old_keys: u64,
     last: EntryId,
     entries: u64,
     keys: u64,
@@ -176,7 +189,7 @@ impl<R: Read> Reading<R> {
         }
         let (at, digest) = (bytes.len() as u64, digest_of_head(&bytes));
         bytes.clear();
-        Ok(Reading { input, head, at, number: 0, digest, kind: Kind::Entries, content: bytes })
+        Ok(Reading { input, head, at, number: 0, digest, kind: Kind::First, content: bytes })
     }
 
     /// Reads the next block into `content`; `false` after the last, which is checked.
@@ -218,21 +231,34 @@ impl<R: Read> Reading<R> {
                 break;
             }
             match self.kind {
+                Kind::First => {
+                    let (first, least) = self.first(&mut counts, at)?;
+                    take(Part::First(first, least));
+                }
+                Kind::Values => {
+                    let value = |content: &mut Take<'_>| {
+                        let (key, value) = content.value()?;
+                        Some(take(Part::Value(key, value)))
+                    };
+                    counts.values += self.parts(value).ok_or(damaged("a value can't be read"))?;
+                }
                 Kind::Entries => {
-                    let block = Block::decode(&self.content).ok_or(damaged("entries can't be read"))?;
-                    readable(&block)?;
-                    let last = counts.last;
-                    let follows = block.first().index > last.index && block.first().term >= last.term;
-                    (counts.last, counts.entries) = (block.last(), counts.entries + block.len() as u64);
-                    if !follows || counts.last.index > self.head.applied || !take(Part::Entries(block)) {
+                    let block = self.entries(&mut counts, at)?;
+                    if !take(Part::Entries(block)) {
                         return Err(damaged("entries don't follow on those before"));
                     }
                 }
                 Kind::Keys => {
                     let first_format = self.head.version == FIRST_VERSION;
-                    counts.keys += self
-                        .parts(|content| content.key(first_format).map(|(key, at)| take(Part::Key(key, at))))
-                        .ok_or(damaged("a key can't be read, or there is no put of it"))?;
+                    let (first, mut old) = (counts.first.unwrap_or_default(), 0);
+                    let key = |content: &mut Take<'_>| {
+                        let (key, at) = content.key(first_format)?;
+                        old += u64::from(at.modified < first);
+                        Some(take(Part::Key(key, at)))
+                    };
+                    counts.keys +=
+                        self.parts(key).ok_or(damaged("a key can't be read, or there is no put of it"))?;
+                    counts.old_keys += old;
                 }
                 Kind::Table => {
                     let table = Take(&self.content).table().filter(|_| counts.table.is_none());
@@ -261,11 +287,36 @@ impl<R: Read> Reading<R> {
         let head = &self.head;
         let tableless = head.version == FIRST_VERSION || counts.foreign;
         let table = if tableless { Some(0) } else { counts.table };
-        if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) {
+        let values = counts.values == counts.old_keys && counts.first.is_some() == (head.version == VERSION);
+        if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) || !values {
             let what = "there are not as many entries and keys as it says";
             return Err(SnapshotError::Damaged { at: 0, what });
         }
         Ok(Snapshot { base: self.head.base.clone(), size: self.at, digest: self.digest })
+    }
+
+    /// The block that says where the entries begin.
+    fn first(&self, counts: &mut Counts, at: u64) -> Result<(Index, Option<NonZeroU64>), SnapshotError> {
+        let first = Take(&self.content).first().filter(|_| counts.first.is_none());
+        let what = "where its entries begin can't be read";
+        let (first, least) = first.ok_or(SnapshotError::Damaged { at, what })?;
+        (counts.first, counts.last.index) = (Some(first), Index(first.0.saturating_sub(1)));
+        Ok((first, least))
+    }
+
+    /// The block of entries that was read, if it can follow on those before.
+    fn entries(&self, counts: &mut Counts, at: u64) -> Result<Block, SnapshotError> {
+        let damaged = |what| SnapshotError::Damaged { at, what };
+        let block = Block::decode(&self.content).ok_or(damaged("entries can't be read"))?;
+        readable(&block)?;
+        let last = counts.last;
+        let follows = block.first().index > last.index && block.first().term >= last.term;
+        (counts.last, counts.entries) = (block.last(), counts.entries + block.len() as u64);
+        if follows && counts.last.index <= self.head.applied {
+            Ok(block)
+        } else {
+            Err(damaged("entries don't follow on those before"))
+        }
     }
 
     /// Goes through a block of small parts: how many there are, if all can be read and fit.

@@ -8,13 +8,20 @@ use bytes::Bytes;
 use raft_core::envelope::Envelope;
 use raft_core::{Base, ClusterId, Entry, EntryId, Index, Membership, NodeId, Payload, Snapshot};
 use std::io::Cursor;
+use std::num::NonZeroU64;
 
 const CLUSTER: ClusterId = ClusterId(0xc1);
 
 /// A state after this many entries: puts of few keys, some deletes, appends of `size` bytes, and no-ops; with and without
 /// idempotency keys.
 fn state(count: u64, size: usize) -> Machine {
+    state_with(count, size, None)
+}
+
+/// The same, of which this many entries are kept.
+fn state_with(count: u64, size: usize, least_kept: Option<u64>) -> Machine {
     let mut machine = Machine::default();
+    machine.restore_dropped(Index(0), least_kept.and_then(NonZeroU64::new));
     for at in 1..=count {
         let command = match at % 5 {
             0 => None,
@@ -61,12 +68,18 @@ fn same(a: &Machine, b: &Machine) -> bool {
         && a.table().rows().eq(b.table().rows())
         && a.table().marks() == b.table().marks()
         && a.time_ms() == b.time_ms()
+        && a.dropped() == b.dropped()
+        && a.outlived().eq(b.outlived())
 }
 
 #[test]
 fn a_state_survives_its_snapshot() {
-    for (count, size) in [(1, 0), (2, 3), (3, 10), (100, 10), (3000, 200), (20, 100_000)] {
-        let before = state(count, size);
+    let whole = [(1, 0), (2, 3), (3, 10), (100, 10), (3000, 200), (20, 100_000)];
+    let cut = [(1, 0), (100, 10), (3000, 200), (9000, 40), (20, 100_000), (30, 65_530)];
+    let states = whole.map(|(count, size)| (count, size, None)).into_iter();
+    for (count, size, least) in states.chain(cut.map(|(count, size)| (count, size, Some(7)))) {
+        let before = state_with(count, size, least);
+        assert_eq!(before.first() > Index(1), least.is_some() && count as usize * size > 70_000, "{count}");
         let (snapshot, bytes) = bytes(&before);
         assert_eq!(verify(&bytes[..], CLUSTER).unwrap(), snapshot);
         assert_eq!(label(Cursor::new(&bytes), CLUSTER).unwrap(), snapshot);
@@ -109,7 +122,7 @@ fn no_beginning_of_a_snapshot_is_one() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let (snapshot, bytes) = bytes(&state(40, 20));
+    let (snapshot, bytes) = bytes(&state_with(40, 20, Some(3)));
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut flipped = bytes.clone();
@@ -119,6 +132,22 @@ fn every_flipped_bit_is_found() {
             assert!(intact(&flipped[..], CLUSTER, &snapshot) <= at as u64, "byte {at}, bit {bit}");
         }
     }
+}
+
+/// Whoever upgrades node by node needs it: an older program reads what has no use for the newer format.
+#[test]
+fn the_newest_format_is_written_only_where_it_is_needed() {
+    for (least, version) in [(None, 2), (Some(7), 3)] {
+        assert_eq!(bytes(&state_with(9, 1, least)).1[8..10], [version, 0]);
+    }
+}
+
+#[test]
+fn a_value_without_its_key_is_damage() {
+    let mut state = state_with(3000, 200, Some(7));
+    assert!(state.restore_outlived(b"nobody's", b"value"));
+    let (_, bytes) = bytes(&state);
+    assert!(matches!(verify(&bytes[..], CLUSTER), Err(SnapshotError::Damaged { .. })));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A frozen state to the bytes of a snapshot, block by block: memory for one block is enough.
 
-use super::format::{BlockHead, Head, Kind, VERSION, digest_after, digest_of_head};
-use super::parts::{put_key, put_row, put_table};
+use super::format::{BlockHead, Head, Kind, VERSION, WHOLE_VERSION, digest_after, digest_of_head};
+use super::parts::{put_first, put_key, put_row, put_table, put_value};
 use crate::machine::Machine;
 use raft_core::{Base, ClusterId, Snapshot};
 use std::io::{self, Write};
@@ -19,8 +19,8 @@ const PART_BYTES: usize = 64 << 10;
 pub fn write(state: &Machine, base: &Base, cluster: ClusterId, out: &mut impl Write) -> io::Result<Snapshot> {
     assert_eq!(state.applied(), base.id.index, "a state is frozen at its place of the stream");
     let (entries, keys, _) = state.counts();
-    let head =
-        Head { version: VERSION, cluster, base: base.clone(), applied: state.applied(), entries, keys };
+    let version = if state.dropped().is_some() { VERSION } else { WHOLE_VERSION };
+    let head = Head { version, cluster, base: base.clone(), applied: state.applied(), entries, keys };
     let head = head.encode();
     out.write_all(&head)?;
     let (digest, size) = (digest_of_head(&head), head.len() as u64);
@@ -42,7 +42,7 @@ pub fn write_state(
     state: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<Snapshot> {
     let applied = base.id.index;
-    let head = Head { version: VERSION, cluster, base: base.clone(), applied, entries: 0, keys: 0 };
+    let head = Head { version: WHOLE_VERSION, cluster, base: base.clone(), applied, entries: 0, keys: 0 };
     let head = head.encode();
     out.write_all(&head)?;
     let (digest, size) = (digest_of_head(&head), head.len() as u64);
@@ -99,6 +99,11 @@ struct Blocks<'a, W> {
 impl<W: Write> Blocks<'_, W> {
     fn state(&mut self, state: &Machine) -> io::Result<()> {
         let mut content = Vec::new();
+        if let Some((first, least)) = state.dropped() {
+            put_first(&mut content, first, least);
+            self.put(Kind::First, &content)?;
+            self.parts(Kind::Values, state.outlived(), |out, (key, value)| put_value(out, key, value))?;
+        }
         for block in state.blocks() {
             content.clear();
             block.encode(&mut content);

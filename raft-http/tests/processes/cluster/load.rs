@@ -76,7 +76,7 @@ impl Client {
     }
 
     fn failed(&mut self, status: u16, told: &Value, text: &str) {
-        assert!(matches!(status, 200 | 503 | 504), "{status} to a good write: {told}");
+        assert!(matches!(status, 200 | 503 | 504 | 507), "{status} to a good write: {told}");
         match told["outcome"].as_str() {
             Some("not_applied") => drop(self.ledger.not_applied.insert(text.to_string())),
             Some("unknown") => self.ledger.unknown += 1,

@@ -1,6 +1,7 @@
 //! A file system of its own for each node, and the power cuts of all of them.
 
 use super::{Cluster, compile};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ impl Mounted {
         let mounted = Mounted { directory: cluster.directory().to_path_buf(), nodes: cluster.apis.len() };
         compile("cut_power.c", &mounted.directory.join("cut_power"), &[]);
         for id in 0..mounted.nodes {
-            let image = std::fs::File::create(mounted.image(id)).expect("an image");
+            let image = File::create(mounted.image(id)).expect("an image");
             image.set_len(BYTES).expect("an image has its size");
             run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &mounted.image(id)]);
             std::fs::create_dir(mounted.point(id)).expect("a mount point");
@@ -61,6 +62,31 @@ impl Mounted {
 
     fn mount(&self, id: usize) {
         run("mount", &[Path::new("-o"), Path::new("loop"), &self.image(id), &self.point(id)]);
+    }
+
+    /// Fills a node's disk with something else until about so many bytes are left for it, which runs as root.
+    pub(crate) fn fill(&self, id: usize, left: u64) {
+        let file = File::options().create(true).append(true).open(self.filler(id)).expect("a file");
+        let mut at = file.metadata().expect("its length").len();
+        for piece in [64 << 20, 1 << 20, 4 << 10] {
+            let has_room = || {
+                let found = rustix::fs::statvfs(self.point(id)).expect("the disk's room");
+                found.f_bfree * found.f_frsize >= left + piece
+            };
+            let none = rustix::fs::FallocateFlags::empty();
+            while has_room() && rustix::fs::fallocate(&file, none, at, piece).is_ok() {
+                at += piece;
+            }
+        }
+    }
+
+    /// Gives the room back.
+    pub(crate) fn make_room(&self, id: usize) {
+        std::fs::remove_file(self.filler(id)).expect("it was filled");
+    }
+
+    fn filler(&self, id: usize) -> PathBuf {
+        self.point(id).join("filler")
     }
 
     /// Makes all that was written to it until now outlive a cut.

@@ -4,7 +4,7 @@ use super::ports::Port;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The way to one address. Its threads end with the test's process.
 pub(crate) struct Proxy {
     port: Port,
-    held: Arc<AtomicBool>,
+    /// Whose streams are held: a bit a node.
+    held: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -25,7 +26,8 @@ impl Proxy {
         spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(&address) else { continue };
-                join(near, far, &held);
+                let held = held.clone();
+                spawn(move || join(near, far, &held));
             }
         });
         proxy
@@ -38,36 +40,64 @@ impl Proxy {
 
     /// Nothing arrives until further notice, and nothing is lost.
     pub(crate) fn hold(&self) {
-        self.held.store(true, Ordering::Relaxed);
+        self.held.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// .. of what this node sends.
+    pub(crate) fn hold_from(&self, node: usize) {
+        self.held.fetch_or(1 << node, Ordering::Relaxed);
     }
 
     /// What is under way arrives.
     pub(crate) fn release(&self) {
-        self.held.store(false, Ordering::Relaxed);
+        self.held.store(0, Ordering::Relaxed);
     }
 }
 
-fn join(near: TcpStream, far: TcpStream, held: &Arc<AtomicBool>) {
+fn join(mut near: TcpStream, far: TcpStream, held: &Arc<AtomicU64>) {
+    let Some(head) = head(&mut near) else { return };
+    // Whoever doesn't say who they are is held with everybody.
+    let sender = head.lines().find_map(|line| line.strip_prefix("raft-from: ")?.trim().parse().ok());
+    let of = sender.map_or(u64::MAX, |node: u32| 1 << node);
     let (Ok(back_from), Ok(back_to)) = (far.try_clone(), near.try_clone()) else { return };
-    for (from, to) in [(near, far), (back_from, back_to)] {
+    for (from, to, first) in [(near, far, head), (back_from, back_to, String::new())] {
         let held = held.clone();
-        spawn(move || carry(from, to, &held));
+        spawn(move || carry(from, to, first.into_bytes(), &|| held.load(Ordering::Relaxed) & of != 0));
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool) {
+/// What a stream begins with: the request that opens it.
+fn head(near: &mut TcpStream) -> Option<String> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        near.read_exact(&mut byte).ok()?;
+        head.extend(byte);
+    }
+    String::from_utf8(head).ok()
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, first: Vec<u8>, is_held: &dyn Fn() -> bool) {
     let mut bytes = vec![0; 64 << 10];
+    let mut ready = first;
     let _ = to.set_nodelay(true);
     loop {
-        let length = match from.read(&mut bytes) {
-            Ok(length) => length,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => 0,
-        };
-        while held.load(Ordering::Relaxed) {
+        while is_held() {
             sleep(LOOK);
         }
-        if length == 0 || to.write_all(&bytes[..length]).is_err() {
+        let written = to.write_all(&ready);
+        let length = match written.and_then(|()| from.read(&mut bytes)) {
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                ready.clear();
+                continue;
+            }
+            Err(_) => 0,
+        };
+        ready = bytes[..length].to_vec();
+        if length == 0 {
+            while is_held() {
+                sleep(LOOK);
+            }
             // The other direction ends by it, too.
             let _ = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
             return;
