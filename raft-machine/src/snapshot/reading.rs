@@ -284,14 +284,7 @@ impl<R: Read> Reading<R> {
             }
         }
         self.end()?;
-        let head = &self.head;
-        let tableless = head.version == FIRST_VERSION || counts.foreign;
-        let table = if tableless { Some(0) } else { counts.table };
-        let values = counts.values == counts.old_keys && counts.first.is_some() == (head.version == VERSION);
-        if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) || !values {
-            let what = "there are not as many entries and keys as it says";
-            return Err(SnapshotError::Damaged { at: 0, what });
-        }
+        self.check(&counts)?;
         Ok(Snapshot { base: self.head.base.clone(), size: self.at, digest: self.digest })
     }
 
@@ -317,6 +310,19 @@ impl<R: Read> Reading<R> {
         } else {
             Err(damaged("entries don't follow on those before"))
         }
+    }
+
+    /// As much was read as the head says.
+    fn check(&self, counts: &Counts) -> Result<(), SnapshotError> {
+        let head = &self.head;
+        let tableless = head.version == FIRST_VERSION || counts.foreign;
+        let table = if tableless { Some(0) } else { counts.table };
+        let values = counts.values == counts.old_keys && counts.first.is_some() == (head.version == VERSION);
+        if (counts.entries, counts.keys, Some(counts.rows)) != (head.entries, head.keys, table) || !values {
+            let what = "there are not as many entries and keys as it says";
+            return Err(SnapshotError::Damaged { at: 0, what });
+        }
+        Ok(())
     }
 
     /// Goes through a block of small parts: how many there are, if all can be read and fit.
