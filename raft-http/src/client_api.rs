@@ -40,6 +40,7 @@ use crate::driver::{Admission, Core, TickTimes};
 use crate::machine::Retention;
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -81,6 +82,9 @@ pub(crate) struct Api {
     stage: watch::Sender<Stage>,
 }
 
+/// Which cluster a request is meant for: its id in hexadecimal, as in `/v1/status`.
+const CLUSTER: &str = "raft-cluster";
+
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -90,6 +94,8 @@ pub(crate) enum Stage {
     Draining,
     /// What is under way is finished, nothing new is begun.
     Closing,
+    /// The same, because the node is no member any more.
+    Removed,
 }
 
 impl Api {
@@ -126,6 +132,15 @@ impl Api {
 
     fn is_in(&self, stage: Stage) -> bool {
         *self.stage.borrow() >= stage
+    }
+
+    /// Why this node begins nothing new.
+    fn stopping(&self) -> Problem {
+        if self.is_in(Stage::Removed) {
+            Problem::new(ProblemCode::Removed, "this node was removed; ask another one")
+        } else {
+            Problem::new(ProblemCode::Draining, "this node is being stopped")
+        }
     }
 
     /// Completes when what is under way is to be finished.
@@ -198,6 +213,18 @@ impl Api {
         if header_bytes(request.headers()) > self.limits.headers {
             let detail = format!("the headers are longer than {} bytes", self.limits.headers);
             return Err(Problem::new(ProblemCode::Headers, detail));
+        }
+        let mut hosts = request.headers().get_all(http::header::HOST).iter();
+        let one = hosts.next().is_none_or(|host| Authority::try_from(host.as_bytes()).is_ok());
+        if !one || hosts.next().is_some() {
+            let detail = "there may be one `Host`, and it is a name or an address, with or without a port";
+            return Err(Problem::new(ProblemCode::BadHost, detail));
+        }
+        let own = format!("{:016x}", self.cluster.0);
+        if let Some(meant) = request.headers().get(CLUSTER).filter(|meant| meant.as_bytes() != own.as_bytes())
+        {
+            let detail = format!("this is cluster {own}; `Raft-Cluster` says {meant:?}");
+            return Err(Problem::new(ProblemCode::WrongCluster, detail));
         }
         Ok(())
     }

@@ -97,7 +97,7 @@ impl Server {
     /// A node that was removed has answers to give: above all to who removed it.
     async fn ended_by_itself(&mut self, exit: Exit) -> Exit {
         if exit.code == Code::Removed {
-            self.api.enter(Stage::Closing);
+            self.api.enter(Stage::Removed);
             let _ = self.closing.send(true);
             // Who doesn't take its answer by then does without.
             let _ = tokio::time::timeout(LAST_ANSWERS, &mut self.clients).await;

@@ -121,6 +121,25 @@ async fn a_write_whose_body_comes_too_late_is_not_begun() {
 }
 
 #[tokio::test]
+async fn a_write_whose_body_comes_when_the_node_is_no_member_any_more_is_not_begun() {
+    let mut cluster = Cluster::start(configs(3, &[])).await;
+    let leader = cluster.leader().await;
+    let removed = (leader + 1) % 3;
+    let whole = request("POST", "/v1/log", &[], b"late");
+    let (first, last) = whole.split_at(whole.len() - 2);
+    let mut client = cluster.client(removed).await;
+    client.write(first).await.unwrap();
+    let gone = cluster.client(leader).await.with("DELETE", &format!("/v1/members/{removed}"), &[], b"").await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    // Until it has been told; it then waits for those whom it owes an answer.
+    sleep(Duration::from_millis(500)).await;
+    let reply = client.raw(last).await;
+    cluster::contract::check(&whole, &reply);
+    refused(&reply, 410, "removed", "not_applied");
+    assert_eq!(cluster.ended(removed).await.code, Code::Removed);
+}
+
+#[tokio::test]
 async fn one_change_of_members_at_a_time() {
     let mut cluster = Cluster::start(configs(3, &[("election_timeout", json!("2s"))])).await;
     let leader = cluster.leader().await;

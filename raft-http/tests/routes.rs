@@ -5,7 +5,7 @@
 mod cluster;
 
 use cluster::stream::Stream;
-use cluster::{Client, Cluster, Reply, configs};
+use cluster::{Client, Cluster, Reply, configs, request};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -196,6 +196,24 @@ async fn a_half_sent_head_is_cut_off_and_a_half_sent_body_answered() {
     client.write(b"GET /li").await.unwrap();
     assert!(client.reply().await.is_none(), "the connection is closed");
     assert!((150..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_request_meant_for_somebody_else_is_refused() {
+    let cluster = Cluster::of_one(&[]).await;
+    let mut client = cluster.client(0).await;
+    let own = client.get("/v1/status").await.json["cluster_id"].as_str().unwrap().to_string();
+    let put = |headers: &[(&str, &str)]| request("PUT", "/v1/kv/a", headers, b"1");
+    for (headers, code) in
+        [([("Raft-Cluster", "00000000deadbeef")], "wrong_cluster"), ([("Host", "me too")], "bad_host")]
+    {
+        let sent = put(&headers);
+        let reply = client.raw(&sent).await;
+        cluster::contract::check(&sent, &reply);
+        assert_eq!((reply.status, &reply.json["code"]), (421, &json!(code)), "{reply:?}");
+        assert_eq!(reply.json["outcome"], "not_applied");
+    }
+    assert_eq!(client.raw(&put(&[("Raft-Cluster", &own)])).await.status, 201);
 }
 
 #[tokio::test]

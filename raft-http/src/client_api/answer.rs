@@ -149,8 +149,11 @@ pub(crate) enum ProblemCode {
     CasFailed,
     KeyExpired,
     Compacted,
+    Removed,
     IdempotencyMismatch,
     NotLeader,
+    WrongCluster,
+    BadHost,
     SlowBody,
     TooLarge,
     Uri,
@@ -186,9 +189,11 @@ impl ProblemCode {
             | ProblemCode::NotAConfiguration
             | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
             ProblemCode::MembershipMoved | ProblemCode::CasFailed => StatusCode::PRECONDITION_FAILED,
-            ProblemCode::KeyExpired | ProblemCode::Compacted => StatusCode::GONE,
+            ProblemCode::KeyExpired | ProblemCode::Compacted | ProblemCode::Removed => StatusCode::GONE,
             ProblemCode::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-            ProblemCode::NotLeader => StatusCode::MISDIRECTED_REQUEST,
+            ProblemCode::NotLeader | ProblemCode::WrongCluster | ProblemCode::BadHost => {
+                StatusCode::MISDIRECTED_REQUEST
+            }
             ProblemCode::Method => StatusCode::METHOD_NOT_ALLOWED,
             ProblemCode::SlowBody => StatusCode::REQUEST_TIMEOUT,
             ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -231,6 +236,9 @@ impl ProblemCode {
             ProblemCode::NoSuccessor => "there is no other voter",
             ProblemCode::MembershipMoved => "the members have changed since",
             ProblemCode::NotLeader => "this node doesn't lead",
+            ProblemCode::WrongCluster => "this is another cluster",
+            ProblemCode::BadHost => "the host is none",
+            ProblemCode::Removed => "this node was removed from its cluster",
             ProblemCode::Method => "the path has other methods",
             ProblemCode::SlowBody => "the body came too slowly",
             ProblemCode::TooLarge => "the body is too large",

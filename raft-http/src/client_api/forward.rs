@@ -1,7 +1,7 @@
 //! A request that only the leader can serve goes on to it: once, over one hop.
 
 use super::answer::{Answer, Outcome, PROBLEM_JSON, Problem, ProblemCode, REPLAYED};
-use super::{Api, query};
+use super::{Api, CLUSTER, query};
 use crate::call::{Call, CallError};
 use bytes::Bytes;
 use http::request::Parts;
@@ -70,6 +70,8 @@ impl Original<'_> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut headers = vec![
             (FORWARDED_BY, api.id.to_string()),
+            // The address may have become another cluster's.
+            (CLUSTER, format!("{:016x}", api.cluster.0)),
             ("raft-timeout", format!("{}ms", left.as_millis().max(1))),
         ];
         for name in ["if-match", "if-none-match", "content-type", "idempotency-key"] {

@@ -124,17 +124,16 @@ impl Api {
     pub(super) async fn until_led(&self, deadline: Instant) -> Result<NodeId, Problem> {
         let problem = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
         let mut leader = self.core.status.borrow().leader;
-        if self.is_in(Stage::Closing) && leader.is_none_or(|leader| leader == self.id) {
-            return Err(problem(ProblemCode::Draining, "this node is being stopped"));
+        let removed = self.is_in(Stage::Removed);
+        if removed || (self.is_in(Stage::Closing) && leader.is_none_or(|leader| leader == self.id)) {
+            return Err(self.stopping().with(Outcome::NotApplied));
         }
         if leader.is_none() {
             let patience = deadline.min(Instant::now() + 2 * self.election_timeout);
             let mut status = self.core.status.clone();
             leader = match timeout_at(patience, status.wait_for(|status| status.leader.is_some())).await {
                 Ok(Ok(status)) => status.leader,
-                Ok(Err(_)) => {
-                    return Err(problem(ProblemCode::Draining, "this node stopped"));
-                }
+                Ok(Err(_)) => return Err(self.stopping().with(Outcome::NotApplied)),
                 Err(_) if !self.core.status.borrow().founded => {
                     let detail = if self.founders.members().is_empty() {
                         "this node waits until `httpraft member add` or `member replace` names it"
@@ -154,7 +153,7 @@ impl Api {
         let problem = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
         match timeout_at(deadline, self.core.events.send(event)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(problem(ProblemCode::Draining, "this node stopped")),
+            Ok(Err(_)) => Err(self.stopping().with(Outcome::NotApplied)),
             Err(_) => Err(problem(ProblemCode::Timeout, "the request never reached the core")),
         }
     }
