@@ -1,6 +1,6 @@
 /* Stands before the C library's fdatasync and fsync and does as the file $SYNC_CONTROL says, read anew at each call:
  *   ok    as usual (also if there is no such file)
- *   hang  does not return until the file says something else; $SYNC_CONTROL.hangs exists from then on
+ *   hang  does not return until the file says something else; $SYNC_CONTROL.hangs exists meanwhile
  *   slow  as usual, 20 ms later
  *   fail  EIO, and nothing is synced
  *   lie   success, and nothing is synced
@@ -35,8 +35,9 @@ static void note(const char *control) {
 static int gate(const char *name, int file) {
     const char *control = getenv("SYNC_CONTROL");
     char now = control ? order(control) : 'o';
-    if (now == 'h') note(control);
     while (now == 'h') {
+        /* Again and again: who orders it anew, between two looks, has removed the mark. */
+        note(control);
         usleep(1000);
         now = order(control);
     }
