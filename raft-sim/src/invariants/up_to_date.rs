@@ -29,10 +29,9 @@ pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term:
     })
 }
 
-/// The newest question that reached a node whether it would vote for another; of those in one turn the best one.
+/// The questions of one process for one term that reached a node, whether it would vote for it, taken together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedBefore {
-    at: Time,
     /// When it first reached the node.
     first: Time,
     asker: Stamp,
@@ -48,8 +47,9 @@ pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Me
     let (asker, term, own) = (message.from, message.term, seat.log.last());
     let again = seat.asked_before.get(&from).filter(|it| (it.asker, it.term) == (asker, term));
     let first = again.map_or(at, |it| it.first);
-    let last = again.filter(|it| it.at == at).map_or(last, |it| it.last.max(last));
-    seat.asked_before.insert(from, AskedBefore { at, first, asker, term, last, own });
+    // An answer to an earlier one may still wait for the boot to be durable: the shorter log counts, and the better question.
+    let (last, own) = again.map_or((last, own), |it| (it.last.max(last), it.own.min(own)));
+    seat.asked_before.insert(from, AskedBefore { first, asker, term, last, own });
 }
 
 /// When a node first had to say whether it would vote for this candidate in this term.
