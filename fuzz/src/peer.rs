@@ -61,6 +61,7 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
         11 => Body::HeartbeatReply { round: Round(draw.near(1)) },
         12 => Body::TimeoutNow,
         13 => Body::Stale,
+        14 if draw.rarely(3) => Body::RolledBack { seen: Boot(1 + draw.below(4) as u64) },
         14 => Body::Removed { at: Index(draw.near(status.commit.0)) },
         15 => Body::ReadIndex { batch: Round(draw.near(1)) },
         16 => Body::ReadIndexReply { batch: Round(draw.near(1)), index: Index(draw.near(status.commit.0)) },

@@ -103,6 +103,8 @@ pub enum ConfigError {
     SnapshotMissing,
     /// The snapshot is not one of this log.
     SnapshotUnfit,
+    /// The data directory was rolled back, and given up when that was found out (rule 16).
+    GivenUp,
 }
 
 impl core::fmt::Display for ConfigError {
@@ -119,6 +121,10 @@ impl core::fmt::Display for ConfigError {
             }
             ConfigError::SnapshotUnfit => {
                 "the snapshot is not one of this log: it covers an entry that the log doesn't hold"
+            }
+            ConfigError::GivenUp => {
+                "this data directory was put back to an older state, or copied, and has lost what it had promised since: \
+                 replace this member"
             }
         })
     }

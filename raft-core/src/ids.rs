@@ -47,6 +47,11 @@ number! {
     Round
 }
 
+impl Boot {
+    /// The last one: a data directory that was rolled back is given up with it, and never starts again.
+    pub const GIVEN_UP: Boot = Boot(u64::MAX);
+}
+
 impl Term {
     /// The term after this one.
     pub fn next(self) -> Term {

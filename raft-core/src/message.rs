@@ -2,7 +2,7 @@
 //! counts only for the process that asked (rule 16 of `docs/protocol.md`).
 
 use crate::entry::LogSlice;
-use crate::ids::{EntryId, Index, Round, Stamp, Term};
+use crate::ids::{Boot, EntryId, Index, Round, Stamp, Term};
 use crate::membership::Membership;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
@@ -119,6 +119,13 @@ pub enum Body {
         /// Where the configuration stands.
         at: Index,
     },
+    /// The receiver is not the newest process of its disk: a later boot was heard before what it says. Its disk was put
+    /// back to an older state, or copied. An answer to whatever it said, so that it reaches that process alone, and
+    /// nobody if what was heard was only late.
+    RolledBack {
+        /// The boot that was heard.
+        seen: Boot,
+    },
     /// The leader hands over: campaign at once (dissertation 3.10).
     TimeoutNow,
     /// The request's term is over; this message's term is the newer one.
@@ -152,6 +159,7 @@ impl Body {
             | Body::ChunkReply { .. }
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. }
+            | Body::RolledBack { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }

@@ -6,7 +6,7 @@ use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};
 use crate::follower;
 use crate::founding;
-use crate::ids::{Index, NodeId, Stamp};
+use crate::ids::{Boot, Index, NodeId, Stamp};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::log::Log;
@@ -47,6 +47,9 @@ impl Node {
     /// If the settings contradict themselves or the recovered state.
     pub fn new(config: Config, recovered: Recovered) -> Result<Node, ConfigError> {
         config.check(recovered.base.is_none() && recovered.entries.is_empty())?;
+        if recovered.hard.boot == Boot::GIVEN_UP {
+            return Err(ConfigError::GivenUp);
+        }
         let log = Log::recovered(recovered.base.as_ref(), recovered.entries.iter().cloned());
         match &recovered.snapshot {
             None if log.base().index > Index(0) => return Err(ConfigError::SnapshotMissing),
@@ -247,6 +250,9 @@ impl Node {
 
     fn receive(&mut self, from: NodeId, message: Message) {
         let foreign = from != self.state.config.id;
+        if foreign && !self.state.halted {
+            self.state.tell_rolled_back(from, message.from);
+        }
         if !foreign || self.is_inert(from, &message) || !self.may_take(&message) {
             self.state.ignored += 1;
             return;
@@ -259,6 +265,7 @@ impl Node {
             }
             // A fact of the past, whatever the term: an answer to it must not depose who said so.
             Body::Removed { at } => self.state.told_removed(*at),
+            Body::RolledBack { seen } => self.state.told_rolled_back(from, *seen),
             _ if self.is_strangers(from, &message) => {}
             _ if self.settle_term(from, &message) => self.dispatch(from, message),
             _ => {}
@@ -278,10 +285,10 @@ impl Node {
     }
 
     /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by
-    /// a joining server what a leader sends; and what would have to be held is dropped when too much is held already
+    /// a joining server what a leader sends, and the word that the disk was rolled back; and what would have to be held is dropped when too much is held already
     /// (rule 18).
     fn may_take(&self, message: &Message) -> bool {
-        let founding = matches!(message.body, Body::Hello | Body::HelloReply(_));
+        let founding = matches!(message.body, Body::Hello | Body::HelloReply(_) | Body::RolledBack { .. });
         let taken_in = self.state.taken_in()
             && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
         let held = matches!(
@@ -423,7 +430,8 @@ impl Node {
             | (_, Body::TimeoutNow | Body::PreVoteReply { .. } | Body::VoteReply { .. })
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
             | (_, Body::ChunkReply { .. } | Body::ReadIndex { .. } | Body::ReadIndexReply { .. })
-            | (_, Body::Hello | Body::HelloReply(_) | Body::Removed { .. }) => state.ignored += 1,
+            | (_, Body::Hello | Body::HelloReply(_))
+            | (_, Body::Removed { .. } | Body::RolledBack { .. }) => state.ignored += 1,
         }
     }
 

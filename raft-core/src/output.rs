@@ -4,7 +4,7 @@
 use crate::change::Refusal;
 use crate::entry::Entry;
 use crate::event::Event;
-use crate::ids::{DiskId, EntryId, Index, NodeId, Ticket};
+use crate::ids::{Boot, DiskId, EntryId, Index, NodeId, Ticket};
 use crate::message::Message;
 use crate::snapshot::{Fetch, Snapshot, Store};
 use crate::write::{Base, Write};
@@ -132,6 +132,16 @@ pub enum Report {
         /// The one on record, if a record was seen.
         on_record: Option<DiskId>,
         /// The member that said so.
+        told_by: NodeId,
+    },
+    /// A later boot of this data directory was heard: it was put back to an older state, or is a copy. What it had
+    /// promised since is lost. It never starts again; the remedy is `member replace`.
+    RolledBack {
+        /// This process.
+        boot: Boot,
+        /// The boot that was heard.
+        seen: Boot,
+        /// By whom.
         told_by: NodeId,
     },
 }

@@ -147,6 +147,12 @@ pub enum Bug {
     ProposesDuringTransfer,
     /// Messages leave before the boot counter is durable (rule 16).
     SpeaksBeforeBoot,
+    /// An earlier boot than was seen of a disk is heard (rule 16).
+    OlderBootHeard,
+    /// Nobody tells a server that its disk was rolled back (rule 16).
+    RollbackNotTold,
+    /// A disk that was found to be rolled back starts again (rule 16).
+    RollbackForgotten,
     /// The application is restored from a snapshot before the log's new beginning is durable (rule 17).
     RestoreBeforeDurable,
     /// There is no bound on requests that wait for an answer (rule 18).

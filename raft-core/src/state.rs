@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::founding::Founding;
-use crate::ids::{EntryId, Index, NodeId, Stamp, Term};
+use crate::ids::{Boot, EntryId, Index, NodeId, Stamp, Term};
 use crate::log::Log;
 use crate::membership::{Membership, Standing};
 use crate::message::{Body, Message};
@@ -78,8 +78,8 @@ impl State {
     /// The state of a new boot on what the data directory held. Its first write raises the boot counter (rule 16).
     pub(crate) fn new(config: Config, recovered: Recovered) -> State {
         // Not by the term: a heartbeat may have been acknowledged before its term was durable.
-        let restarted = recovered.hard.boot > crate::ids::Boot(0);
-        let boot = crate::ids::Boot(recovered.hard.boot.0 + 1);
+        let restarted = recovered.hard.boot > Boot(0);
+        let boot = Boot(recovered.hard.boot.0 + 1);
         let hard = HardState { boot, ..recovered.hard };
         let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
         let applied = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
@@ -337,6 +337,40 @@ impl State {
         for ticket in self.asks.give_up_all() {
             self.answer(ticket, Answer::NotLeader { leader: self.leader });
         }
+    }
+
+    /// The newest boot seen of that disk, if it is a later one than this.
+    pub(crate) fn newer_boot(&self, from: NodeId, stamp: Stamp) -> Option<Boot> {
+        let seen = self.seen.get(&from).filter(|seen| seen.disk == stamp.disk && seen.boot > stamp.boot)?;
+        Some(seen.boot)
+    }
+
+    /// Tells a process of an earlier boot than was seen of its disk (rule 16). As a rule its message is only late, and it
+    /// is no more: then nobody takes the word.
+    pub(crate) fn tell_rolled_back(&mut self, from: NodeId, stamp: Stamp) {
+        if let Some(seen) = self.newer_boot(from, stamp)
+            && self.may_hold()
+            && !self.config.planted(Bug::RollbackNotTold)
+            && !self.config.planted(Bug::OlderBootHeard)
+        {
+            let message = self.reply(stamp, Body::RolledBack { seen });
+            self.outbox.send(from, message);
+        }
+    }
+
+    /// A later boot of this disk was seen. The next start would be one nearer to that, and one day be taken for it: so
+    /// the disk is given up, which is written with all that was staged.
+    pub(crate) fn told_rolled_back(&mut self, told_by: NodeId, seen: Boot) {
+        let boot = self.hard.boot;
+        if seen <= boot {
+            return self.ignored += 1;
+        }
+        if !self.config.planted(Bug::RollbackForgotten) {
+            self.hard.boot = Boot::GIVEN_UP;
+            self.outbox.stage_hard(self.hard);
+        }
+        self.cut();
+        self.halt(Report::RolledBack { boot, seen, told_by });
     }
 
     /// This server, with this disk, is a member no more.

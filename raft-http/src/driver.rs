@@ -271,6 +271,10 @@ fn halted(report: &Report) -> Exit {
             Code::Removed,
             format!("the configuration at index {at} is without this node: {}", crate::data_dir::REMOVED),
         ),
+        Report::RolledBack { boot, seen, told_by } => lost(format!(
+            "this is start {boot} of the data directory, and node {told_by} has heard from start {seen}: it was put back to \
+             an older state, or is a copy"
+        )),
         Report::ConflictBelowCommit { theirs, ours } => lost(format!(
             "the leader's entry {theirs} conflicts with the entry {ours} here, which is committed"
         )),

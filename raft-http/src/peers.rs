@@ -63,6 +63,7 @@ impl Lane {
             | Body::ReadIndex { .. }
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. }
+            | Body::RolledBack { .. }
             | Body::TimeoutNow
             | Body::Stale => Lane::Control,
         }

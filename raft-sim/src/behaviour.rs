@@ -39,6 +39,11 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
+    /// What follows can't be told.
+    pub(crate) fn ends(&mut self) {
+        self.over = true;
+    }
+
     /// The first events of a seed's run, as many as asked for and the rest of the last turn. The run is drawn as every
     /// other, but without what the specification leaves out, and with more faults, since it is short.
     ///
@@ -208,7 +213,7 @@ impl Behaviour {
 
 /// Whether the specification knows of such messages.
 fn is_told(body: &Body) -> bool {
-    !matches!(body, Body::Hello | Body::HelloReply(_) | Body::Removed { .. })
+    !matches!(body, Body::Hello | Body::HelloReply(_) | Body::Removed { .. } | Body::RolledBack { .. })
 }
 
 /// A hash is a string: it has more bits than TLC's numbers.
@@ -267,7 +272,7 @@ fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
         Body::ChunkReply { last, .. } => vec![("last", id(*last))],
         Body::ReadIndex { batch } => vec![("batch", batch.0.into())],
         Body::ReadIndexReply { batch, index } => vec![("batch", batch.0.into()), ("index", index.0.into())],
-        Body::Hello | Body::HelloReply(_) | Body::Removed { .. } => Vec::new(),
+        Body::Hello | Body::HelloReply(_) | Body::Removed { .. } | Body::RolledBack { .. } => Vec::new(),
         Body::TimeoutNow | Body::Stale => Vec::new(),
     });
     Value::Record(post)

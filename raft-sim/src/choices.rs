@@ -105,6 +105,8 @@ purposes! {
     Repeats,
     /// Members that are away while others come and go.
     Absences,
+    /// Disks that are put back to an earlier state.
+    Rollbacks,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

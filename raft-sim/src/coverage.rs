@@ -140,6 +140,8 @@ marks! {
     UnknownAnswers,
     /// A removed node was told so.
     RemovedTold,
+    /// A disk that was put back to an earlier state was found out.
+    RollbackFound,
 }
 
 /// How often each mark was reached.

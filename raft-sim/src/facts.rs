@@ -136,6 +136,11 @@ pub enum Fact<'a> {
         /// Whose.
         node: NodeId,
     },
+    /// A disk is put back to an earlier state. Its process is not running.
+    RolledBack {
+        /// Whose.
+        node: NodeId,
+    },
     /// A message is handed to a node's core.
     Received {
         /// By whom.
@@ -392,3 +397,39 @@ impl std::fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+impl Fact<'_> {
+    /// The node that it is about.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Fact::Started { node, .. }
+            | Fact::Crashed { node, .. }
+            | Fact::Wiped { node, .. }
+            | Fact::Seated { node, .. }
+            | Fact::RolledBack { node, .. }
+            | Fact::Received { node, .. }
+            | Fact::Proposed { node, .. }
+            | Fact::ReadAsked { node, .. }
+            | Fact::Reconfigured { node, .. }
+            | Fact::TransferAsked { node, .. }
+            | Fact::Nudged { node, .. }
+            | Fact::Stepped { node, .. }
+            | Fact::Wrote { node, .. }
+            | Fact::Synced { node, .. }
+            | Fact::Sent { node, .. }
+            | Fact::Applied { node, .. }
+            | Fact::Replied { node, .. }
+            | Fact::Capturing { node, .. }
+            | Fact::Captured { node, .. }
+            | Fact::Fetching { node, .. }
+            | Fact::Storing { node, .. }
+            | Fact::Stored { node, .. }
+            | Fact::StoreAnswered { node, .. }
+            | Fact::Restored { node, .. }
+            | Fact::Released { node, .. }
+            | Fact::Answered { node, .. }
+            | Fact::Halted { node, .. } => Some(*node),
+            Fact::Invoked { .. } | Fact::Returned { .. } | Fact::Healed | Fact::Ended => None,
+        }
+    }
+}

@@ -79,6 +79,7 @@ impl World {
                 Ok(())
             }
             Family::Absence => self.absence(),
+            Family::Rollback => self.roll_back(at),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));

@@ -32,6 +32,7 @@ pub mod planted;
 pub mod queue;
 mod record;
 pub mod report;
+mod rollback;
 pub mod runner;
 pub mod server;
 pub mod shrink;

@@ -40,6 +40,9 @@ impl World {
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
         let Recovery { mut recovered, wal, discard, .. } = recovery;
+        if !self.may_start(at, self.servers[at].disk_id, &recovered)? {
+            return Ok(());
+        }
         let server = &mut self.servers[at];
         recovered.snapshot = recovered.newest(server.snapshots.intact()).cloned();
         let machine = match &recovered.snapshot {
@@ -74,6 +77,7 @@ impl World {
             behaviour.started(server.id, stamp, &recovered);
         }
         server.process = Some(Process::new(node, wal, machine, discard));
+        server.newest = stamp;
         let life = server.life;
         self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life });
         let again = self.options.faults[Family::Crash as usize].is_some() && !self.healed;

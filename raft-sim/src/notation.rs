@@ -36,6 +36,7 @@ pub(crate) fn kind(body: &Body) -> &'static str {
         Body::ReadIndex { .. } => "ReadIndex",
         Body::ReadIndexReply { .. } => "ReadIndexReply",
         Body::Removed { .. } => "Removed",
+        Body::RolledBack { .. } => "RolledBack",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
     }
@@ -153,6 +154,7 @@ impl Display for Text<'_, Body> {
             Body::ReadIndex { batch } => write!(f, " batch={batch}"),
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
+            Body::RolledBack { seen } => write!(f, " seen={seen}"),
         }
     }
 }

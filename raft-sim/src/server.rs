@@ -4,9 +4,10 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::facts::{OpId, Time};
 use crate::machine::Machine;
+use crate::rollback::Image;
 use crate::snapshots::Snapshots;
 use raft_core::wal::{Sequence, Wal};
-use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Term, Update, Write};
+use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write};
 use raft_machine::Reply;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,6 +72,8 @@ pub struct Process {
     pub discard: Vec<u64>,
     /// It has stopped for good.
     pub halted: bool,
+    /// .. since it was told that its disk was rolled back.
+    pub rolled_back: bool,
     /// Its role and term after its last turn.
     pub standing: (RoleName, Term),
 }
@@ -98,6 +101,7 @@ impl Process {
             reads: Vec::new(),
             replies: BTreeMap::new(),
             halted: false,
+            rolled_back: false,
             standing: (status.role, status.term),
         }
     }
@@ -150,6 +154,10 @@ pub struct Server {
     pub shadow: Vec<(Sequence, Update)>,
     /// A power cut has left a write torn (used by a planted bug).
     pub torn: bool,
+    /// The process that runs, or ran last.
+    pub newest: Stamp,
+    /// What its disk held some time ago.
+    pub(crate) image: Option<Box<Image>>,
 }
 
 impl Server {

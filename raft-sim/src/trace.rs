@@ -269,6 +269,7 @@ fn content(body: &Body) -> [u64; 4] {
         Body::ReadIndex { batch } => [15, batch.0, 0, 0],
         Body::ReadIndexReply { batch, index } => [16, batch.0, index.0, 0],
         Body::Removed { at } => [17, at.0, 0, 0],
+        Body::RolledBack { seen } => [18, seen.0, 0, 0],
     }
 }
 

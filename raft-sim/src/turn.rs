@@ -7,7 +7,7 @@ use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::{InFlight, Sync};
 use crate::world::{Event, World};
-use raft_core::{Input, Message, NodeId, Output, RoleName, Write};
+use raft_core::{Input, Message, NodeId, Output, Report, RoleName, Write};
 use std::mem;
 
 /// What the checkers are told of an input.
@@ -85,6 +85,7 @@ impl World {
         if dies {
             return self.crash(at);
         }
+        self.gives_up(at);
         if role == RoleName::Leader && self.leader != Some(at) {
             self.leader = Some(at);
             self.replay_after_election();
@@ -170,6 +171,7 @@ impl World {
                 self.counts.halts += 1;
                 if let Some(process) = &mut self.servers[at].process {
                     process.halted = true;
+                    process.rolled_back = matches!(report, Report::RolledBack { .. });
                 }
                 self.judges.observe(now, &Fact::Halted { node: id, report: &report })
             }
@@ -294,6 +296,7 @@ impl World {
         }
         let woken = process.inbox.len() > waited;
         self.begin_sync(at);
+        self.gives_up(at);
         if woken { self.wake(at) } else { Ok(()) }
     }
 

@@ -14,12 +14,14 @@ use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
 use crate::planted::Planted;
 use crate::queue::Queue;
+use crate::rollback::RolledBack;
 use crate::server::Server;
 use crate::snapshots::Snapshots;
 use crate::trace::{Reader, Trace};
 use crate::workload::Workload;
 use raft_core::wal::Op;
-use raft_core::{DiskId, Input, NodeId, Output, Persisted};
+use raft_core::{DiskId, Input, NodeId, Output, Persisted, Stamp};
+use std::collections::BTreeMap;
 
 /// Something that is due. What names a life is void in another one.
 #[derive(Clone, Debug)]
@@ -122,6 +124,8 @@ crate::counts::counts! {
         exiles,
         /// Members that were cut off while others were added and removed.
         absences,
+        /// Disks that were put back to an earlier state.
+        rollbacks,
     }
 }
 
@@ -152,6 +156,8 @@ pub struct World {
     pub(crate) planted: Option<Planted>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) ops: Vec<Op>,
+    /// Disks that were put back to an earlier state.
+    pub(crate) rolled_back: BTreeMap<DiskId, RolledBack>,
     /// Until then no family strikes.
     pub(crate) calm_until: Time,
     pub(crate) healed: bool,
@@ -193,6 +199,7 @@ impl World {
             planted: setup.planted,
             outputs: Vec::new(),
             ops: Vec::new(),
+            rolled_back: BTreeMap::new(),
             calm_until: 0,
             healed: false,
             leader: None,
@@ -232,6 +239,8 @@ impl World {
                 rot: Vec::new(),
                 shadow: Vec::new(),
                 torn: false,
+                newest: Stamp::default(),
+                image: None,
             };
             self.servers.push(server);
             if founds {
@@ -335,6 +344,9 @@ impl World {
             *missed += 1;
             return Ok(());
         }
+        if !self.rolled_back.is_empty() {
+            self.overlooked(at)?;
+        }
         self.input(at, Input::Tick { elapsed: 1 })
     }
 
@@ -343,6 +355,9 @@ impl World {
             return Ok(());
         }
         let Letter { from, to, message, .. } = letter;
+        if !self.rolled_back.is_empty() && !self.reaches(from, to, &message) {
+            return Ok(());
+        }
         let Some(process) = &self.servers[to].process else { return Ok(()) };
         // The queue of a process that doesn't read is bounded.
         if process.inbox.len() > 512 {

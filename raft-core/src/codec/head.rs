@@ -40,6 +40,7 @@ pub(super) enum Kind {
     ReadIndex = 16,
     ReadIndexReply = 17,
     Removed = 18,
+    RolledBack = 19,
 }
 
 impl Kind {
@@ -63,6 +64,7 @@ impl Kind {
             Body::ReadIndex { .. } => Kind::ReadIndex,
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::Removed { .. } => Kind::Removed,
+            Body::RolledBack { .. } => Kind::RolledBack,
         }
     }
 
@@ -86,6 +88,7 @@ impl Kind {
             16 => Kind::ReadIndex,
             17 => Kind::ReadIndexReply,
             18 => Kind::Removed,
+            19 => Kind::RolledBack,
             _ => return Err(CodecError::UnknownKind { found: number }),
         })
     }
@@ -107,6 +110,7 @@ impl Kind {
             | Kind::ChunkReply
             | Kind::ReadIndexReply
             | Kind::Removed
+            | Kind::RolledBack
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote

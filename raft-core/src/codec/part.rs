@@ -59,6 +59,7 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
             out.put_u64_le(index.0);
         }
         Body::Removed { at } => out.put_u64_le(at.0),
+        Body::RolledBack { seen } => out.put_u64_le(seen.0),
     }
 }
 
@@ -215,6 +216,7 @@ impl<'a> Part<'a> {
                 Body::ReadIndexReply { batch: Round(self.u64("batch")?), index: Index(self.u64("index")?) }
             }
             Kind::Removed => Body::Removed { at: Index(self.u64("configuration")?) },
+            Kind::RolledBack => Body::RolledBack { seen: Boot(self.u64("boot")?) },
             Kind::TimeoutNow => Body::TimeoutNow,
             Kind::Stale => Body::Stale,
         };

@@ -16,13 +16,12 @@ use alloc::vec::Vec;
 
 impl Node {
     /// Whether a message can never matter again, whatever happens: it is dropped, and an exhaustive search need not
-    /// deliver it at all.
+    /// deliver it at all. One of an earlier boot matters to its sender alone, if that lives still: see
+    /// [`Body::RolledBack`].
     pub fn is_inert(&self, from: NodeId, message: &Message) -> bool {
         let state = &self.state;
-        let older_boot = state
-            .seen
-            .get(&from)
-            .is_some_and(|seen| seen.disk == message.from.disk && seen.boot > message.from.boot);
+        let older_boot =
+            state.newer_boot(from, message.from).is_some() && !state.config.planted(Bug::OlderBootHeard);
         let other_asker = message.to.is_some_and(|to| to != state.stamp())
             && !state.config.planted(Bug::ReplyToEarlierBoot);
         let older = message.term < state.hard.term && !state.config.planted(Bug::ReplyToEarlierTerm);
@@ -50,6 +49,7 @@ impl Node {
             | Body::Chunk { .. }
             | Body::ReadIndex { .. }
             | Body::Removed { .. }
+            | Body::RolledBack { .. }
             | Body::TimeoutNow => false,
         };
         state.halted || !message.is_sound() || older_boot || other_asker || too_late
@@ -153,6 +153,11 @@ impl Node {
     /// The data directory and the boot of this process.
     pub fn stamp(&self) -> Stamp {
         self.state.stamp()
+    }
+
+    /// The newest process of another server that this node has heard from (rule 16).
+    pub fn seen(&self, id: NodeId) -> Option<Stamp> {
+        self.state.seen.get(&id).copied()
     }
 
     /// The settings.

@@ -170,6 +170,7 @@ fn name(body: &Body) -> &'static str {
         Body::ReadIndex { .. } => "ReadIndex",
         Body::ReadIndexReply { .. } => "ReadIndexReply",
         Body::Removed { .. } => "Removed",
+        Body::RolledBack { .. } => "RolledBack",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
     }
@@ -208,6 +209,7 @@ impl Display for Text<'_, Body> {
             Body::ReadIndex { batch } => write!(f, " batch={batch}"),
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
+            Body::RolledBack { seen } => write!(f, " seen={seen}"),
         }
     }
 }
@@ -355,6 +357,9 @@ impl Display for Text<'_, Report> {
             }
             Report::SameIdOtherEntry { id } => write!(f, "two different entries {id}"),
             Report::Removed { at } => write!(f, "removed by the configuration at {at}"),
+            Report::RolledBack { boot, seen, told_by } => {
+                write!(f, "rolled back: boot {boot}, and {told_by} has seen {seen}")
+            }
             Report::NotOnRecord { disk, on_record, told_by } => {
                 let on_record = on_record.map_or("another".into(), |disk| disk.to_string());
                 write!(f, "our disk is {disk}, on record is {on_record}, says {told_by}")

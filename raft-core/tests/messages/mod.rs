@@ -81,6 +81,7 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
             "Append of a configuration in which a disk is replaced",
             request(Body::Append { slice: slice.unwrap(), commit: last.index }),
         ),
+        ("RolledBack", reply(Body::RolledBack { seen: Boot(7) })),
         ("HelloReply, taken in", reply(Body::HelloReply(Acquaintance::TakenIn))),
     ]
 }
@@ -219,6 +220,7 @@ fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
         round().prop_map(|batch| Body::ReadIndex { batch }),
         (round(), index()).prop_map(|(batch, index)| Body::ReadIndexReply { batch, index }),
         index().prop_map(|at| Body::Removed { at }),
+        number().prop_map(|boot| Body::RolledBack { seen: Boot(boot) }),
         Just(Body::TimeoutNow),
         Just(Body::Stale),
     ];

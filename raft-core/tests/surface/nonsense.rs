@@ -84,7 +84,8 @@ fn body(draw: &mut Draw, node: &Node) -> Body {
         13 => Body::ReadIndexReply { batch: Round(number(draw)), index: index(draw, node) },
         14 => Body::ChunkReply { last: id(draw, node), have: number(draw) },
         15 if draw.rarely(5) => Body::Removed { at: index(draw, node) },
-        16..=18 => chunk(draw, node),
+        16 if draw.rarely(5) => Body::RolledBack { seen: Boot(number(draw)) },
+        17..=19 => chunk(draw, node),
         _ => Body::Append { slice: slice(draw, node), commit: index(draw, node) },
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Seat {
     pub(crate) halted: bool,
     /// Its disk was emptied under its old identity.
     pub(crate) wiped: bool,
+    /// Its disk was put back to an earlier state.
+    pub(crate) rolled_back: bool,
     /// How often it was given a fresh disk, to join anew.
     pub(crate) seating: u32,
     /// The process that runs, or ran last.

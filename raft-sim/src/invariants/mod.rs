@@ -30,6 +30,7 @@ pub(crate) mod quorum;
 pub mod reads;
 pub mod recovery;
 pub mod removal;
+pub mod rollback;
 mod sightings;
 pub mod snapshots;
 pub mod state_machine_safety;
@@ -164,6 +165,9 @@ impl Judges {
     }
 
     fn judge(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
+        if let Some(verdict) = rollback::observed(&mut self.cluster, &mut self.coverage, fact) {
+            return verdict;
+        }
         match *fact {
             Fact::Started { node, stamp, recovered, joins } => self.started(node, stamp, recovered, joins),
             Fact::Crashed { node } => {
@@ -214,6 +218,7 @@ impl Judges {
                 self.liveness.healed(at);
                 Ok(())
             }
+            Fact::RolledBack { .. } => Ok(()),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
                 self.history.ended(&mut self.coverage)

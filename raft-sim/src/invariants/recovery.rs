@@ -64,6 +64,7 @@ pub(crate) fn seated(seat: &mut Seat) {
 }
 
 fn emptied(seat: &mut Seat) {
+    seat.rolled_back = false;
     seat.ledger = Default::default();
     seat.log = Default::default();
     seat.snapshots.clear();

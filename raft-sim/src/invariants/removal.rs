@@ -1,7 +1,7 @@
 //! A node halts as removed, or as not on record, only when that is true by the committed log; and for any other reason
 //! only when its disk lost what it had promised: crashes and messages, in any order, never bring it there.
 
-use super::{Verdict, cluster::Cluster, demand};
+use super::{Verdict, cluster::Cluster, demand, rollback};
 use crate::facts::Class;
 use raft_core::{DiskId, Index, Member, NodeId, Report};
 
@@ -32,6 +32,9 @@ pub(crate) fn halted(cluster: &Cluster, node: NodeId, report: &Report) -> Verdic
                 format!("node {node} halts because disk {disk} is not on record; {}", record(cluster, node))
             })
         }
+        Report::RolledBack { .. } => demand(false, rollback::NAME, Class::Safety, || {
+            format!("node {node} halts with {report:?}, and its disk was never put back")
+        }),
         _ => demand(seat.wiped, HALTS, Class::Safety, || {
             format!("node {node} halts with {report:?}, and its disk has never lost anything")
         }),

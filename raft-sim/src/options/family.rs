@@ -47,11 +47,13 @@ pub enum Family {
     Exile,
     /// A member is cut off while others are added and removed, and comes back when another one is lost.
     Absence,
+    /// A disk is put back to an earlier state.
+    Rollback,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 20] = [
+    pub const ALL: [Family; 21] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -72,6 +74,7 @@ impl Family {
         Family::Report,
         Family::Exile,
         Family::Absence,
+        Family::Rollback,
     ];
 
     /// Where its choices are made.
@@ -97,6 +100,7 @@ impl Family {
             Family::Report => Purpose::Reports,
             Family::Exile => Purpose::Exiles,
             Family::Absence => Purpose::Absences,
+            Family::Rollback => Purpose::Rollbacks,
         }
     }
 
@@ -106,7 +110,12 @@ impl Family {
             Family::Crash | Family::Exile | Family::Absence => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Partition | Family::Transfer => (15, 5),
-            Family::Pause | Family::Stall | Family::Drift | Family::Leap | Family::Standstill => (20, 6),
+            Family::Pause
+            | Family::Stall
+            | Family::Drift
+            | Family::Leap
+            | Family::Standstill
+            | Family::Rollback => (20, 6),
             Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
             Family::Change | Family::Renew => (6, 2),
             Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
@@ -125,7 +134,9 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
+            Family::Exile | Family::Absence | Family::Rollback => {
+                draw.0.one_of(self.purpose().into(), &[None, None, low, high])
+            }
             _ => draw.one_of(&[None, None, low, high]),
         }
     }

@@ -1,0 +1,46 @@
+//! A disk that was put back to an earlier state is found out, and no other one is (rule 16). Meanwhile its process may
+//! say what it likes, since nobody may heed it: it counts for nothing, and is asked for nothing but that it never leads.
+
+use super::{Verdict, cluster::Cluster, demand, recovery};
+use crate::coverage::{Coverage, Mark};
+use crate::facts::{Class, Fact};
+use raft_core::{NodeId, Report, RoleName};
+
+/// The name of the invariant.
+pub const NAME: &str = "rollback";
+
+/// What is to be said of a fact about such a process; `None` if it is about none.
+pub(crate) fn observed(cluster: &mut Cluster, coverage: &mut Coverage, fact: &Fact<'_>) -> Option<Verdict> {
+    match *fact {
+        Fact::RolledBack { node } => {
+            let seat = cluster.seat_mut(node);
+            recovery::wiped(seat);
+            seat.rolled_back = true;
+            return Some(Ok(()));
+        }
+        Fact::Wiped { .. } | Fact::Seated { .. } => return None,
+        // What the disk's newest start said before is as good as ever.
+        Fact::Received { from, message, .. } if is_rolled_back(cluster, from) => {
+            let spoke = cluster.seat(from).spoke;
+            if message.from.disk == spoke.disk && message.from.boot < spoke.boot {
+                return Some(Ok(()));
+            }
+        }
+        _ => {}
+    }
+    let node = fact.node().filter(|node| is_rolled_back(cluster, *node))?;
+    Some(match fact {
+        Fact::Stepped { status, .. } => demand(status.role != RoleName::Leader, NAME, Class::Safety, || {
+            format!("node {node} leads term {}, and its disk was put back", status.term)
+        }),
+        Fact::Halted { report: Report::RolledBack { .. }, .. } => {
+            coverage.reach(Mark::RollbackFound);
+            Ok(())
+        }
+        _ => Ok(()),
+    })
+}
+
+fn is_rolled_back(cluster: &Cluster, node: NodeId) -> bool {
+    cluster.find(node).is_some_and(|seat| seat.rolled_back)
+}
