@@ -349,7 +349,7 @@ impl State {
     /// is no more: then nobody takes the word.
     pub(crate) fn tell_rolled_back(&mut self, from: NodeId, stamp: Stamp) {
         if let Some(seen) = self.newer_boot(from, stamp)
-            && self.may_hold()
+            && !self.outbox.holds_all()
             && !self.config.planted(Bug::RollbackNotTold)
             && !self.config.planted(Bug::OlderBootHeard)
         {

@@ -241,6 +241,24 @@ fn removed_by_somebody_who_knows_less() {
     assert!(!status.halted && (status.role, status.term) == (RoleName::Leader, term));
 }
 
+/// That its disk was rolled back is told to one process alone, by who has heard from a later one.
+#[test]
+fn rolled_back_by_somebody_who_has_heard_nothing_later() {
+    let mut node = leader();
+    let (term, stamp) = (node.status().term, node.stamp());
+    for seen in [Boot(0), stamp.boot] {
+        let message = says(&node, Term(term.0 + 7), Body::RolledBack { seen });
+        step(&mut node, message);
+    }
+    let Input::Receive { from, mut message } = says(&node, term, Body::RolledBack { seen: Boot(9) }) else {
+        panic!("a message is received");
+    };
+    message.to = Some(Stamp { boot: Boot(stamp.boot.0 + 1), ..stamp });
+    step(&mut node, Input::Receive { from, message });
+    let status = node.status();
+    assert!(!status.halted && (status.role, status.term) == (RoleName::Leader, term));
+}
+
 /// A follower has one question for reads under way: a flood of them takes one place, and clients go on reading.
 #[test]
 fn a_flood_of_questions_for_reads() {

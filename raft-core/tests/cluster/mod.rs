@@ -30,6 +30,8 @@ struct Server {
     /// `None` while crashed.
     node: Option<Node>,
     disk: Disk,
+    /// What the disk held some time ago.
+    image: Option<Recovered>,
     snapshots: Snapshots,
 }
 
@@ -116,7 +118,8 @@ impl Cluster {
     pub(crate) fn start(&mut self, config: Config, image: Recovered) {
         let id = config.id.0;
         let snapshots = Snapshots::new(&image, DRAWN);
-        self.servers.insert(id, Server { config, node: None, disk: Disk::new(image), snapshots });
+        self.servers
+            .insert(id, Server { config, node: None, disk: Disk::new(image), image: None, snapshots });
         self.restart(id);
     }
 
@@ -346,6 +349,25 @@ impl Cluster {
         server.node = None;
         server.snapshots.crash();
         server.disk.crash()
+    }
+
+    /// Keeps an image of what a server's disk holds.
+    pub(crate) fn image(&mut self, id: u64) {
+        let server = self.server(id);
+        server.image = Some(server.disk.synced());
+    }
+
+    /// Puts a server's disk back to its image; its process ends.
+    pub(crate) fn put_back(&mut self, id: u64) {
+        self.crash(id);
+        let server = self.server(id);
+        server.disk = Disk::new(server.image.clone().expect("an image was kept"));
+    }
+
+    /// What a start of a crashed server would find.
+    #[allow(dead_code)] // each test target uses its own part of the cluster
+    pub(crate) fn found(&mut self, id: u64) -> Recovered {
+        self.server(id).disk.image()
     }
 
     /// Starts a crashed server on what its disk kept.

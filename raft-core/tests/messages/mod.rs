@@ -81,8 +81,8 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
             "Append of a configuration in which a disk is replaced",
             request(Body::Append { slice: slice.unwrap(), commit: last.index }),
         ),
-        ("RolledBack", reply(Body::RolledBack { seen: Boot(7) })),
         ("HelloReply, taken in", reply(Body::HelloReply(Acquaintance::TakenIn))),
+        ("RolledBack", reply(Body::RolledBack { seen: Boot(7) })),
     ]
 }
 

@@ -1,7 +1,8 @@
 //! Section 5.1: servers, roles and terms.
 
 use super::*;
-use raft_core::{Answer, Input, Message, NodeId, Term};
+use crate::cluster::config;
+use raft_core::{Answer, ConfigError, Input, Message, Node, NodeId, Term};
 
 /// 5.1: normally one server leads and all others follow it.
 #[test]
@@ -183,4 +184,32 @@ fn requests_leave_in_parallel_and_are_repeated_until_answered() {
         cluster.settle();
     }
     assert_eq!(cluster.terms(5), cluster.terms(1));
+}
+
+/// Figure 2, "persistent state": the safety of Raft rests on what servers have on stable storage. A server whose disk was
+/// put back to an earlier state has lost some of that; who has heard from a later start of it takes no vote of it, it is
+/// told, and never takes part again.
+#[test]
+fn a_server_that_lost_persistent_state_is_not_heard_and_stops() {
+    let mut cluster = led(3);
+    cluster.image(3);
+    for _ in 0..2 {
+        cluster.crash(3);
+        cluster.restart(3);
+    }
+    cluster.turn(1, vec![Input::Heartbeat]);
+    cluster.settle();
+    cluster.put_back(3);
+    cluster.restart(3);
+    cluster.turn(1, vec![Input::Heartbeat]);
+    let ignored = cluster.status(1).ignored;
+    cluster.deliver(|packet| (packet.from, packet.to) == (1, 3));
+    cluster.deliver(|packet| (packet.from, packet.to) == (3, 1));
+    assert_eq!(cluster.status(1).ignored, ignored + 1, "its answer to the heartbeat counts for nothing");
+    cluster.settle();
+    let halts = |event: &Event| matches!(event, Event::Halt { at: 3, report: Report::RolledBack { .. } });
+    assert!(cluster.events.iter().any(halts));
+    cluster.crash(3);
+    let again = Node::new(config(3, 3), cluster.found(3));
+    assert_eq!(again.unwrap_err(), ConfigError::GivenUp);
 }
