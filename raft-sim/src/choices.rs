@@ -105,6 +105,8 @@ purposes! {
     Repeats,
     /// Members that are away while others come and go.
     Absences,
+    /// Leaders that are lost when only a server without a vote has their entries.
+    Bequests,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -2,6 +2,7 @@
 
 mod absence;
 pub mod behaviour;
+mod bequest;
 pub mod case;
 pub mod choices;
 mod clients;

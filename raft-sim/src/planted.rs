@@ -132,6 +132,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::TicketsUnbounded, &["bounds"]),
     core(Bug::StoresUnbounded, &["bounds"]),
     core(Bug::CoveredIsLost, &["tickets"]),
+    core(Bug::WantedStaysSilent, &["liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
     driver(Lie::KeepsTorn, &["recovery"]),
     driver(Lie::StoredBeforeSync, &["snapshot_order"]),

@@ -246,6 +246,7 @@ impl Totals {
             ("reports of absence", counts.reports),
             ("exiled leaders", counts.exiles),
             ("members away during changes", counts.absences),
+            ("leaders with an heir", counts.bequests),
             ("lease reads", counts.lease_reads),
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),

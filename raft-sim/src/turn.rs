@@ -87,6 +87,7 @@ impl World {
         }
         if role == RoleName::Leader && self.leader != Some(at) {
             self.leader = Some(at);
+            self.bequeath(at);
             self.replay_after_election();
         }
         Ok(())

@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Burst { at: usize },
     Swap { away: usize, left: u8 },
     ComeBack { at: usize },
+    Bequest { left: u8 },
+    Bereave { at: usize },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -122,6 +124,8 @@ crate::counts::counts! {
         exiles,
         /// Members that were cut off while others were added and removed.
         absences,
+        /// Leaders that were to begin a change that nobody hears of, and to be followed by one that is lost.
+        bequests,
     }
 }
 
@@ -156,6 +160,8 @@ pub struct World {
     pub(crate) calm_until: Time,
     pub(crate) healed: bool,
     pub(crate) leader: Option<usize>,
+    /// Who alone hears the next leader, before it is lost.
+    pub(crate) heir: Option<usize>,
     pub(crate) operator: Operator,
     pub(crate) course: Course,
     /// How many disks there were so far.
@@ -196,6 +202,7 @@ impl World {
             calm_until: 0,
             healed: false,
             leader: None,
+            heir: None,
             operator: Operator::default(),
             course: Course::default(),
             disks: 0,
@@ -289,6 +296,8 @@ impl World {
             Event::Burst { at } => self.burst(at),
             Event::Swap { away, left } => self.swap(away, left),
             Event::ComeBack { at } => self.come_back(at),
+            Event::Bequest { left } => self.bequest(left),
+            Event::Bereave { at } => self.bereave(at),
             Event::Capture => match self.leader {
                 Some(at) => self.input(at, Input::Capture),
                 None => Ok(()),

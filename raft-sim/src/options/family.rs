@@ -47,11 +47,13 @@ pub enum Family {
     Exile,
     /// A member is cut off while others are added and removed, and comes back when another one is lost.
     Absence,
+    /// A leader is lost when only a server without a vote has its newest entries.
+    Bequest,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 20] = [
+    pub const ALL: [Family; 21] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -72,6 +74,7 @@ impl Family {
         Family::Report,
         Family::Exile,
         Family::Absence,
+        Family::Bequest,
     ];
 
     /// Where its choices are made.
@@ -97,13 +100,14 @@ impl Family {
             Family::Report => Purpose::Reports,
             Family::Exile => Purpose::Exiles,
             Family::Absence => Purpose::Absences,
+            Family::Bequest => Purpose::Bequests,
         }
     }
 
     /// How many election timeouts pass between two of its faults, at low and at high intensity.
     fn intervals(self) -> (u64, u64) {
         match self {
-            Family::Crash | Family::Exile | Family::Absence => (30, 8),
+            Family::Crash | Family::Exile | Family::Absence | Family::Bequest => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Partition | Family::Transfer => (15, 5),
             Family::Pause | Family::Stall | Family::Drift | Family::Leap | Family::Standstill => (20, 6),
@@ -125,7 +129,9 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
+            Family::Exile | Family::Absence | Family::Bequest => {
+                draw.0.one_of(self.purpose().into(), &[None, None, low, high])
+            }
             _ => draw.one_of(&[None, None, low, high]),
         }
     }
