@@ -13,6 +13,7 @@ mod course;
 pub mod cover;
 pub mod coverage;
 pub mod disk;
+mod echo;
 pub mod exhaust;
 pub mod explain;
 pub mod explore;

@@ -126,6 +126,8 @@ crate::counts::counts! {
         absences,
         /// Leaders that were to begin a change that nobody hears of, and to be followed by one that is lost.
         bequests,
+        /// Followers that restarted when all was over.
+        echoes,
     }
 }
 
@@ -347,7 +349,7 @@ impl World {
         self.input(at, Input::Tick { elapsed: 1 })
     }
 
-    fn arrive(&mut self, letter: Letter) -> Result<(), Violation> {
+    pub(crate) fn arrive(&mut self, letter: Letter) -> Result<(), Violation> {
         if !self.network.arrived(&letter) {
             return Ok(());
         }
