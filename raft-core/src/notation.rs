@@ -16,6 +16,19 @@ impl Display for RoleName {
     }
 }
 
+impl Display for Standing {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Standing::Voter => "voter",
+            Standing::Learner => "learner",
+            Standing::Entrant => "entrant",
+            Standing::Joining => "joining",
+            Standing::Leaving => "leaving",
+            Standing::Demoting => "demoting",
+        })
+    }
+}
+
 impl Display for Membership {
     /// Each member with its disk on record, or a `!` and the one that was given up; and its standing, unless it is a voter
     /// in both halves.
@@ -29,14 +42,9 @@ impl Display for Membership {
                 (None, Some(disk)) => write!(f, ":!{:016x}", disk.0)?,
                 (None, None) => {}
             }
-            f.write_str(match member.standing {
-                Standing::Voter => "",
-                Standing::Learner => "/learner",
-                Standing::Entrant => "/entrant",
-                Standing::Joining => "/joining",
-                Standing::Leaving => "/leaving",
-                Standing::Demoting => "/demoting",
-            })?;
+            if member.standing != Standing::Voter {
+                write!(f, "/{}", member.standing)?;
+            }
         }
         f.write_str("}")
     }

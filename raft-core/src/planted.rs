@@ -161,6 +161,8 @@ pub enum Bug {
     StoresUnbounded,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
+    /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).
+    WantedStaysSilent,
 }
 
 #[cfg(feature = "planted")]

@@ -141,7 +141,7 @@ impl State {
     pub(crate) fn may_campaign(&self) -> bool {
         let mut memberships = self.log.memberships_from(self.commit);
         memberships.any(|membership| membership.is_voter(self.config.id))
-            || (self.founded() && self.wanted)
+            || (self.founded() && self.wanted && !self.config.planted(Bug::WantedStaysSilent))
             || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }
 

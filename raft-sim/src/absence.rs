@@ -18,10 +18,7 @@ impl World {
         }
         let at = others[self.choices.pick(site, others.len() as u64) as usize];
         self.counts.absences += 1;
-        for peer in (1..=self.options.seats).filter(|peer| *peer != at) {
-            self.network.cut(peer, at);
-            self.network.cut(at, peer);
-        }
+        self.cut_off(at, None);
         let left = 4 + self.choices.pick(site, 8) as u8;
         if self.choices.pick(site, 3) > 0 {
             // Changes take their time: in a storm few of them are ever made.

@@ -107,6 +107,10 @@ purposes! {
     Absences,
     /// Disks that are put back to an earlier state.
     Rollbacks,
+    /// Leaders that are lost when only a server without a vote has their entries.
+    Bequests,
+    /// A follower that restarts when all is over, and hears what was meant for its last boot.
+    Echoes,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -1,8 +1,9 @@
-//! The course of a run: faults first, then the healing, then the time in which the cluster must settle. It can be
-//! stopped before any event, so that a run can be forked there, watched, or given up.
+//! The course of a run: faults first, then the healing, then the time in which the cluster must settle, and maybe once more
+//! after an echo. It can be stopped before any event, so that a run can be forked there, watched, or given up.
 
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::world::World;
+use std::mem;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +21,13 @@ enum Phase {
 pub(crate) struct Course {
     phase: Phase,
     steps: u64,
+    /// The cluster has settled once.
+    settled: bool,
 }
 
 impl Default for Course {
     fn default() -> Course {
-        Course { phase: Phase::Storm, steps: 0 }
+        Course { phase: Phase::Storm, steps: 0, settled: false }
     }
 }
 
@@ -100,6 +103,10 @@ impl World {
             return Ok(true);
         }
         let done = self.workload.served() && self.judges.settled();
+        if done && !mem::replace(&mut self.course.settled, true) && self.echo()? {
+            self.course.phase = self.begin_settling();
+            return Ok(true);
+        }
         let stuck = self.now > since + self.patience() || self.now > healed + longest;
         if done || (self.judges.overdue(self.now) && stuck) {
             self.end()?;

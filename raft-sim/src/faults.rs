@@ -80,6 +80,7 @@ impl World {
             }
             Family::Absence => self.absence(),
             Family::Rollback => self.roll_back(at),
+            Family::Bequest => self.bequest(3),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -254,16 +255,21 @@ impl World {
         self.follow_up(site, other);
     }
 
+    /// Cuts a server off in both directions, from all but one.
+    pub(crate) fn cut_off(&mut self, at: usize, but: Option<usize>) {
+        for peer in (1..=self.options.seats).filter(|peer| *peer != at && Some(*peer) != but) {
+            self.network.cut(peer, at);
+            self.network.cut(at, peer);
+        }
+    }
+
     /// The leader is cut off in both directions. What clients on its side write, nobody hears of; meanwhile the others
     /// elect one of them, who goes on and takes snapshots. So the exile comes back with a log of its own, as long as theirs
     /// or longer, to a cluster that may have forgotten where they part.
     fn exile(&mut self, site: Site) {
         let Some(at) = self.leader else { return };
         self.counts.exiles += 1;
-        for peer in (1..=self.options.seats).filter(|peer| *peer != at) {
-            self.network.cut(peer, at);
-            self.network.cut(at, peer);
-        }
+        self.cut_off(at, None);
         let timeout = self.options.election_timeout();
         let away = self.choices.range(site, 2 * timeout, 12 * timeout);
         self.queue.push(self.now + away, Event::Mend);

@@ -2,6 +2,7 @@
 
 mod absence;
 pub mod behaviour;
+mod bequest;
 pub mod case;
 pub mod choices;
 mod clients;
@@ -12,6 +13,7 @@ mod course;
 pub mod cover;
 pub mod coverage;
 pub mod disk;
+mod echo;
 pub mod exhaust;
 pub mod explain;
 pub mod explore;

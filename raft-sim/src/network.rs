@@ -194,6 +194,20 @@ impl Network {
         self.counts.replayed += 1;
         Some(Letter { from, to, message, replayed: true })
     }
+
+    /// The same for an append of one node to another.
+    pub fn old_append(&mut self, from: usize, to: usize, choices: &mut impl Choices) -> Option<Letter> {
+        let fits = |old: &&(usize, usize, Message)| {
+            (old.0, old.1) == (from, to) && matches!(old.2.body, Body::Append { .. })
+        };
+        // Older terms say nothing any more.
+        let newest = self.archive.iter().filter(fits).map(|(.., message)| message.term).max()?;
+        let old: Vec<_> = self.archive.iter().filter(fits).filter(|old| old.2.term == newest).collect();
+        let (from, to, message) =
+            old[choices.pick(Purpose::Echoes.into(), old.len() as u64) as usize].clone();
+        self.counts.replayed += 1;
+        Some(Letter { from, to, message, replayed: true })
+    }
 }
 
 /// Few messages decide an election; they are always kept.

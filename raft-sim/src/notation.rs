@@ -205,21 +205,15 @@ impl Display for Text<'_, Membership> {
                 (None, Some(disk)) => format!("{id}:!{:x}", end(disk)),
                 (None, None) => id.to_string(),
             };
-            named + standing(member.standing)
+            named + &standing(member.standing)
         };
         write!(f, "{{{}}}", self.0.members().iter().map(text).collect::<Vec<_>>().join(" "))
     }
 }
 
-fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Voter => "",
-        Standing::Learner => "/learner",
-        Standing::Entrant => "/entrant",
-        Standing::Joining => "/joining",
-        Standing::Leaving => "/leaving",
-        Standing::Demoting => "/demoting",
-    }
+/// What is said of a member's standing: nothing, if it is a voter in both halves.
+fn standing(standing: Standing) -> String {
+    if standing == Standing::Voter { String::new() } else { format!("/{standing}") }
 }
 
 impl Display for Text<'_, Change> {

@@ -135,6 +135,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::TicketsUnbounded, &["bounds"]),
     core(Bug::StoresUnbounded, &["bounds"]),
     core(Bug::CoveredIsLost, &["tickets"]),
+    core(Bug::WantedStaysSilent, &["liveness"]),
+    core(Bug::LateAckEndsProbe, &["liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
     driver(Lie::KeepsTorn, &["recovery"]),
     driver(Lie::StoredBeforeSync, &["snapshot_order"]),
@@ -143,17 +145,11 @@ pub const TABLE: &[Row] = &[
     driver(Lie::ForgetsKeys, &["exactly_once"]),
 ];
 
-/// Bugs that the swarm hardly or never finds, each with what it would take, and what shows them instead: the surface tests
-/// of the core, or a file.
+/// Bugs that the swarm hardly or never finds, each with what it would take; the surface tests of the core show them.
 pub const ELSEWHERE: &[(Bug, &str)] = &[
     (
         Bug::ReceiptCoversEarlier,
         "a disk that syncs a write and not the one before it: here, as on a file, a sync covers both",
-    ),
-    (
-        Bug::LateAckEndsProbe,
-        "the default generator needs some 10,000 seeds: an append to a server's last boot that arrives in the next one, \
-         before the probe, and no entry afterwards; `regressions/late_ack_ends_probe.shrunk` exposes it",
     ),
     (
         Bug::TruncatesBelowCommit,

@@ -247,6 +247,8 @@ impl Totals {
             ("exiled leaders", counts.exiles),
             ("members away during changes", counts.absences),
             ("rolled back disks", counts.rollbacks),
+            ("leaders with an heir", counts.bequests),
+            ("followers restarted at the end", counts.echoes),
             ("lease reads", counts.lease_reads),
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),

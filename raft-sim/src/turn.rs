@@ -88,6 +88,7 @@ impl World {
         self.gives_up(at);
         if role == RoleName::Leader && self.leader != Some(at) {
             self.leader = Some(at);
+            self.bequeath(at);
             self.replay_after_election();
         }
         Ok(())

@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Burst { at: usize },
     Swap { away: usize, left: u8 },
     ComeBack { at: usize },
+    Bequest { left: u8 },
+    Bereave { at: usize },
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -126,6 +128,10 @@ crate::counts::counts! {
         absences,
         /// Disks that were put back to an earlier state.
         rollbacks,
+        /// Leaders that were to begin a change that nobody hears of, and to be followed by one that is lost.
+        bequests,
+        /// Followers that restarted when all was over.
+        echoes,
     }
 }
 
@@ -162,6 +168,8 @@ pub struct World {
     pub(crate) calm_until: Time,
     pub(crate) healed: bool,
     pub(crate) leader: Option<usize>,
+    /// Who alone hears the next leader, before it is lost.
+    pub(crate) heir: Option<usize>,
     pub(crate) operator: Operator,
     pub(crate) course: Course,
     /// How many disks there were so far.
@@ -203,6 +211,7 @@ impl World {
             calm_until: 0,
             healed: false,
             leader: None,
+            heir: None,
             operator: Operator::default(),
             course: Course::default(),
             disks: 0,
@@ -298,6 +307,8 @@ impl World {
             Event::Burst { at } => self.burst(at),
             Event::Swap { away, left } => self.swap(away, left),
             Event::ComeBack { at } => self.come_back(at),
+            Event::Bequest { left } => self.bequest(left),
+            Event::Bereave { at } => self.bereave(at),
             Event::Capture => match self.leader {
                 Some(at) => self.input(at, Input::Capture),
                 None => Ok(()),
@@ -350,7 +361,7 @@ impl World {
         self.input(at, Input::Tick { elapsed: 1 })
     }
 
-    fn arrive(&mut self, letter: Letter) -> Result<(), Violation> {
+    pub(crate) fn arrive(&mut self, letter: Letter) -> Result<(), Violation> {
         if !self.network.arrived(&letter) {
             return Ok(());
         }

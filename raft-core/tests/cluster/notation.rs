@@ -244,7 +244,7 @@ impl Display for Text<'_, Membership> {
                 (None, Some(disk)) => format!("{id}:!{disk}"),
                 (None, None) => id.to_string(),
             };
-            text += standing(member.standing);
+            text += &standing(member.standing);
             if !member.context.is_empty() {
                 text += &format!("={}", String::from_utf8_lossy(&member.context));
             }
@@ -254,15 +254,9 @@ impl Display for Text<'_, Membership> {
     }
 }
 
-pub(crate) fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Voter => "",
-        Standing::Learner => "/learner",
-        Standing::Entrant => "/entrant",
-        Standing::Joining => "/joining",
-        Standing::Leaving => "/leaving",
-        Standing::Demoting => "/demoting",
-    }
+/// What is said of a member's standing: nothing, if it is a voter in both halves.
+pub(crate) fn standing(standing: Standing) -> String {
+    if standing == Standing::Voter { String::new() } else { format!("/{standing}") }
 }
 
 impl Display for Text<'_, Told> {
@@ -272,15 +266,7 @@ impl Display for Text<'_, Told> {
                 write!(f, "{role:?} in term {term}, leader {}", Text(leader))
             }
             Told::Membership { at, membership } => write!(f, "in force at {at} {}", Text(membership)),
-            Told::MembershipCommitted { at } => write!(f, "the configuration at {at} is committed"),
-            Told::TransferBegun { to } => write!(f, "handing over to {to}"),
-            Told::TransferEnded { to } => write!(f, "not handed over to {to}"),
-            Told::Flow { peer, flow } => write!(f, "{flow:?} to {peer}"),
-            Told::CaughtUp { peer } => write!(f, "{peer} has caught up"),
-            Told::Receiving { from, last } => write!(f, "receiving {last} from {from}"),
-            Told::Restored { last } => write!(f, "restored {last}"),
-            Told::Captured { last } => write!(f, "captured {last}"),
-            Told::Compacted { base } => write!(f, "compacted up to {base}"),
+            other => other.fmt(f),
         }
     }
 }

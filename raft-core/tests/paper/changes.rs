@@ -244,6 +244,40 @@ fn a_server_whose_removal_is_not_committed_still_campaigns() {
     assert!(settled > Some(Index(3)), "only server 1 has the entry: it must be elected to get it committed");
 }
 
+/// Dissertation 4.2.2: a server that is no voter by its own log may be needed, too, and starts an election. Here only if a
+/// candidate takes it for a voter that it must refuse, since its log is newer (5.4.1): a lost leader has given its first
+/// entry to it alone.
+#[test]
+fn a_server_without_a_vote_campaigns_if_it_must_refuse_who_takes_it_for_a_voter() {
+    let mut cluster = with_learners(3, &[4]);
+    cluster.isolate(1);
+    cluster.change(1, vec![promote(4)], None);
+    cluster.campaign(2);
+    talk(&mut cluster, 2, 3);
+    assert_eq!(role(&cluster, 2), RoleName::Leader);
+    talk(&mut cluster, 2, 4);
+    cluster.take(|_| true);
+    cluster.crash(2);
+    cluster.heal();
+    cluster.tick(1, 2);
+    cluster.settle();
+    assert_eq!(role(&cluster, 1), RoleName::Follower, "it was told of the newer term");
+    assert_eq!(standing(&cluster, 4, 4), Some(Standing::Learner));
+    let newest = cluster.status(4).last.index.0;
+    cluster.tick(4, 40);
+    assert_eq!(term(&cluster, 4), 2, "so far nobody has taken it for a voter");
+    for id in [3, 1] {
+        cluster.campaign(id);
+        cluster.settle();
+        assert_ne!(role(&cluster, id), RoleName::Leader, "{id} is refused by who has more");
+    }
+    cluster.tick(4, 40);
+    cluster.settle();
+    for id in [1, 3] {
+        assert!(commit(&cluster, id) >= newest, "what 4 alone had is committed");
+    }
+}
+
 /// Dissertation 4.3 and Ongaro 2015: a change begins only after the previous one is committed, and after the leader has
 /// committed an entry of its own term.
 #[test]

@@ -6,7 +6,7 @@ use super::writes::Refused;
 use super::{Api, reads::Consistency};
 use crate::driver::Event;
 use http::StatusCode;
-use raft_core::{Answer as Core, Change, Index, Lag, Limit, Member, PeerStatus, Refusal, Standing, Status};
+use raft_core::{Answer as Core, Change, Index, Lag, Limit, Member, PeerStatus, Refusal, Status};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -138,14 +138,7 @@ pub(super) fn describe(api: &Api, member: &Member) -> Value {
         "peer": contact.as_ref().map(|contact| &contact.peer),
         "api": contact.as_ref().map(|contact| &contact.api),
         "voter": member.standing.votes(),
-        "standing": match member.standing {
-            Standing::Voter => "voter",
-            Standing::Learner => "learner",
-            Standing::Entrant => "entrant",
-            Standing::Joining => "joining",
-            Standing::Leaving => "leaving",
-            Standing::Demoting => "demoting",
-        },
+        "standing": member.standing.to_string(),
         "disk": member.disk.map(hex),
         "replaced_disk": member.replaced.map(hex),
     })

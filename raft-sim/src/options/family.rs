@@ -49,11 +49,13 @@ pub enum Family {
     Absence,
     /// A disk is put back to an earlier state.
     Rollback,
+    /// A leader is lost when only a server without a vote has its newest entries.
+    Bequest,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 21] = [
+    pub const ALL: [Family; 22] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -75,6 +77,7 @@ impl Family {
         Family::Exile,
         Family::Absence,
         Family::Rollback,
+        Family::Bequest,
     ];
 
     /// Where its choices are made.
@@ -101,13 +104,14 @@ impl Family {
             Family::Exile => Purpose::Exiles,
             Family::Absence => Purpose::Absences,
             Family::Rollback => Purpose::Rollbacks,
+            Family::Bequest => Purpose::Bequests,
         }
     }
 
     /// How many election timeouts pass between two of its faults, at low and at high intensity.
     fn intervals(self) -> (u64, u64) {
         match self {
-            Family::Crash | Family::Exile | Family::Absence => (30, 8),
+            Family::Crash | Family::Exile | Family::Absence | Family::Bequest => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Partition | Family::Transfer => (15, 5),
             Family::Pause
@@ -134,7 +138,7 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence | Family::Rollback => {
+            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest => {
                 draw.0.one_of(self.purpose().into(), &[None, None, low, high])
             }
             _ => draw.one_of(&[None, None, low, high]),
