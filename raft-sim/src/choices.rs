@@ -111,6 +111,8 @@ purposes! {
     Bequests,
     /// A follower that restarts when all is over, and hears what was meant for its last boot.
     Echoes,
+    /// How a disk decays.
+    Decays,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -7,6 +7,9 @@ use raft_core::wal::{Layout, Op, Sequence};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// What a disk writes and reads as a whole, in bytes.
+const SECTOR: usize = 512;
+
 /// A file as it is on stable storage.
 #[derive(Clone, Debug)]
 struct File {
@@ -197,25 +200,64 @@ impl Disk {
         *self = Disk::new(self.layout);
     }
 
-    /// Flips a bit of a write that a later record vouches for. Where, if there is any such write.
-    pub fn rot(&mut self, choices: &mut impl Choices) -> Option<(u64, usize)> {
+    /// A write that a later record vouches for decays: one of its bits flips, or one of its sectors reads as before it, or
+    /// it went to a wrong place. What a crash could have lost is left alone, and with it the record that vouches. Where,
+    /// the segments and their places; nowhere if there is no such write.
+    pub fn rot(&mut self, choices: &mut impl Choices) -> Vec<(u64, usize)> {
         let site = Site::from(Purpose::Rots);
-        let vouched = self.vouched;
-        let rotting = |file: &File| file.synced.iter().filter(|(write, ..)| *write <= vouched).count() as u64;
-        let all: u64 = self.files.iter().map(rotting).sum();
-        let mut at = choices.pick(site, all);
-        for file in &mut self.files {
-            let here = rotting(file);
-            if at < here {
-                let mut synced = file.synced.iter().filter(|(write, ..)| *write <= vouched);
-                let (_, start, length) = *synced.nth(at as usize)?;
+        let all: Vec<(usize, usize, usize)> = self.rotting().collect();
+        let Some(&(file, start, length)) = all.get(choices.pick(site, all.len() as u64) as usize) else {
+            return Vec::new();
+        };
+        let segment = self.files[file].segment;
+        match choices.pick(Purpose::Decays.into(), 4) {
+            2 => {
+                let place = start + choices.pick(site, length as u64) as usize;
+                let end = ((place / SECTOR + 1) * SECTOR).min(self.files[file].bytes.len());
+                let from = start.max(place / SECTOR * SECTOR);
+                self.overwrite(file, from, &vec![0; end - from])
+                    .map(|()| (segment, from))
+                    .into_iter()
+                    .collect()
+            }
+            3 => {
+                let (other, to, _) = all[choices.pick(site, all.len() as u64) as usize];
+                let bytes = self.files[file].bytes[start..start + length].to_vec();
+                if (other, to) == (file, start) || self.overwrite(other, to, &bytes).is_none() {
+                    return Vec::new();
+                }
+                // The two may overlap: then its own place is no more what it was, either way.
+                let gone = self.overwrite(file, start, &vec![0; length]);
+                let landed = (self.files[other].segment, to);
+                gone.map(|()| (segment, start)).into_iter().chain([landed]).collect()
+            }
+            _ => {
                 let place = start + choices.pick(site, length as u64) as usize;
                 let bit = 1 << choices.pick(site, 8);
-                *Arc::make_mut(&mut file.bytes).get_mut(place)? ^= bit;
-                return Some((file.segment, place));
+                Arc::make_mut(&mut self.files[file].bytes)[place] ^= bit;
+                vec![(segment, place)]
             }
-            at -= here;
         }
-        None
+    }
+
+    /// What may decay: the file, the place and the length.
+    fn rotting(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+        let vouched = self.vouched;
+        self.files.iter().enumerate().flat_map(move |(at, file)| {
+            let fit = file.synced.iter().filter(move |(write, ..)| *write <= vouched);
+            fit.map(move |(_, start, length)| (at, *start, *length))
+        })
+    }
+
+    /// Overwrites a place, unless that would take what nobody vouches for.
+    fn overwrite(&mut self, file: usize, at: usize, bytes: &[u8]) -> Option<()> {
+        let (vouched, end) = (self.vouched, at + bytes.len());
+        let file = &mut self.files[file];
+        let meets = |start: usize, length: usize| start < end && at < start + length;
+        let spared =
+            file.synced.iter().any(|(write, start, length)| *write > vouched && meets(*start, *length));
+        let place = Arc::make_mut(&mut file.bytes).get_mut(at..end).filter(|_| !spared)?;
+        place.copy_from_slice(bytes);
+        Some(())
     }
 }

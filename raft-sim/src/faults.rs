@@ -179,15 +179,15 @@ impl World {
         self.wake(at)
     }
 
-    /// Some bits flip, unnoticed until the next start.
+    /// Some of what was synced decays, unnoticed until the next start.
     fn rot(&mut self, at: usize) -> Result<(), Violation> {
         if self.servers[at].lost || !self.has_committed() {
             return Ok(());
         }
-        let flips = 1 + self.choices.pick(Purpose::Rots.into(), 8);
-        for _ in 0..flips {
+        let places = 1 + self.choices.pick(Purpose::Rots.into(), 8);
+        for _ in 0..places {
             let server = &mut self.servers[at];
-            if let Some((segment, place)) = server.disk.rot(&mut self.choices) {
+            for (segment, place) in server.disk.rot(&mut self.choices) {
                 self.counts.rots += 1;
                 server.lost = true;
                 server.rot.push(segment);

@@ -253,7 +253,7 @@ impl Totals {
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
-            ("flipped bits", counts.rots),
+            ("decayed places", counts.rots),
             ("refused starts", counts.refusals),
         ]
     }

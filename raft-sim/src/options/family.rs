@@ -27,7 +27,7 @@ pub enum Family {
     Drift,
     /// A disk is emptied.
     Wipe,
-    /// A bit of a synced record flips.
+    /// Synced records decay: bits flip, sectors read as before, writes went astray.
     Rot,
     /// A bit of a snapshot flips.
     Spoil,

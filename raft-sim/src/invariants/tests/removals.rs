@@ -1,9 +1,9 @@
 //! Who halts because it is no member any more, or not with its disk; and who is told so.
 
-use super::super::removal;
+use super::super::{removal, rollback};
 use super::members::{ADD, led, removed};
 use super::*;
-use raft_core::{Change, Report};
+use raft_core::{Boot, Change, Report};
 
 #[test]
 fn who_was_removed_halts_and_nobody_else() {
@@ -71,4 +71,19 @@ fn telling_a_member_that_it_is_none_is_reported() {
     stage.change(1, ADD).unwrap();
     stage.settle(1, &[2]).unwrap();
     falls(stage.send(1, 4, Body::Removed { at: Index(2) }), removal::NAME);
+}
+
+/// A disk that was put back may say what it likes, but not lead; and nobody else is told that his was.
+#[test]
+fn a_disk_that_was_put_back_never_leads() {
+    let report = Report::RolledBack { boot: Boot(1), seen: Boot(2), told_by: NodeId(1) };
+    falls(led().halt(3, &report), rollback::NAME);
+    let mut stage = led();
+    stage.crash(3, 0).unwrap();
+    stage.tell(&Fact::RolledBack { node: NodeId(3) }).unwrap();
+    falls(stage.clone().lead(3), rollback::NAME);
+    stage.vote(3, 2, 1).unwrap();
+    stage.halt(3, &report).unwrap();
+    stage.seat(3, 301).unwrap();
+    falls(stage.halt(3, &report), rollback::NAME);
 }
