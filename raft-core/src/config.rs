@@ -103,7 +103,7 @@ pub enum ConfigError {
     SnapshotMissing,
     /// The snapshot is not one of this log.
     SnapshotUnfit,
-    /// The data directory was rolled back, and given up when that was found out (rule 16).
+    /// The data directory has lost what it had promised, and was given up when that was found out (rules 8 and 16).
     GivenUp,
 }
 
@@ -123,8 +123,8 @@ impl core::fmt::Display for ConfigError {
                 "the snapshot is not one of this log: it covers an entry that the log doesn't hold"
             }
             ConfigError::GivenUp => {
-                "this data directory was put back to an older state, or copied, and has lost what it had promised since: \
-                 replace this member"
+                "this data directory has lost what it had promised, and was given up when that was found out: it was put \
+                 back to an older state, or is a copy, or its disk lost it. Keep it for a diagnosis, and replace this node"
             }
         })
     }

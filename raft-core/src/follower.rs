@@ -76,7 +76,7 @@ pub(crate) fn heartbeat(state: &mut State, from: NodeId, asker: Stamp, commit: I
     } else if state.config.planted(Bug::HeartbeatUncapped) {
         state.commit_to(commit.min(last.index));
     } else if commit > last.index && state.on_record(state.config.id, state.stamp()) {
-        return state.halt(Report::LostAcknowledged { commit, last });
+        return state.give_up(Report::LostAcknowledged { commit, last });
     } else {
         state.commit_to(commit.min(state.met).min(last.index));
     }

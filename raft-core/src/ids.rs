@@ -48,7 +48,7 @@ number! {
 }
 
 impl Boot {
-    /// The last one: a data directory that was rolled back is given up with it, and never starts again.
+    /// The last one: a data directory that lost what it had promised is given up with it, and never starts again.
     pub const GIVEN_UP: Boot = Boot(u64::MAX);
 }
 

@@ -106,7 +106,8 @@ pub enum Report {
         /// Our committed entry at that index.
         ours: EntryId,
     },
-    /// The leader has an acknowledgement of this node for an index that its log doesn't reach: this disk lost it.
+    /// The leader has an acknowledgement of this node for an index that its log doesn't reach: this disk lost it. It never
+    /// starts again; the remedy is `member replace`.
     LostAcknowledged {
         /// What was acknowledged and is committed.
         commit: Index,

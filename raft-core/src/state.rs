@@ -358,19 +358,24 @@ impl State {
         }
     }
 
-    /// A later boot of this disk was seen. The next start would be one nearer to that, and one day be taken for it: so
-    /// the disk is given up, which is written with all that was staged.
+    /// A later boot of this disk was seen.
     pub(crate) fn told_rolled_back(&mut self, told_by: NodeId, seen: Boot) {
         let boot = self.hard.boot;
         if seen <= boot {
             return self.ignored += 1;
         }
+        self.give_up(Report::RolledBack { boot, seen, told_by });
+    }
+
+    /// This disk lost what it had promised. It must not start again: its next boots would be taken for ones that have
+    /// lost nothing. So the disk is given up, which is written with all that was staged.
+    pub(crate) fn give_up(&mut self, report: Report) {
         if !self.config.planted(Bug::RollbackForgotten) {
             self.hard.boot = Boot::GIVEN_UP;
             self.outbox.stage_hard(self.hard);
         }
         self.cut();
-        self.halt(Report::RolledBack { boot, seen, told_by });
+        self.halt(report);
     }
 
     /// This server, with this disk, is a member no more.

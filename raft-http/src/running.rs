@@ -77,6 +77,7 @@ pub enum StartError {
 impl From<StartError> for Exit {
     fn from(error: StartError) -> Exit {
         let code = match error {
+            StartError::Node(ConfigError::GivenUp) => Code::Corrupt,
             StartError::Listen(_) | StartError::Node(_) => Code::Usage,
             StartError::Thread(_) | StartError::Random(_) => Code::Failed,
         };

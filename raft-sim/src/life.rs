@@ -88,10 +88,16 @@ impl World {
         self.turn(at)
     }
 
-    /// No snapshot covers what the log does without. That is right exactly if one rots.
+    /// No snapshot covers what the log does without, which is right exactly if one rots; or the disk was given up.
     fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
         let server = &mut self.servers[at];
-        if why != ConfigError::SnapshotMissing || !server.spoilt {
+        // Whether a disk may be given up is asked when it is.
+        let right = match why {
+            ConfigError::SnapshotMissing => server.spoilt,
+            ConfigError::GivenUp => true,
+            _ => false,
+        };
+        if !right {
             return Err(self.violation(
                 "refusal",
                 Class::Durability,

@@ -127,7 +127,7 @@ impl World {
         if let Some(process) = server.process.as_ref().filter(|it| it.halted && it.durable == it.handed)
             && let Some(put_back) = self.rolled_back.get_mut(&server.disk_id)
         {
-            put_back.given_up |= process.rolled_back;
+            put_back.given_up |= process.gave_up;
         }
     }
 
@@ -143,7 +143,7 @@ impl World {
         let boot = recovered.hard.boot;
         if put_back.given_up && boot != Boot::GIVEN_UP {
             let said =
-                format!("node {at} was told that its disk was put back, and starts again after boot {boot}");
+                format!("node {at} found out that its disk was put back, and starts again after boot {boot}");
             return Err(self.violation(NAME, Class::Safety, said));
         }
         let id = self.servers[at].id;

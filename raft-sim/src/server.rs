@@ -72,8 +72,8 @@ pub struct Process {
     pub discard: Vec<u64>,
     /// It has stopped for good.
     pub halted: bool,
-    /// .. since it was told that its disk was rolled back.
-    pub rolled_back: bool,
+    /// .. and given up its disk.
+    pub gave_up: bool,
     /// Its role and term after its last turn.
     pub standing: (RoleName, Term),
 }
@@ -101,7 +101,7 @@ impl Process {
             reads: Vec::new(),
             replies: BTreeMap::new(),
             halted: false,
-            rolled_back: false,
+            gave_up: false,
             standing: (status.role, status.term),
         }
     }

@@ -172,7 +172,8 @@ impl World {
                 self.counts.halts += 1;
                 if let Some(process) = &mut self.servers[at].process {
                     process.halted = true;
-                    process.rolled_back = matches!(report, Report::RolledBack { .. });
+                    process.gave_up =
+                        matches!(report, Report::RolledBack { .. } | Report::LostAcknowledged { .. });
                 }
                 self.judges.observe(now, &Fact::Halted { node: id, report: &report })
             }

@@ -1,8 +1,9 @@
 //! Starts that must be refused, each with its exit code and a line that names the cure.
 
 use crate::cluster::load::{Client, Load};
-use crate::cluster::{Cluster, report};
+use crate::cluster::{Cluster, ends_within, report};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,57 @@ fn a_wiped_node_is_refused_and_told_how_to_come_back() {
     let (longest, _) = ledger.pauses(ledger.acknowledged[0].1);
     report(&format!(
         "wiped nodes: a follower and a leader refused; {} acknowledged meanwhile, longest pause {longest:?}",
+        ledger.acknowledged.len()
+    ));
+}
+
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the copy is made");
+    for entry in fs::read_dir(from).expect("the directory is read") {
+        let (entry, to) =
+            entry.map(|it| (it.path(), to.join(it.file_name()))).expect("the directory is read");
+        if entry.is_dir() {
+            copy(&entry, &to);
+        } else {
+            fs::copy(&entry, &to).expect("the file is copied");
+        }
+    }
+}
+
+/// As an operator does who restores a node's data directory from a backup of it.
+#[test]
+fn a_data_directory_that_was_put_back_is_refused_for_good() {
+    let mut cluster = Cluster::started(3);
+    let load = Load::start("beside a node that was put back", &cluster.apis, 3);
+    let node = (cluster.leader().id + 1) % 3;
+    let whole = cluster.setups[node].data_dir.clone();
+    let backup = whole.with_extension("backup");
+    cluster.kill(node);
+    copy(&whole, &backup);
+    for _ in 0..2 {
+        cluster.start(node);
+        let leader = cluster.leader().id;
+        let committed = |id| cluster.status(id).and_then(|status| status["commit_index"].as_u64());
+        // To send the second part of what it wants, the leader must have heard that the first has come.
+        for _ in 0..2 {
+            let newest = committed(leader).expect("the leader answers");
+            assert!(ends_within(SOON, || committed(node) > Some(newest)), "node {node} follows");
+        }
+        cluster.kill(node);
+    }
+    fs::remove_dir_all(&whole).expect("the data directory goes");
+    fs::rename(&backup, &whole).expect("the backup takes its place");
+    for _ in 0..3 {
+        let (code, said) = refused(cluster.command(node), &cluster);
+        assert_eq!(code, Some(65), "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.contains("replace this node"), "the last line names the cure: {said}");
+    }
+    let ledger = load.stop();
+    ledger.check(&cluster);
+    report(&format!(
+        "a node on a backup of its disk: refused, {} acknowledged beside it",
         ledger.acknowledged.len()
     ));
 }
