@@ -273,7 +273,8 @@ fn limits(draw: &mut Draw<'_, impl Choices>) -> Limits {
         inflight_appends: draw.one_of(&[roomy.inflight_appends, roomy.inflight_appends, 1, 3]),
         inflight_bytes: draw.one_of(&[roomy.inflight_bytes, roomy.inflight_bytes, 1, 200]),
         uncommitted_bytes: draw.one_of(&[roomy.uncommitted_bytes, roomy.uncommitted_bytes, 1, 200]),
-        command_bytes: draw.one_of(&[roomy.command_bytes, roomy.command_bytes, 64]),
+        // A put with a key fits, but not with much behind it.
+        command_bytes: draw.one_of(&[roomy.command_bytes, roomy.command_bytes, 96]),
         tickets: draw.one_of(&[roomy.tickets, roomy.tickets, roomy.tickets, 1, 3]),
         held: draw.one_of(&[roomy.held, roomy.held, 4, 1]),
         snapshot_entries: draw.one_of(&[roomy.snapshot_entries, 1, 8, 30, 30, 100, 100, 300]),
