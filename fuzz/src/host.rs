@@ -2,7 +2,9 @@
 
 use crate::draw::Draw;
 use crate::files::Files;
-use raft_core::{Config, Input, Message, Node, NodeId, Output, Recovered, Status, Ticket, Update, Write};
+use raft_core::{
+    Boot, Config, Input, Message, Node, NodeId, Output, Recovered, Status, Ticket, Update, Write,
+};
 use std::collections::{BTreeSet, VecDeque};
 
 pub(crate) struct Host {
@@ -75,10 +77,13 @@ impl Host {
         }
     }
 
-    /// The process dies. Some of the unconfirmed writes made it to the disk.
+    /// The process dies. Some of the unconfirmed writes made it to the disk; one that was given up is replaced.
     pub(crate) fn restart(self, draw: &mut Draw<'_>) -> Host {
         let mut dead = self;
         dead.sync(draw.below(4));
+        if dead.durable.hard.boot == Boot::GIVEN_UP {
+            return Host::new(dead.node.config().clone(), Recovered::default());
+        }
         dead.files.crash();
         Host::start(dead.node.config().clone(), dead.durable, dead.files)
     }

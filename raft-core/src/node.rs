@@ -285,8 +285,8 @@ impl Node {
     }
 
     /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by
-    /// a joining server what a leader sends, and the word that the disk was rolled back; and what would have to be held is dropped when too much is held already
-    /// (rule 18).
+    /// a joining server what a leader sends, and the word that the disk was rolled back; and what would have to be held is
+    /// dropped when too much is held already (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(message.body, Body::Hello | Body::HelloReply(_) | Body::RolledBack { .. });
         let taken_in = self.state.taken_in()
@@ -306,11 +306,12 @@ impl Node {
         if seen == Some(stamp) {
             return;
         }
-        if seen.is_none() || self.state.on_record(from, stamp) {
+        let on_record = self.state.on_record(from, stamp);
+        if on_record || seen.is_none_or(|seen| seen.disk == stamp.disk) {
             self.state.seen.insert(from, stamp);
-            if let (Some(_), Role::Leader(leader)) = (seen, &mut self.role) {
-                leader.restarted(&mut self.state, from);
-            }
+        }
+        if let (true, Some(_), Role::Leader(leader)) = (on_record, seen, &mut self.role) {
+            leader.restarted(&mut self.state, from);
         }
     }
 

@@ -346,7 +346,7 @@ impl State {
     }
 
     /// Tells a process of an earlier boot than was seen of its disk (rule 16). As a rule its message is only late, and it
-    /// is no more: then nobody takes the word.
+    /// is no more: then nobody takes the word. It is not held for the own boot counter: the next message will do as well.
     pub(crate) fn tell_rolled_back(&mut self, from: NodeId, stamp: Stamp) {
         if let Some(seen) = self.newer_boot(from, stamp)
             && !self.outbox.holds_all()
@@ -371,8 +371,7 @@ impl State {
     /// lost nothing. So the disk is given up, which is written with all that was staged.
     pub(crate) fn give_up(&mut self, report: Report) {
         if !self.config.planted(Bug::RollbackForgotten) {
-            self.hard.boot = Boot::GIVEN_UP;
-            self.outbox.stage_hard(self.hard);
+            self.outbox.stage_hard(HardState { boot: Boot::GIVEN_UP, ..self.hard });
         }
         self.cut();
         self.halt(report);

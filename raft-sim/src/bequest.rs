@@ -61,7 +61,7 @@ impl World {
 
     /// Another one leads now. If it has an heir, nobody else hears of it.
     pub(crate) fn bequeath(&mut self, at: usize) {
-        let Some(heir) = self.heir.take() else { return };
+        let Some(heir) = self.heir.take().filter(|_| self.now < self.calm_until) else { return };
         self.cut_off(at, Some(heir));
         let timeout = self.options.election_timeout();
         let after = self.choices.range(Purpose::Bequests.into(), timeout / 4, 3 * timeout / 2);

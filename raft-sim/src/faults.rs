@@ -317,7 +317,7 @@ impl World {
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.trace.say(self.now, format_args!("the faults are over"));
         self.trace.mark(self.now, 0, 2);
-        self.healed = true;
+        (self.healed, self.heir) = (true, None);
         let calm = self.options.tick * u64::from(self.options.heartbeat_ticks) / 4;
         let timeout = self.options.election_timeout();
         self.network.heal(calm);

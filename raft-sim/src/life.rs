@@ -55,7 +55,12 @@ impl World {
         let machine = machine.expect("a snapshot that verifies holds a machine");
         let older = server.spoilt && server.snapshots.newest().is_some_and(|it| it.index > machine.applied());
         self.counts.older_starts += u64::from(older && machine.applied() > Index(0));
-        let stamp = Stamp { disk: server.disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
+        let config = self.config(at);
+        let node = match Node::new(config, recovered.clone()) {
+            Ok(node) => node,
+            Err(why) => return self.unfit(at, why),
+        };
+        let stamp = Stamp { disk: self.servers[at].disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
         self.trace.mark(self.now, at, stamp.boot.0 << 8);
         let last = recovered.entries.last().map(Entry::id).unwrap_or_default();
         let snapshot = machine.applied();
@@ -63,11 +68,6 @@ impl World {
             self.now,
             format_args!("{at} starts boot {} with a snapshot to {snapshot} and a log to {last}", stamp.boot),
         );
-        let config = self.config(at);
-        let node = match Node::new(config, recovered.clone()) {
-            Ok(node) => node,
-            Err(why) => return self.unfit(at, why),
-        };
         let server = &mut self.servers[at];
         let joins = server.joins;
         let fact = Fact::Started { node: server.id, stamp, recovered: &recovered, joins };
@@ -91,10 +91,9 @@ impl World {
     /// No snapshot covers what the log does without, which is right exactly if one rots; or the disk was given up.
     fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
         let server = &mut self.servers[at];
-        // Whether a disk may be given up is asked when it is.
         let right = match why {
             ConfigError::SnapshotMissing => server.spoilt,
-            ConfigError::GivenUp => true,
+            ConfigError::GivenUp => server.gave_up,
             _ => false,
         };
         if !right {
@@ -306,7 +305,7 @@ impl World {
         server.snapshots = Snapshots::default();
         server.disk_id = disk_id;
         (server.lost, server.refused, server.spoilt) = (false, false, false);
-        (server.fresh, server.original, server.founded) = (false, false, false);
+        (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;
         server.rot.clear();
         server.shadow.clear();

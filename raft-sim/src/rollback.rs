@@ -25,6 +25,7 @@ pub(crate) struct Image {
 /// A disk that was put back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RolledBack {
+    id: NodeId,
     /// Its newest start before that.
     newest: Boot,
     /// It has said, after the faults, something to somebody who has heard from that start. When first.
@@ -54,7 +55,7 @@ impl World {
         (server.lost, server.original, server.founded, server.torn) = (true, false, false, false);
         server.shadow.clear();
         let (id, newest) = (server.id, server.newest);
-        let put_back = RolledBack { newest: newest.boot, exposed: None, given_up: false };
+        let put_back = RolledBack { id, newest: newest.boot, exposed: None, given_up: false };
         self.rolled_back.insert(newest.disk, put_back);
         self.trace
             .say(self.now, format_args!("{at} is put back from boot {} to {}", newest.boot, image.of.boot));
@@ -104,8 +105,22 @@ impl World {
         heard
     }
 
-    /// A process whose disk was put back goes on: not for long, once it has spoken to somebody who knows better.
-    pub(crate) fn overlooked(&self, at: usize) -> Result<(), Violation> {
+    /// A process goes on. It doesn't forget from which start of a disk it has heard; and if its own was put back, it doesn't
+    /// run for long once it has spoken to somebody who knows better.
+    pub(crate) fn overlooked(&mut self, at: usize) -> Result<(), Violation> {
+        let forgotten = self.rolled_back.iter().find_map(|(disk, put_back)| {
+            let process = self.servers[at].process.as_mut()?;
+            let seen = process.node.seen(put_back.id).filter(|seen| seen.disk == *disk)?;
+            if seen.boot >= put_back.newest {
+                process.heard_later.insert(*disk);
+                return None;
+            }
+            process.heard_later.contains(disk).then_some((put_back.id, seen.boot))
+        });
+        if let Some((id, boot)) = forgotten {
+            let said = format!("node {at} has heard from a later boot of node {id}, and goes back to {boot}");
+            return Err(self.violation(NAME, Class::Safety, said));
+        }
         let server = &self.servers[at];
         let Some(put_back) = self.rolled_back.get(&server.disk_id).filter(|_| server.runs()) else {
             return Ok(());
@@ -124,14 +139,13 @@ impl World {
     /// A process has stopped, or its disk has got on: what it was told is on its disk with its last write.
     pub(crate) fn gives_up(&mut self, at: usize) {
         let server = &self.servers[at];
-        if let Some(process) = server.process.as_ref().filter(|it| it.halted && it.durable == it.handed)
-            && let Some(put_back) = self.rolled_back.get_mut(&server.disk_id)
-        {
-            put_back.given_up |= process.gave_up;
+        let whole = server.process.as_ref().is_some_and(|it| it.halted && it.durable == it.handed);
+        if let Some(put_back) = self.rolled_back.get_mut(&server.disk_id) {
+            put_back.given_up |= whole && server.gave_up;
         }
     }
 
-    /// Whether a server may be started. One that was found out must not start; nor, since nobody could find it out, one
+    /// Whether a server is started. One that was found out must not be let in by its node; nor is, since nobody could find it out, one
     /// that would be its newest start once again, or that needs nobody else by a configuration of its log.
     pub(crate) fn may_start(
         &mut self,
@@ -141,7 +155,10 @@ impl World {
     ) -> Result<bool, Violation> {
         let Some(put_back) = self.rolled_back.get(&disk).copied() else { return Ok(true) };
         let boot = recovered.hard.boot;
-        if put_back.given_up && boot != Boot::GIVEN_UP {
+        if boot == Boot::GIVEN_UP {
+            return Ok(true);
+        }
+        if put_back.given_up {
             let said =
                 format!("node {at} found out that its disk was put back, and starts again after boot {boot}");
             return Err(self.violation(NAME, Class::Safety, said));
@@ -153,7 +170,7 @@ impl World {
         });
         let mut stood = recovered.base.iter().map(|base| &base.membership).chain(stood);
         let alone = stood.any(|membership| quorum::agreed(membership, |other| other == id));
-        let starts = boot.0.saturating_add(1) < put_back.newest.0 && !alone;
+        let starts = boot.0 + 1 < put_back.newest.0 && !alone;
         self.servers[at].refused |= !starts;
         if !starts {
             self.trace

@@ -9,7 +9,7 @@ use crate::snapshots::Snapshots;
 use raft_core::wal::{Sequence, Wal};
 use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write};
 use raft_machine::Reply;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A write that the disk has and the node has no receipt for.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ pub struct Process {
     pub discard: Vec<u64>,
     /// It has stopped for good.
     pub halted: bool,
-    /// .. and given up its disk.
-    pub gave_up: bool,
+    /// The disks that were put back, and from a later start of which its node has heard.
+    pub heard_later: BTreeSet<DiskId>,
     /// Its role and term after its last turn.
     pub standing: (RoleName, Term),
 }
@@ -101,7 +101,7 @@ impl Process {
             reads: Vec::new(),
             replies: BTreeMap::new(),
             halted: false,
-            gave_up: false,
+            heard_later: BTreeSet::new(),
             standing: (status.role, status.term),
         }
     }
@@ -154,6 +154,8 @@ pub struct Server {
     pub shadow: Vec<(Sequence, Update)>,
     /// A power cut has left a write torn (used by a planted bug).
     pub torn: bool,
+    /// A process of its has found out that the disk lost what it had promised, and given it up.
+    pub gave_up: bool,
     /// The process that runs, or ran last.
     pub newest: Stamp,
     /// What its disk held some time ago.

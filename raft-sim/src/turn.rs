@@ -170,10 +170,11 @@ impl World {
             }
             Output::Halt(report) => {
                 self.counts.halts += 1;
-                if let Some(process) = &mut self.servers[at].process {
+                let server = &mut self.servers[at];
+                server.gave_up |=
+                    matches!(report, Report::RolledBack { .. } | Report::LostAcknowledged { .. });
+                if let Some(process) = &mut server.process {
                     process.halted = true;
-                    process.gave_up =
-                        matches!(report, Report::RolledBack { .. } | Report::LostAcknowledged { .. });
                 }
                 self.judges.observe(now, &Fact::Halted { node: id, report: &report })
             }

@@ -248,6 +248,7 @@ impl World {
                 rot: Vec::new(),
                 shadow: Vec::new(),
                 torn: false,
+                gave_up: false,
                 newest: Stamp::default(),
                 image: None,
             };

@@ -9,7 +9,7 @@ use crate::rebuild;
 use crate::snapshots;
 use crate::storage::Storage;
 use clap::{Args, Subcommand};
-use raft_core::{Entry, EntryId, Index, Payload};
+use raft_core::{Boot, ConfigError, Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,9 @@ fn verify(looking: &Looking) -> Result<Exit, Exit> {
         Output::Json => print(&format!("{report:#}"))?,
         Output::Table => print(&summary(&report))?,
     };
+    if recovered.hard.boot == Boot::GIVEN_UP {
+        return Err(Exit::new(Code::Corrupt, ConfigError::GivenUp));
+    }
     if base > Index(0) && !copies.iter().any(covered) {
         let line =
             format!("the log begins behind index {base}, and no intact snapshot covers what is before");

@@ -81,14 +81,25 @@ fn a_data_directory_that_was_put_back_is_refused_for_good() {
         }
         cluster.kill(node);
     }
+    // Another term: what the node finds out comes while it writes that down.
+    let leader = cluster.leader().id;
+    cluster.process(leader).pause();
+    let other = (0..3).find(|id| ![node, leader].contains(id)).expect("there are three");
+    cluster.start(node);
+    assert!(ends_within(SOON, || cluster.status(other).is_some_and(|status| status["leader_id"] == other)));
+    cluster.process(leader).wake();
+    cluster.kill(node);
     fs::remove_dir_all(&whole).expect("the data directory goes");
     fs::rename(&backup, &whole).expect("the backup takes its place");
+    let mut lines = Vec::new();
     for _ in 0..3 {
         let (code, said) = refused(cluster.command(node), &cluster);
         assert_eq!(code, Some(65), "{said}");
         let last = said.lines().last().unwrap_or_default();
         assert!(last.contains("replace this node"), "the last line names the cure: {said}");
+        lines.push(last.to_string());
     }
+    assert!(lines[1].contains("was given up") && lines[1] == lines[2], "{lines:?}");
     let ledger = load.stop();
     ledger.check(&cluster);
     report(&format!(
