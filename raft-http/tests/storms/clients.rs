@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub(crate) const CLIENTS: usize = 6;
+pub(crate) const CLIENTS: usize = 12;
 /// How many operations each key has: few enough for the search.
 const OPERATIONS: u64 = 40;
 /// No write is in doubt for longer: calms come more often.
@@ -104,7 +104,7 @@ impl Client {
     /// One operation on this key, after a short rest.
     fn operate(&mut self, key: u64) {
         sleep(Duration::from_millis(self.below(10)));
-        if self.below(2) == 0 { self.put(key) } else { self.get(key) }
+        if self.below(3) == 0 { self.put(key) } else { self.get(key) }
     }
 
     fn below(&mut self, end: u64) -> u64 {

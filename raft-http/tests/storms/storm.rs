@@ -103,7 +103,7 @@ impl Storm {
         let mut kinds = KINDS.to_vec();
         while !kinds.is_empty() {
             let kind = kinds.swap_remove(self.below(kinds.len()));
-            let rest = Duration::from_millis(20 + self.below(400) as u64);
+            let rest = Duration::from_millis(100 + self.below(900) as u64);
             self.pass(rest);
             while self.active.len() > 1 || self.awake().len() < NODES - 1 {
                 self.pass(LOOK);
