@@ -13,22 +13,24 @@ const OWN: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child", "--mount-p
 /// # Panics
 /// If the other run failed, or this user may not make one.
 pub(crate) fn in_own_namespaces(test: &str) -> bool {
-    inside(test, &OWN)
+    inside(test, &OWN, &[])
 }
 
 /// .. and with a network of its own, in which there is nothing yet: its interfaces, filters and further namespaces end
-/// with it, too.
+/// with it, too. Its directories are in memory: it is not about syncs, and a disk that others keep busy would let no
+/// leader last.
 pub(crate) fn in_own_network(test: &str) -> bool {
-    inside(test, &[&OWN[..], &["--net"]].concat())
+    inside(test, &[&OWN[..], &["--net"]].concat(), &[("TMPDIR", "/dev/shm")])
 }
 
-fn inside(test: &str, own: &[&str]) -> bool {
+fn inside(test: &str, own: &[&str], variables: &[(&str, &str)]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
     let mut command = Command::new("unshare");
     command.args(own).arg(std::env::current_exe().expect("this program has a path"));
     command.args([test, "--exact", "--nocapture", "--test-threads", "1"]).env(INSIDE, "1");
+    command.envs(variables.iter().copied());
     let status = command.status().expect("unshare (of util-linux) is there");
     assert!(status.success(), "the test in its own namespaces failed, as said above (they need root)");
     false
