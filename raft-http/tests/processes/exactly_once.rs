@@ -2,6 +2,7 @@
 //! each other, and snapshots taken: each write is in the log once, or was answered 410 and is there at most once; and
 //! what all clients saw is linearizable.
 
+use crate::cluster::history::{Event, check_linearizable};
 use crate::cluster::ledger::{Entry, Ledger};
 use crate::cluster::proxy::Proxy;
 use crate::cluster::{Cluster, http, report};
@@ -23,16 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn uuid(client: usize, number: usize) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
     format!("{:08x}-{:04x}-7000-8{client:03x}-{number:012x}", now >> 16, now & 0xffff)
-}
-
-/// What a client did, and where in the log it took place: a write at its entry, a read behind the last one it saw.
-#[derive(Clone, Copy, Debug)]
-struct Event {
-    place: u64,
-    is_write: bool,
-    began: Instant,
-    /// When the answer was there. Without one it may have taken place at any time after it began.
-    ended: Option<Instant>,
 }
 
 /// What a client saw.
@@ -120,26 +111,6 @@ fn disturb(cluster: &mut Cluster, wires: &[Proxy], round: usize) {
         }
     }
     cluster.leader();
-}
-
-/// The log gives each event its place; what ended before something began must have its place before it. Of a log, whose
-/// reads say how long it was, this is all that linearizability asks for (Herlihy and Wing 1990).
-fn check_linearizable(events: &mut [Event]) -> Result<(), String> {
-    let mut ended: Vec<(Instant, u64)> =
-        events.iter().filter_map(|event| Some((event.ended?, event.place))).collect();
-    ended.sort_unstable();
-    events.sort_unstable_by_key(|event| event.began);
-    let (mut before, mut highest) = (ended.into_iter().peekable(), 0);
-    for event in events {
-        while let Some((_, place)) = before.next_if(|(ended, _)| *ended < event.began) {
-            highest = highest.max(place);
-        }
-        let after = if event.is_write { event.place > highest } else { event.place >= highest };
-        if !after {
-            return Err(format!("{event:?} began after something at {highest} had ended"));
-        }
-    }
-    Ok(())
 }
 
 #[test]

@@ -22,3 +22,10 @@ mod syncs;
 fn power_cuts() {
     panic!("they are a test program of their own");
 }
+
+#[cfg(not(feature = "root-tests"))]
+#[test]
+#[ignore = "storms need root: cargo test --profile sim -p raft-http --features root-tests --test storms"]
+fn storms() {
+    panic!("they are a test program of their own");
+}

@@ -38,8 +38,12 @@ pub(crate) fn append(address: &str, entry: &str, within: Duration) -> io::Result
 /// Appends an entry under an idempotency key.
 pub(crate) fn append_once(address: &str, entry: &str, key: &str, within: Duration) -> io::Result<Answer> {
     let body = serde_json::json!({ "entries": [entry] });
-    let request = Request { method: "POST", path: "/v1/log", body: Some(&body), within };
-    ask_with(address, &request, &format!("Idempotency-Key: {key}\r\n"))
+    ask_once(address, &Request { method: "POST", path: "/v1/log", body: Some(&body), within }, key)
+}
+
+/// Sends a request under an idempotency key.
+pub(crate) fn ask_once(address: &str, request: &Request, key: &str) -> io::Result<Answer> {
+    ask_with(address, request, &format!("Idempotency-Key: {key}\r\n"))
 }
 
 /// Sends a request and reads its answer to the end.

@@ -3,10 +3,12 @@
 
 mod compiler;
 pub(crate) mod disks;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod mounted;
+pub(crate) mod namespaces;
 mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -53,9 +55,15 @@ fn now_or_panic(happened: bool, what: &str, within: Duration) {
     assert!(happened, "not within {within:?}: {what}");
 }
 
+const HTTPRAFT: &str = env!("CARGO_BIN_EXE_httpraft");
+
 /// The `httpraft` of this build, without the surroundings' own settings.
 pub(crate) fn httpraft(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_httpraft"));
+    alone(HTTPRAFT, directory)
+}
+
+fn alone(program: &str, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory).env_clear();
     command
 }
@@ -66,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) data_dir: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) variables: Vec<(String, String)>,
+    /// The network namespace that it runs in; `None`: the test's own.
+    pub(crate) network: Option<String>,
 }
 
 /// Who leads, by the word of all nodes that run.
@@ -93,10 +103,18 @@ impl Cluster {
 
     /// A cluster that the first of these nodes found, and the others may join.
     pub(crate) fn growing(founders: usize, nodes: usize) -> Cluster {
-        let directory = tempfile::Builder::new().prefix("httpraft-test-").tempdir().expect("a directory");
         let ports: Vec<Port> = (0..2 * nodes).map(|_| Port::take()).collect();
         let mut peers: Vec<String> = ports.iter().map(Port::address).collect();
         let apis = peers.split_off(nodes);
+        let mut cluster = Cluster::at(peers, apis, founders);
+        cluster._ports = ports;
+        cluster
+    }
+
+    /// .. whose nodes have these addresses.
+    pub(crate) fn at(peers: Vec<String>, apis: Vec<String>, founders: usize) -> Cluster {
+        let (nodes, directory) = (apis.len(), tempfile::Builder::new().prefix("httpraft-test-").tempdir());
+        let directory = directory.expect("a directory");
         let config = json!({ "peers": peers[..founders], "apis": apis[..founders] });
         fs::write(directory.path().join("config.json"), config.to_string()).expect("the config is written");
         let setup = |id| Setup {
@@ -105,7 +123,7 @@ impl Cluster {
         };
         let setups = (0..nodes).map(setup).collect();
         let running = (0..nodes).map(|_| None).collect();
-        let mut cluster = Cluster { apis, peers, setups, running, _ports: ports, directory };
+        let mut cluster = Cluster { apis, peers, setups, running, _ports: Vec::new(), directory };
         for id in founders..nodes {
             let (peer, api) = (cluster.peers[id].clone(), cluster.apis[id].clone());
             let join = cluster.others(id);
@@ -158,7 +176,15 @@ impl Cluster {
     /// The command that starts this node.
     pub(crate) fn command(&self, id: usize) -> Command {
         let setup = &self.setups[id];
-        let mut command = httpraft(self.directory());
+        let mut command = match &setup.network {
+            None => httpraft(self.directory()),
+            // It becomes the program: a signal to it reaches the node.
+            Some(network) => {
+                let mut command = alone("nsenter", self.directory());
+                command.arg(format!("--net=/run/netns/{network}")).arg(HTTPRAFT);
+                command
+            }
+        };
         command.arg(id.to_string()).arg("--data-dir").arg(&setup.data_dir).args(&setup.arguments);
         command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
         command

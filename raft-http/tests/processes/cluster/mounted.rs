@@ -1,5 +1,6 @@
 //! A file system of its own for each node, and the power cuts of all of them.
 
+use super::namespaces::run;
 use super::{Cluster, compile};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,25 +11,6 @@ use std::time::{Duration, Instant};
 const BYTES: u64 = 1 << 30;
 /// A mount is busy for a moment after its last user was killed.
 const UNMOUNTED: Duration = Duration::from_secs(5);
-const INSIDE: &str = "HTTPRAFT_TEST_IN_NAMESPACES";
-
-/// Runs this test once more as the first process of its own mount and process namespaces, and says whether this is
-/// that run. Whatever becomes of it, its mounts and its processes end with it.
-///
-/// # Panics
-/// If the other run failed, or this user may not make one.
-pub(crate) fn in_own_namespaces(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-    command.arg(std::env::current_exe().expect("this program has a path"));
-    command.args([test, "--exact", "--nocapture", "--test-threads", "1"]).env(INSIDE, "1");
-    let status = command.status().expect("unshare (of util-linux) is there");
-    assert!(status.success(), "the test in its own namespaces failed, as said above (they need root)");
-    false
-}
 
 /// The file systems of a cluster's nodes.
 pub(crate) struct Mounted {
@@ -118,15 +100,6 @@ impl Mounted {
         }
         self.mount(id);
     }
-}
-
-fn run(program: &str, arguments: &[&Path]) {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} (packages e2fsprogs, mount): {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
 }
 
 impl Drop for Mounted {
