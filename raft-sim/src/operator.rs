@@ -192,17 +192,21 @@ impl World {
     }
 
     /// Whether a change may be handed in: whatever it is made of, a quorum must be left, and who is added must have a
-    /// disk that never belonged.
+    /// disk that never belonged. A founder that has not founded counts like a lost one (docs/operations.md): it votes for
+    /// nobody, and only a leader may be able to bring it the log.
     pub(crate) fn may_change(&self, changes: &[Change]) -> bool {
         let unfit = |change: &Change| match change {
             Change::Add { id, .. } => !self.is_fresh(id.0 as usize),
             _ => false,
         };
+        let sound = |member: &Member| {
+            let server = &self.servers[member.id.0 as usize];
+            self.is_sound(member) && (server.founded || server.joins)
+        };
         let mut from = self.possible();
         from.extend(from.iter().filter_map(Membership::leave).collect::<Vec<_>>());
         let next = from.iter().filter_map(|membership| membership.change(changes).ok());
-        !changes.iter().any(unfit)
-            && next.into_iter().all(|next| bears(&next, &|member| self.is_sound(member)))
+        !changes.iter().any(unfit) && next.into_iter().all(|next| bears(&next, &sound))
     }
 
     /// A configuration came in force somewhere: disks that stand in it are no fresh ones any more.
