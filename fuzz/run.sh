@@ -1,6 +1,6 @@
 #!/bin/sh
 # Searches with one fuzzer for a while: fuzz/run.sh TARGET SECONDS [libFuzzer options]
-# TARGET is a file of fuzz/fuzz_targets. Stable Rust and a C++ compiler are enough. Fails on the first crash, hang or
+# TARGET is a file of fuzz/fuzz_targets, and its words may be in fuzz/dictionaries. Stable Rust and a C++ compiler are enough. Fails on the first crash, hang or
 # input that takes too much memory, and says where the input is. New inputs go to target/fuzz-corpus/TARGET.
 set -eu
 target=${1:?usage: fuzz/run.sh TARGET SECONDS}
@@ -17,6 +17,10 @@ RUSTFLAGS=$flags cargo build --quiet --release -p raft-fuzz --features libfuzzer
 found=target/fuzz-corpus/$target
 crashes=target/fuzz-crashes/$target
 mkdir -p "$found" "$crashes" "fuzz/corpus/$target"
+words=fuzz/dictionaries/$target
+if [ -f "$words" ]; then
+    set -- "-dict=$words" "$@"
+fi
 # The outer timeout is for a fuzzer that doesn't end by itself.
 timeout -k 10 $((seconds + 60)) "target/fuzz/$triple/release/fuzz-$target" "$found" "fuzz/corpus/$target" \
     -max_total_time="$seconds" -max_len=1024 -timeout=10 -rss_limit_mb=1024 \
