@@ -6,18 +6,18 @@ use raft_sim::runner::{Ended, Failure, Play, Ran};
 use raft_sim::trace::Reader;
 use raft_sim::world::{Setup, World};
 
-/// A run's faults end after so many inputs to nodes: many short runs find more than few long ones.
+/// The storm ends after so many inputs to nodes, at the latest: many short runs find more than few long ones.
 const INPUTS: u64 = 1_500;
 
-/// A run under way after so many steps is given up: with tiny limits a long log takes long to be replicated.
+/// A run that is still under way after so many steps is given up: with tiny limits it takes long to settle.
 const STEPS: u64 = 100_000;
 
 /// Simulates the run that these bytes choose; where they end, the weather is calm. No invariant may fall. Accepted is a
-/// run that came to its end with something committed.
+/// run that came to its end. The longer the input, the longer the storm: libFuzzer's `-max_len` lengthens it.
 pub fn simulate(data: &[u8]) -> bool {
     let mut play = begin(data, Reader::Nobody);
     match play.drive(STEPS, |_| {}) {
-        Ended::Clean => play.world.counts().operations > 0,
+        Ended::Clean => true,
         Ended::GivenUp => false,
         Ended::Failed(failure) => panic!("{}", report(data, &failure)),
     }
