@@ -3,7 +3,7 @@
 use raft_core::Index;
 use raft_http::alone::Alone;
 use raft_http::config::{Config, parse};
-use raft_machine::{Machine, Page};
+use raft_machine::{Machine, Record};
 use serde_json::Value;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ const WRITES: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
 /// Asks a new node, one request after another: for each a line with method and target, lines of headers, an empty line
 /// and a body. Every answer keeps what the contract says of all answers, and what it says of a write is true. Accepted
-/// is what has made the node do anything.
+/// is what has a request that is answered well.
 pub fn answer(data: &[u8]) -> bool {
     let given = parse(Path::new("peers.json"), SETTINGS.as_bytes()).expect("the settings are JSON");
     let config = Config::new(0, &given).expect("the settings are sound");
@@ -63,28 +63,29 @@ fn wire(request: &[u8]) -> Option<(String, Vec<u8>)> {
     if !sized {
         out.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
     }
-    out.extend_from_slice(b"\r\n");
+    // Or what stands behind the body would be a request, too.
+    out.extend_from_slice(b"connection: close\r\n\r\n");
     out.extend_from_slice(body);
     Some((method.into_owned(), out))
 }
 
 /// What clients can see of a state.
 struct Seen {
-    page: Page,
+    records: Vec<Record>,
     applied: Index,
     values: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Seen {
     fn of(machine: &Machine) -> Seen {
-        let page = machine.select(Index(0), usize::MAX, usize::MAX, |_| true);
+        let records = machine.select(Index(0), usize::MAX, usize::MAX, |_| true).records;
         let keys = machine.list(b"", b"", usize::MAX, usize::MAX).keys;
         let values = keys.into_iter().map(|(key, found)| (key.to_vec(), found.value.to_vec())).collect();
-        Seen { page, applied: machine.applied(), values }
+        Seen { records, applied: machine.applied(), values }
     }
 
     fn is_like(&self, other: &Seen) -> bool {
-        self.page.records == other.page.records && self.values == other.values
+        self.records == other.records && self.values == other.values
     }
 }
 

@@ -1,5 +1,5 @@
 //! A node alone: the founder and only voter of its cluster, without disk, peers, sockets and threads of its own. What a
-//! client sends is served by the very code that serves it otherwise, in the caller's thread, the same way each time.
+//! client sends is served by the very code that serves it otherwise, in the caller's thread; only the clock is outside.
 
 use crate::client_api::{Api, keep_up};
 use crate::config::Config;
@@ -80,8 +80,9 @@ impl Alone {
                 if !served {
                     served = tokio::select! { biased; _ = serving.as_mut() => true, () = ready(()) => false };
                 }
-                let read = tokio::select! { biased; read = client.read_buf(&mut answer) => read, () = ready(()) => Ok(0) };
-                quiet = if turned || read.is_ok_and(|read| read > 0) { 0 } else { quiet + 1 };
+                let before = answer.len();
+                tokio::select! { biased; _ = client.read_buf(&mut answer) => {}, () = ready(()) => {} }
+                quiet = if turned || answer.len() > before { 0 } else { quiet + 1 };
                 yield_now().await;
             }
         });
