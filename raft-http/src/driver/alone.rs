@@ -63,7 +63,7 @@ impl Solo {
                 return reply.map(|reply| (entry.index(), reply));
             }
             Output::Capture(base) => {
-                let captured = snapshot::write(&*self.machine(), &base, self.cluster, &mut io::sink());
+                let captured = snapshot::write(&self.machine(), &base, self.cluster, &mut io::sink());
                 self.done.push(Input::Captured(captured.ok()));
             }
             Output::Answer { ticket, answer } => self.waiting.answered(ticket, answer),
