@@ -4,11 +4,14 @@
 //! nothing.
 
 pub mod codec;
+pub mod config;
 mod draw;
 pub mod envelope;
 mod files;
 mod host;
+pub mod http;
 mod peer;
+pub mod run;
 pub mod snapshot;
 pub mod step;
 mod tally;

@@ -2,24 +2,28 @@
 
 use crate::draw::Draw;
 use raft_core::{ClusterId, Index, Membership, NodeId, hash};
-use raft_machine::snapshot::{restore, write};
-use raft_machine::{Machine, Operation, Page};
+use raft_machine::snapshot::{label, restore, verify, write};
+use raft_machine::{Machine, Page};
+use std::io::Cursor;
 
 const CLUSTER: ClusterId = ClusterId(7);
 const HEAD: usize = 80;
 
-/// Restores a state. What is accepted is the same state after it was written and restored once more. If the first byte is
-/// odd, the rest is made a snapshot whose lengths, places, checksums and digest are right: of the first format, or, if it
-/// is odd twice over, of the second.
+/// Restores a state. What is accepted is the same state after it was written and restored once more, and those who read
+/// less of it take it, too. Unless the first byte is a multiple of four, the rest is made a snapshot whose lengths,
+/// places, checksums and digest are right: of the first, the third or the second format.
 pub fn read(data: &[u8]) -> bool {
     let Some((mode, bytes)) = data.split_first() else { return false };
     let file = match mode % 4 {
         1 => repaired(1, bytes),
+        2 => repaired(3, bytes),
         3 => repaired(2, bytes),
         _ => bytes.to_vec(),
     };
     let Ok((snapshot, machine)) = restore(&file[..], CLUSTER) else { return false };
     assert_eq!(snapshot.size, file.len() as u64);
+    assert_eq!(label(Cursor::new(&file), CLUSTER).expect("its ends are read, too"), snapshot);
+    assert_eq!(verify(&file[..], CLUSTER).expect("all of it was read"), snapshot);
     let mut again = Vec::new();
     let rewritten = write(&machine, &snapshot.base, CLUSTER, &mut again).expect("memory takes everything");
     assert_eq!(rewritten.base, snapshot.base);
@@ -27,11 +31,11 @@ pub fn read(data: &[u8]) -> bool {
     assert_eq!(found, rewritten);
     assert_eq!(all(&restored), all(&machine));
     assert_eq!(restored.known_keys(), machine.known_keys());
-    for record in all(&machine).records {
-        if let Operation::Put { key, .. } | Operation::Delete { key } = record.operation {
-            assert_eq!(restored.get(&key), machine.get(&key));
-        }
-    }
+    assert_eq!(
+        restored.list(b"", b"", usize::MAX, usize::MAX),
+        machine.list(b"", b"", usize::MAX, usize::MAX)
+    );
+    assert_eq!((restored.first(), restored.least_kept()), (machine.first(), machine.least_kept()));
     true
 }
 
@@ -44,8 +48,12 @@ fn all(machine: &Machine) -> Page {
 fn repaired(version: u8, data: &[u8]) -> Vec<u8> {
     let mut draw = Draw(data);
     let (index, term) = (1 + u64::from(draw.byte()), 1 + u64::from(draw.byte()));
-    let mut kinds = if version == 1 { &[1, 2][..] } else { &[1, 2, 4, 5] };
-    let (mut blocks, mut counts) = (Vec::new(), [0_u64; 6]);
+    let mut kinds = match version {
+        1 => &[1, 2][..],
+        2 => &[1, 2, 4, 5],
+        _ => &[7, 8, 1, 2, 4, 5],
+    };
+    let (mut blocks, mut counts) = (Vec::new(), [0_u64; 9]);
     while !draw.is_empty() {
         if draw.rarely(4) && kinds.len() > 1 {
             kinds = &kinds[1..];
@@ -118,36 +126,40 @@ mod tests {
     use super::*;
     use raft_core::envelope::Envelope;
     use raft_core::{Base, Entry, EntryId, Payload};
-    use raft_machine::Command;
+    use raft_machine::{Command, Operation};
+    use std::num::NonZeroU64;
 
-    fn state() -> (Machine, Base) {
+    /// A state of five commands; entries are dropped if only so many are kept.
+    fn state(least: Option<NonZeroU64>) -> (Machine, Base) {
         let mut machine = Machine::default();
-        for (index, text) in (1..).zip(["a", "", "a"]) {
-            let operation = if text.is_empty() {
-                Operation::Append("x".into())
-            } else {
-                Operation::Put { key: text.into(), value: "v".into() }
-            };
-            let body = Command::One(operation).encode();
-            let command = Envelope { time_ms: 1, key: Some(text.into()), body }.encode();
+        let put = |key: &'static str| Operation::Put { key: key.into(), value: "v".into() }.into();
+        let append = || Operation::Append("x".into()).into();
+        let commands = [Command::KeepEntries(least), put("b"), put("a"), append(), put("a")];
+        for (index, command) in (1..).zip(commands) {
+            let key = (index > 1).then(|| vec![b'k', index as u8].into());
+            let command = Envelope { time_ms: 1, key, body: command.encode() }.encode();
             machine.apply(&Entry::new(EntryId::new(1, index), Payload::Command(command))).unwrap();
         }
         let membership = Membership::founders([NodeId(1)]).unwrap();
-        (machine, Base { id: EntryId::new(1, 3), hash: 5, membership })
+        (machine, Base { id: EntryId::new(1, 5), hash: 5, membership })
     }
 
-    /// A whole snapshot, and the same as blocks to be put together.
-    pub(super) fn seeds() -> [Vec<u8>; 2] {
-        let (machine, base) = state();
+    /// A whole snapshot, and the same as blocks to be put together: of the second format, or of the third.
+    fn seeds(least: Option<NonZeroU64>) -> [Vec<u8>; 2] {
+        let (machine, base) = state(least);
         let mut file = Vec::new();
         write(&machine, &base, CLUSTER, &mut file).unwrap();
-        let mut blocks = vec![3, 2, 0];
-        let mut kind = 1;
+        let (mode, kinds) =
+            if least.is_some() { (2, &[7, 8, 1, 2, 4, 5][..]) } else { (3, &[1, 2, 4, 5][..]) };
+        let (mut blocks, mut at) = (vec![mode, 4, 0], 0);
         let mut rest = &file[HEAD + base.membership.encode().len()..];
         while rest[0] != 3 {
-            let length = rest[4] as usize;
-            blocks.extend([if rest[0] == kind { 0 } else { 3 }, length as u8]);
-            kind = rest[0];
+            let (length, next) = (rest[4], kinds.iter().position(|kind| *kind == rest[0]).unwrap());
+            // A kind that isn't there has an empty block.
+            (at + 1..next).for_each(|_| blocks.extend([3, 0]));
+            blocks.extend([if next == at { 0 } else { 3 }, length]);
+            let length = usize::from(length);
+            at = next;
             blocks.extend(&rest[16..16 + length]);
             rest = &rest[16 + length..];
         }
@@ -156,7 +168,8 @@ mod tests {
 
     #[test]
     fn the_seeds_are_accepted() {
-        for (number, seed) in seeds().into_iter().enumerate() {
+        let all = [seeds(None), seeds(NonZeroU64::new(1))];
+        for (number, seed) in all.into_iter().flatten().enumerate() {
             assert!(read(&seed), "seed {number}");
             if let Some(folder) = std::env::var_os("SNAPSHOT_SEEDS") {
                 std::fs::write(std::path::Path::new(&folder).join(format!("seed-{number}")), seed).unwrap();

@@ -24,8 +24,23 @@ fn codec() {
 }
 
 #[test]
+fn config() {
+    replay("config", raft_fuzz::config::read);
+}
+
+#[test]
 fn envelope() {
     replay("envelope", raft_fuzz::envelope::decode);
+}
+
+#[test]
+fn http() {
+    replay("http", raft_fuzz::http::answer);
+}
+
+#[test]
+fn run() {
+    replay("run", raft_fuzz::run::simulate);
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Api {
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (began, method) = (Instant::now(), request.method().clone());
         let path = request.uri().path();
         let (versioned, route) = (path.starts_with("/v1/"), routes::name(path));

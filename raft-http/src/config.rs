@@ -5,7 +5,7 @@ pub mod address;
 mod file;
 mod settings;
 
-pub use file::{FileError, find, read};
+pub use file::{FileError, find, parse, read};
 pub use settings::{Given, GivenFrom, from_environment};
 
 use crate::contact::Contact;

@@ -3,6 +3,8 @@
 //! together: one append a peer, one write, one sync.
 
 mod admission;
+#[cfg(feature = "fuzz")]
+mod alone;
 mod application;
 mod inbox;
 mod phases;
@@ -12,6 +14,8 @@ mod told;
 mod waiting;
 
 pub(crate) use admission::{Admission, Admitted};
+#[cfg(feature = "fuzz")]
+pub(crate) use alone::Solo;
 pub(crate) use inbox::{Core, Event, Inbox, inbox};
 use phases::Phases;
 use succession::Succession;

@@ -9,6 +9,8 @@ const _: () = assert!(
 /// The replicated application.
 pub use raft_machine as machine;
 
+#[cfg(feature = "fuzz")]
+pub mod alone;
 pub mod application;
 mod bench;
 mod call;

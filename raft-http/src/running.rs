@@ -178,7 +178,11 @@ pub(crate) async fn hand_over<M>(core: &Core<M>, patience: Duration) {
 }
 
 /// The core's settings: the same founders on every node, a new seed at every start.
-fn core_config(config: &Config, times: &TickTimes, disk: DiskId) -> Result<raft_core::Config, StartError> {
+pub(crate) fn core_config(
+    config: &Config,
+    times: &TickTimes,
+    disk: DiskId,
+) -> Result<raft_core::Config, StartError> {
     let founders = if config.founds { contact::founders(config) } else { None };
     if config.founds && founders.is_none() {
         return Err(StartError::Node(ConfigError::NotAFounder));

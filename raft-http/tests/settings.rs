@@ -66,6 +66,7 @@ fn each_mistake_in_the_file_is_one_clear_line() {
         (r#"{"peers": [8000]}"#, &["peers.json: peers: 8000 is not a string"]),
         (r#"{"heartbeet": "1s"}"#, &["peers.json: heartbeet", "did you mean \"heartbeat\""]),
         (r#"{"api": []}"#, &["api: [] is not a string", "the list of all is \"apis\""]),
+        (r#"{"heart\nbeat": "1s"}"#, &["peers.json: heart\\nbeat: there is no such setting"]),
         (r#"{"data-dir": "x"}"#, &["did you mean \"data_dir\""]),
         (r#"{"heartbeat": 100}"#, &["heartbeat: 100 is not a duration", "150ms"]),
         (r#"{"heartbeat": "100"}"#, &["heartbeat: \"100\" is not a duration"]),

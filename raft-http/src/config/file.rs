@@ -51,8 +51,12 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, FileError> {
 pub fn read(path: &Path) -> Result<Vec<Given>, FileError> {
     let unreadable =
         |error: io::Error| FileError::Unreadable { path: path.into(), problem: error.to_string() };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let json: Value = serde_json::from_slice(&bytes)
+    parse(path, &std::fs::read(path).map_err(unreadable)?)
+}
+
+/// All that stands in these bytes of a config file.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Given>, FileError> {
+    let json: Value = serde_json::from_slice(bytes)
         .map_err(|error| FileError::Json { path: path.into(), problem: error.to_string() })?;
     let object: Map<String, Value> = match json {
         Value::Object(object) => object,

@@ -33,7 +33,8 @@ impl fmt::Display for Given {
     /// The value's place, as somebody who wants to change it finds it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
-            GivenFrom::File(path) => write!(f, "{}: {}", path.display(), self.key),
+            // A file may hold any key, with line breaks in it.
+            GivenFrom::File(path) => write!(f, "{}: {}", path.display(), self.key.escape_debug()),
             GivenFrom::Environment => write!(f, "{PREFIX}{}", self.key.to_ascii_uppercase()),
             GivenFrom::Flag => write!(f, "--{}", self.key.replace('_', "-")),
         }
