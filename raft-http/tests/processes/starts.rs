@@ -1,7 +1,7 @@
 //! Starts that must be refused, each with its exit code and a line that names the cure.
 
 use crate::cluster::load::{Client, Load};
-use crate::cluster::{Cluster, ends_within, report};
+use crate::cluster::{Cluster, ends_within, httpraft, report};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -100,6 +100,10 @@ fn a_data_directory_that_was_put_back_is_refused_for_good() {
         assert!(last.contains("replace this node"), "the last line names the cure: {said}");
         lines.push(last.to_string());
     }
+    let mut verify = httpraft(cluster.directory());
+    verify.args(["wal", "verify"]).arg(&whole);
+    let (code, said) = refused(verify, &cluster);
+    assert_eq!((code, said.lines().last()), (Some(65), Some(&*lines[2])), "{said}");
     assert!(lines[1].contains("was given up") && lines[1] == lines[2], "{lines:?}");
     let ledger = load.stop();
     ledger.check(&cluster);
