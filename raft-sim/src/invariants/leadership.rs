@@ -8,7 +8,7 @@ use super::{
     demand,
 };
 use crate::facts::{Class, Time};
-use raft_core::{NodeId, RoleName, Status};
+use raft_core::{Index, NodeId, RoleName, Status};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The name of the invariant that a leader has a quorum.
@@ -24,6 +24,8 @@ const LATE: Time = 2;
 pub(crate) struct Standing {
     /// Since when it leads.
     led: Option<Time>,
+    /// Where the configuration in force stands, and since when it is.
+    configured: (Index, Time),
     /// When anything of each other node reached it last.
     heard: BTreeMap<NodeId, Time>,
     /// When its writes that are not durable were handed to the disk.
@@ -56,6 +58,9 @@ pub(crate) fn stepped(
     status: &Status,
 ) -> Verdict {
     let own = &mut cluster.seat_mut(node).standing;
+    if own.configured.0 != status.membership_at {
+        own.configured = (status.membership_at, at);
+    }
     if status.role != RoleName::Leader {
         own.led = None;
         return Ok(());
@@ -72,6 +77,11 @@ pub(crate) fn stepped(
                 status.term
             )
         })?;
+    }
+    // A member that comes anew, or with another disk, has as long to be heard as any other; and without a quorum there is
+    // one such change at the most.
+    if at < own.configured.1 + patience {
+        return Ok(());
     }
     let seat = cluster.seat(node);
     let heard = |voter: NodeId| seat.standing.heard.get(&voter).is_some_and(|heard| at < heard + patience);
