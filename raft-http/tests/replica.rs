@@ -127,6 +127,17 @@ async fn a_data_directory_of_another_application_is_refused() {
     for number in 1..=20 {
         add(&configs, number).await;
     }
+    // Only a snapshot says what application it is of.
+    let taken = || {
+        let names =
+            std::fs::read_dir(directory.path().join("node-0/snapshots")).into_iter().flatten().flatten();
+        names.into_iter().any(|file| file.path().extension().is_some_and(|extension| extension == "snap"))
+    };
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !taken() {
+        assert!(tokio::time::Instant::now() < soon, "no snapshot was taken");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     for node in nodes {
         node.stop().await;
     }
