@@ -17,7 +17,11 @@ impl Judges {
         seat.standing.heard(at, from);
         seat.asked_to_vote |= matches!(message.body, Body::PreVote { .. } | Body::Vote { .. });
         match message.body {
-            Body::Appended { matched } => progress::heard(&mut self.cluster, node, from, message, matched),
+            Body::Appended { matched } => {
+                // A snapshot that is installed is answered so, too.
+                self.bounds.chunk_heard(node, from);
+                progress::heard(&mut self.cluster, node, from, message, matched);
+            }
             Body::PreVote { last, .. } => {
                 up_to_date::asked_before(seat, at, from, message, last);
             }
