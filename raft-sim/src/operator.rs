@@ -373,9 +373,15 @@ impl World {
         }
     }
 
-    /// After the faults: whoever belongs runs, on the disk that is asked for.
+    /// After the faults: whoever belongs runs, on the disk that is asked for, and who was removed is shut down. It may not
+    /// know, and without pre-vote and the check of a quorum it would disturb every leader (section 4.2.3 of the dissertation).
     pub(crate) fn tend(&mut self) -> Result<(), Violation> {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
+        for at in 1..self.servers.len() {
+            if !self.belongs(at) {
+                self.stop(at)?;
+            }
+        }
         for member in self.settled().members() {
             let at = member.id.0 as usize;
             if self.operator.down.contains(&at) {
