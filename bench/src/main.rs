@@ -211,10 +211,16 @@ fn codecs() {
 /// One fixed piece of our work, so many times: what two runs differ by is the work's own.
 fn scenario(name: &str, times: u64) {
     let mut cluster = Ours::start(3);
-    match name {
-        "commit1" => (0..times).for_each(|_| cluster.propose(1, &[7; 256])),
-        "commit256" => (0..times).for_each(|_| cluster.propose(256, &[7; 256])),
-        "read" => (0..times).for_each(|_| cluster.read(1)),
+    let batch = match name {
+        "commit1" => 1,
+        "commit256" => 256,
+        "read" => return (0..times).for_each(|_| cluster.read(1)),
         _ => panic!("there is no scenario {name:?}: commit1, commit256 or read"),
+    };
+    for round in 1..=times {
+        cluster.propose(batch, &[7; 256]);
+        if (round * batch).is_multiple_of(2048) {
+            cluster.compact();
+        }
     }
 }

@@ -102,6 +102,9 @@ impl State {
 
     /// At the end of a turn: gives up what another leader was asked, and asks this one.
     pub(crate) fn ask_leader(&mut self) {
+        if self.asks.len() == 0 {
+            return;
+        }
         let leader = self.leader.filter(|leader| *leader != self.config.id);
         let given_up: Vec<Ticket> = match leader {
             None => self.asks.give_up_all().collect(),

@@ -68,8 +68,8 @@ impl State {
     pub(crate) fn capture(&mut self, sending: bool) {
         // The founders' disks are what each has heard until the first change puts them on record: nobody's snapshot may
         // hold its own hearsay.
-        let hearsay = self.log.is_hearsay_at(self.applied);
-        if !self.capture.is_due(&self.config.limits, sending) || hearsay || self.halted {
+        let hearsay = || self.log.is_hearsay_at(self.applied);
+        if !self.capture.is_due(&self.config.limits, sending) || self.halted || hearsay() {
             return;
         }
         let Some(mut base) = self.log.base_at(self.applied) else { return };

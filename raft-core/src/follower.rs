@@ -43,6 +43,11 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
     if let Some(theirs) = theirs {
         return Err(Report::ConflictBelowCommit { theirs, ours: base });
     }
+    if slice.prev() == state.log.last() {
+        // As a rule all of it is new.
+        state.append_all(slice.into_entries());
+        return Ok(());
+    }
     for entry in slice.into_entries() {
         let id = entry.id();
         if id.index <= base.index {

@@ -78,6 +78,8 @@ pub(crate) struct Leader {
     /// Ticks since the last heartbeat.
     beat: u64,
     beat_due: bool,
+    /// Until something else than time is handed in, nothing happens before the next heartbeat.
+    calm: bool,
 }
 
 impl Leader {
@@ -103,6 +105,7 @@ impl Leader {
             promised: Index(0),
             beat: 0,
             beat_due: false,
+            calm: false,
         };
         leader.seat_members(state);
         let id = EntryId { term: state.hard.term, index: leader.first };
@@ -174,11 +177,16 @@ impl Leader {
     /// Time passes. Whether this server may go on leading.
     pub(crate) fn tick(&mut self, state: &mut State, elapsed: u32) -> bool {
         self.beat += u64::from(elapsed);
-        self.end_transfer(state);
         if self.beat < u64::from(state.config.heartbeat_ticks) {
-            self.tell_commits(state);
+            if !self.calm {
+                self.end_transfer(state);
+                self.tell_commits(state);
+                self.calm = self.settled();
+            }
             return true;
         }
+        self.end_transfer(state);
+        self.calm = false;
         self.beat = 0;
         self.beat_due = true;
         self.attends = true;
@@ -190,6 +198,18 @@ impl Leader {
             && !state.config.planted(Bug::LeadsWithoutQuorum)
             && !state.is_quorum(|id| self.is_live(state, id));
         !stalls && !alone
+    }
+
+    /// Whether time alone changes nothing before the next heartbeat.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    /// Whether nothing is under way that time alone may end: a hand-over, a read by the lease, a snapshot on its way to a
+    /// member that is heard no more.
+    fn settled(&self) -> bool {
+        let sends = |peer: &Peer| peer.progress.name() == crate::status::FlowName::Snapshot;
+        self.transfer.is_none() && !self.attends && self.reads.len() == 0 && !self.peers.iter().any(sends)
     }
 
     /// Whether a member was heard within an election timeout. The leader hears itself.
@@ -214,6 +234,7 @@ impl Leader {
 
     /// The turn ends: whatever may leave is cut into messages, one append a member for all proposals of the turn.
     pub(crate) fn flush(&mut self, state: &mut State) {
+        self.calm = false;
         self.attend(state);
         self.promise_own(state);
         let first = if state.config.planted(Bug::ReadBeforeOwnCommit) { Index(0) } else { self.first };

@@ -169,8 +169,8 @@ impl Membership {
 
     /// The highest index that a majority of each half has reached.
     pub fn quorum_index(&self, matched: impl Fn(NodeId) -> Index) -> Index {
-        let new = majority_index(self.new_half().map(&matched).collect());
-        if self.is_joint() { new.min(majority_index(self.old_half().map(&matched).collect())) } else { new }
+        let new = majority_index(self.new_half().map(&matched));
+        if self.is_joint() { new.min(majority_index(self.old_half().map(&matched))) } else { new }
     }
 
     /// The bytes that stand for this configuration in the log and on the wire:
@@ -239,11 +239,21 @@ impl Membership {
     }
 }
 
-/// The highest index that a majority of these has reached.
-fn majority_index(mut matched: Vec<Index>) -> Index {
-    matched.sort_unstable();
-    let short_of_majority = matched.len().saturating_sub(1) / 2;
-    matched.get(short_of_majority).copied().unwrap_or_default()
+/// The highest index that a majority of these has reached. It is asked with every acknowledgement: up to 9 voters, more
+/// than anybody should have, are sorted without an allocation.
+fn majority_index(matched: impl Iterator<Item = Index>) -> Index {
+    let (mut few, mut many, mut count) = ([Index(0); 9], Vec::new(), 0);
+    for index in matched {
+        match few.get_mut(count) {
+            Some(place) => *place = index,
+            None if many.is_empty() => many.extend(few.into_iter().chain([index])),
+            None => many.push(index),
+        }
+        count += 1;
+    }
+    let all = if many.is_empty() { few.get_mut(..count).unwrap_or_default() } else { &mut many };
+    all.sort_unstable();
+    all.get(count.saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

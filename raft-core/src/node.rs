@@ -1,12 +1,13 @@
 //! The node: inputs in, outputs out, and the protocol on one screen (`dispatch`).
 
+mod admission;
 mod view;
 
 use crate::candidate::{Candidate, Count, Phase};
 use crate::config::{Config, ConfigError};
 use crate::follower;
 use crate::founding;
-use crate::ids::{Boot, Index, NodeId, Stamp};
+use crate::ids::{Boot, Index, NodeId};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::log::Log;
@@ -19,10 +20,6 @@ use crate::voter::Asker;
 use crate::write::Recovered;
 use alloc::boxed::Box;
 use core::mem;
-
-/// How far ahead a message's term may be. Elections raise terms one by one, so a larger step is not Raft's, and terms
-/// never come near the end of their numbers.
-const FARTHEST_TERM: u64 = 1 << 32;
 
 /// What a role adds to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +34,8 @@ enum Role {
 pub struct Node {
     state: State,
     role: Role,
+    /// Something was handed in since the end of the last turn that may have consequences there.
+    stirred: bool,
 }
 
 impl Node {
@@ -58,7 +57,7 @@ impl Node {
         }
         let mut state = State::new(config, recovered);
         founding::ask(&mut state);
-        Ok(Node { state, role: Role::Follower })
+        Ok(Node { state, role: Role::Follower, stirred: true })
     }
 
     /// The turn of one input: hands it in and drains what comes of it.
@@ -74,11 +73,13 @@ impl Node {
     }
 
     fn input(&mut self, input: Input) {
+        let time = matches!(input, Input::Tick { .. });
+        self.stirred |= !time;
         if self.state.halted {
             return self.refuse(input);
         }
         match (&mut self.role, input) {
-            (_, Input::Tick { elapsed }) => self.tick(elapsed),
+            (_, Input::Tick { elapsed }) => self.stirred |= self.tick(elapsed),
             (_, Input::Receive { from, message }) => self.receive(from, message),
             (_, Input::Persisted(receipt)) => {
                 if self.state.config.planted(Bug::ReceiptCoversEarlier) {
@@ -147,8 +148,12 @@ impl Node {
         }
     }
 
-    /// The end of a turn.
+    /// The end of a turn. When time has passed and nothing came of it, there is nothing to do: an idle group costs next to
+    /// nothing.
     fn finish(&mut self) {
+        if !mem::take(&mut self.stirred) {
+            return;
+        }
         if self.state.halted {
             return self.become_follower();
         }
@@ -181,28 +186,33 @@ impl Node {
         self.tell_changes();
     }
 
-    fn tick(&mut self, elapsed: u32) {
+    /// Time passes. Whether the end of the turn has to see to it.
+    fn tick(&mut self, elapsed: u32) -> bool {
         self.state.clock.advance(elapsed);
         self.state.ask_again(elapsed);
         match &mut self.role {
             Role::Leader(leader) => {
-                if leader.tick(&mut self.state, elapsed) {
-                    self.state.clock.leader_heard(&self.state.config);
-                } else {
+                if !leader.tick(&mut self.state, elapsed) {
                     self.become_follower();
+                    return true;
                 }
+                self.state.clock.leader_heard(&self.state.config);
+                !leader.is_calm()
             }
             Role::Follower | Role::Candidate(_) if !self.state.founded() => {
                 if self.state.may_hold() && self.state.clock.passed(self.state.config.heartbeat_ticks) {
                     founding::ask(&mut self.state);
                 }
+                true
             }
             Role::Follower | Role::Candidate(_) => {
-                if self.state.clock.timed_out() {
+                let timed_out = self.state.clock.timed_out();
+                if timed_out {
                     // Also for who may not stand: it knows of no leader any more.
                     self.state.leader = None;
                     self.election_timeout();
                 }
+                timed_out
             }
         }
     }
@@ -245,123 +255,6 @@ impl Node {
         } else if matches!(was, Role::Candidate(_)) && self.state.config.planted(Bug::VoteForgotten) {
             self.state.hard.vote = None;
             self.state.outbox.stage_hard(self.state.hard);
-        }
-    }
-
-    fn receive(&mut self, from: NodeId, message: Message) {
-        let foreign = from != self.state.config.id;
-        if foreign && !self.state.halted {
-            self.state.tell_rolled_back(from, message.from);
-        }
-        if !foreign || self.is_inert(from, &message) || !self.may_take(&message) {
-            self.state.ignored += 1;
-            return;
-        }
-        self.notice_boot(from, message.from);
-        match &message.body {
-            Body::Hello => founding::hello(&mut self.state, from, &message),
-            Body::HelloReply(acquaintance) => {
-                founding::hello_reply(&mut self.state, from, &message, acquaintance);
-            }
-            // A fact of the past, whatever the term: an answer to it must not depose who said so.
-            Body::Removed { at } => self.state.told_removed(*at),
-            Body::RolledBack { seen } => self.state.told_rolled_back(from, *seen),
-            _ if self.is_strangers(from, &message) => {}
-            _ if self.settle_term(from, &message) => self.dispatch(from, message),
-            _ => {}
-        }
-    }
-
-    /// Whether a server asks for votes that isn't a member, by a leader's word that would refuse it anyhow: it is told
-    /// so, and disturbs no longer (dissertation 4.2.3).
-    fn is_strangers(&mut self, from: NodeId, message: &Message) -> bool {
-        let asks = matches!(message.body, Body::PreVote { .. } | Body::Vote { transfer: false, .. });
-        match &self.role {
-            Role::Leader(leader) if asks && self.state.hears_leader() => {
-                leader.tell_stranger(&mut self.state, from, message.from)
-            }
-            _ => false,
-        }
-    }
-
-    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by
-    /// a joining server what a leader sends, and the word that the disk was rolled back; and what would have to be held is
-    /// dropped when too much is held already (rule 18).
-    fn may_take(&self, message: &Message) -> bool {
-        let founding = matches!(message.body, Body::Hello | Body::HelloReply(_) | Body::RolledBack { .. });
-        let taken_in = self.state.taken_in()
-            && matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. });
-        let held = matches!(
-            message.body,
-            Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }
-        ) || self.state.outbox.holds_all();
-        message.term.0.saturating_sub(self.state.hard.term.0) <= FARTHEST_TERM
-            && (founding || taken_in || self.state.founded())
-            && (!held || self.state.may_hold())
-    }
-
-    /// A server that restarted has lost what was on its way to it (rule 16).
-    fn notice_boot(&mut self, from: NodeId, stamp: Stamp) {
-        let seen = self.state.seen.get(&from).copied();
-        if seen == Some(stamp) {
-            return;
-        }
-        let on_record = self.state.on_record(from, stamp);
-        if on_record || seen.is_none_or(|seen| seen.disk == stamp.disk) {
-            self.state.seen.insert(from, stamp);
-        }
-        if let (true, Some(_), Role::Leader(leader)) = (on_record, seen, &mut self.role) {
-            leader.restarted(&mut self.state, from);
-        }
-    }
-
-    /// The term rule (Figure 2, "all servers"; rule 10), once for all messages. Whether the message is of this term
-    /// now; a request of an older one is answered with the newer term.
-    fn settle_term(&mut self, from: NodeId, message: &Message) -> bool {
-        let adopts = self.state.config.planted(Bug::AdoptsPreVoteTerm);
-        let asks_for_term = match &message.body {
-            Body::PreVote { .. } if adopts => None,
-            Body::PreVote { .. } | Body::PreVoteReply { granted: true } => return true,
-            Body::Vote { transfer, .. } => Some(*transfer),
-            _ => None,
-        };
-        let own = self.state.hard.term;
-        if message.term < own {
-            if self.state.config.planted(Bug::TermGoesBack) && matches!(message.body, Body::Append { .. }) {
-                self.become_follower();
-                self.state.back_to(message.term);
-                return true;
-            }
-            if self.state.config.planted(Bug::ReplyToEarlierTerm) && message.body.is_reply() {
-                return true;
-            }
-            if !message.body.is_reply() && !self.state.config.planted(Bug::StaleLeaderNotTold) {
-                let reply = self.state.reply(message.from, Body::Stale);
-                self.state.outbox.send(from, reply);
-            }
-            return false;
-        }
-        if asks_for_term == Some(false) && self.state.hears_leader() {
-            let reply = self.state.reply(message.from, Body::VoteReply { granted: false });
-            self.state.outbox.send(from, reply);
-            return false;
-        }
-        if message.term > own {
-            self.become_follower();
-            self.state.adopt(message.term);
-        }
-        true
-    }
-
-    /// Whether a leader takes answers and questions from this process: not from a disk that is no member's.
-    fn accepts(&mut self, from: NodeId, message: &Message) -> bool {
-        match &mut self.role {
-            Role::Leader(leader)
-                if message.body.is_reply() || matches!(message.body, Body::ReadIndex { .. }) =>
-            {
-                leader.accepts(&self.state, from, message.from, &message.body)
-            }
-            _ => true,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::output::{Answer, Output, Report};
 use crate::snapshot::{Fetch, Snapshot, Store, Stored};
 use crate::write::{Base, HardState, Owner, Persisted, Update, Write};
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::mem;
 
@@ -52,6 +53,8 @@ pub(crate) struct Outbox {
     owner: Owner,
     next_write: u64,
     staged: Update,
+    /// How many entries the last write had.
+    usual: usize,
     in_flight: VecDeque<InFlight>,
     /// When each write in flight was put out, in ticks: statistics beside the protocol's state.
     issued: VecDeque<u64>,
@@ -74,6 +77,7 @@ impl Outbox {
             owner,
             next_write: 1,
             staged: Update::default(),
+            usual: 0,
             in_flight: VecDeque::new(),
             issued: VecDeque::new(),
             written: durable,
@@ -135,9 +139,21 @@ impl Outbox {
         self.held.retain(|held| !matches!(held.message.body, Body::Appended { matched } if matched > keep));
     }
 
-    /// The next write carries this entry.
+    /// The next write carries this entry. As a rule a write is about as large as the one before.
     pub(crate) fn stage_entry(&mut self, entry: Entry) {
+        if self.staged.entries.capacity() == 0 {
+            self.staged.entries.reserve(self.usual);
+        }
         self.staged.entries.push(entry);
+    }
+
+    /// The next write carries these entries.
+    pub(crate) fn stage_entries(&mut self, mut entries: Vec<Entry>) {
+        if self.staged.entries.is_empty() {
+            self.staged.entries = entries;
+        } else {
+            self.staged.entries.append(&mut entries);
+        }
     }
 
     /// The next write removes what is after `keep`. An acknowledgement of what goes, though held, must not leave: see
@@ -190,6 +206,7 @@ impl Outbox {
             return;
         }
         let (number, update) = (self.next_write, mem::take(&mut self.staged));
+        self.usual = update.entries.len();
         self.next_write += 1;
         self.written = last;
         self.in_flight.push_back(InFlight { number, persisted: false, last });

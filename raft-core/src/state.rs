@@ -260,6 +260,12 @@ impl State {
         self.outbox.stage_entry(entry);
     }
 
+    /// Appends entries to the log, and to the next write.
+    pub(crate) fn append_all(&mut self, entries: Vec<Entry>) {
+        entries.iter().for_each(|entry| self.log.append(entry.clone()));
+        self.outbox.stage_entries(entries);
+    }
+
     /// Removes what is after `keep`.
     pub(crate) fn truncate(&mut self, keep: Index) {
         let obeys = self.config.planted(Bug::TruncatesBelowCommit);
@@ -290,12 +296,13 @@ impl State {
         while self.applied < self.commit.min(durable) && !self.halted && self.applied >= self.log.base().index
         {
             self.applied = self.applied.next();
-            let entry = self.log.entry(self.applied).expect("what is committed is in the log").clone();
+            let entry = self.log.entry(self.applied).expect("what is committed is in the log");
             let id = entry.id();
+            let configures = matches!(entry.payload(), Payload::Membership(_)).then(|| entry.clone());
             self.capture.applied(entry.size());
             self.outbox.put(Pending::Apply(entry.clone()));
             self.settle(id);
-            if let Payload::Membership(membership) = entry.payload() {
+            if let Some(Payload::Membership(membership)) = configures.as_ref().map(Entry::payload) {
                 self.note_membership(id.index, membership);
             }
         }
@@ -339,20 +346,10 @@ impl State {
         }
     }
 
-    /// The newest boot seen of that disk, if it is a later one than this.
-    pub(crate) fn newer_boot(&self, from: NodeId, stamp: Stamp) -> Option<Boot> {
-        let seen = self.seen.get(&from).filter(|seen| seen.disk == stamp.disk && seen.boot > stamp.boot)?;
-        Some(seen.boot)
-    }
-
     /// Tells a process of an earlier boot than was seen of its disk (rule 16). As a rule its message is only late, and it
     /// is no more: then nobody takes the word. It is not held for the own boot counter: the next message will do as well.
-    pub(crate) fn tell_rolled_back(&mut self, from: NodeId, stamp: Stamp) {
-        if let Some(seen) = self.newer_boot(from, stamp)
-            && !self.outbox.holds_all()
-            && !self.config.planted(Bug::RollbackNotTold)
-            && !self.config.planted(Bug::OlderBootHeard)
-        {
+    pub(crate) fn tell_rolled_back(&mut self, from: NodeId, stamp: Stamp, seen: Boot) {
+        if !self.outbox.holds_all() && !self.config.planted(Bug::RollbackNotTold) {
             let message = self.reply(stamp, Body::RolledBack { seen });
             self.outbox.send(from, message);
         }

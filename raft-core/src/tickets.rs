@@ -21,6 +21,9 @@ impl Tickets {
 
     /// A command was appended for a ticket. After a truncation an older, higher index may still be open.
     pub(crate) fn open(&mut self, id: EntryId, ticket: Ticket) {
+        if self.open.back().is_none_or(|(last, _)| last.index <= id.index) {
+            return self.open.push_back((id, ticket));
+        }
         let at = self.open.partition_point(|(other, _)| other.index <= id.index);
         self.open.insert(at, (id, ticket));
     }

@@ -11,7 +11,6 @@ use crate::planted::Bug;
 use crate::progress::Progress;
 use crate::state::State;
 use crate::status::FlowName;
-use alloc::vec::Vec;
 
 impl Leader {
     /// A member holds everything up to `matched`.
@@ -193,15 +192,15 @@ fn send_chunks(state: &mut State, peer: &mut Peer) {
 fn append_message(state: &State, progress: &mut Progress) -> Message {
     let limits = &state.config.limits;
     let next = progress.next();
-    let mut entries = Vec::new();
-    let mut size = 0;
+    let (mut count, mut size) = (0, 0);
     for entry in state.log.from(next).take(limits.batch_entries) {
-        if !entries.is_empty() && size + entry.weight() > limits.batch_bytes {
+        if count > 0 && size + entry.weight() > limits.batch_bytes {
             break;
         }
         size += entry.weight();
-        entries.push(entry.clone());
+        count += 1;
     }
+    let entries = state.log.from(next).take(count).cloned().collect();
     let prev =
         next.previous().and_then(|index| state.log.id_at(index)).expect("the log reaches down to its base");
     let slice = LogSlice::new(prev, entries).expect("the log is contiguous");

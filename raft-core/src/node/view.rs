@@ -6,55 +6,13 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::ids::{NodeId, Stamp};
 use crate::log::Log;
-use crate::message::{Body, Message};
 use crate::outbox::Pending;
-use crate::planted::Bug;
 use crate::snapshot::Snapshot;
 use crate::state::Shown;
 use crate::status::{PeerStatus, RoleName, Status};
 use alloc::vec::Vec;
 
 impl Node {
-    /// Whether a message can never matter again, whatever happens: it is dropped, and an exhaustive search need not
-    /// deliver it at all. One of an earlier boot matters to its sender alone, if that lives still: see
-    /// [`Body::RolledBack`].
-    pub fn is_inert(&self, from: NodeId, message: &Message) -> bool {
-        let state = &self.state;
-        let older_boot =
-            state.newer_boot(from, message.from).is_some() && !state.config.planted(Bug::OlderBootHeard);
-        let other_asker = message.to.is_some_and(|to| to != state.stamp())
-            && !state.config.planted(Bug::ReplyToEarlierBoot);
-        let older = message.term < state.hard.term && !state.config.planted(Bug::ReplyToEarlierTerm);
-        let too_late = match &message.body {
-            Body::HelloReply(_) => state.founded(),
-            Body::PreVoteReply { granted: true } => message.term <= state.hard.term,
-            Body::VoteReply { .. } => {
-                let counting = matches!(&self.role, Role::Candidate(it) if it.phase == Phase::Real);
-                older || (message.term == state.hard.term && !counting)
-            }
-            Body::Appended { .. }
-            | Body::Conflict { .. }
-            | Body::HeartbeatReply { .. }
-            | Body::ChunkReply { .. } => {
-                let leads = matches!(self.role, Role::Leader(_));
-                older || (message.term == state.hard.term && !leads)
-            }
-            Body::Stale => message.term <= state.hard.term,
-            Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => older,
-            Body::Hello
-            | Body::PreVote { .. }
-            | Body::Vote { .. }
-            | Body::Append { .. }
-            | Body::Heartbeat { .. }
-            | Body::Chunk { .. }
-            | Body::ReadIndex { .. }
-            | Body::Removed { .. }
-            | Body::RolledBack { .. }
-            | Body::TimeoutNow => false,
-        };
-        state.halted || !message.is_sound() || older_boot || other_asker || too_late
-    }
-
     /// This node at this moment.
     pub fn status(&self) -> Status {
         let state = &self.state;
