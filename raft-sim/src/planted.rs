@@ -134,6 +134,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::RestoreBeforeDurable, &["snapshot_order"]),
     core(Bug::TicketsUnbounded, &["bounds"]),
     core(Bug::StoresUnbounded, &["bounds"]),
+    core(Bug::WindowUnbounded, &["bounds"]),
+    core(Bug::HeldUnbounded, &["bounds"]),
     core(Bug::CoveredIsLost, &["tickets"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),

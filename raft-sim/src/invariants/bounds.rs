@@ -1,6 +1,6 @@
 //! Nothing grows beyond its limit: bytes proposed and not committed, tickets without an answer, what one append
-//! carries, the log since the snapshots, chunks on their way and in the disk's hands (rule 18 of DESIGN). Where a bound on
-//! bytes is smaller than one entry, one entry passes.
+//! carries, appends on their way, messages that wait for the disk, the log since the snapshots, chunks on their way and in
+//! the disk's hands (rule 18 of DESIGN). Where a bound on bytes is smaller than one entry, one entry passes.
 
 use super::{
     Verdict,
@@ -29,8 +29,8 @@ struct Uncommitted {
 
 /// How much longer than its limits a log may grow while a snapshot is being sent, so that transfers end.
 const PATIENCE: u64 = 4;
-/// How many times its window, and a question, a leader may ask its disk for in one round without an answer: what it
-/// takes for lost, it sends again.
+/// How many times its window, and a question, a leader may send, or ask its disk for, in one round without an answer: what
+/// it takes for lost, it sends again.
 const REPEATS: usize = 2;
 
 /// Snapshots of which the oldest must not hold a log back any more: a driver keeps two, and whoever is sent an older one
@@ -48,6 +48,8 @@ struct Transfers {
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
     fetched: BTreeMap<NodeId, ((Option<Term>, Round), usize)>,
+    /// Appends, and their bytes, that were sent to each member since it was last heard, and the round then.
+    appends: BTreeMap<NodeId, ((Option<Term>, Round), usize, usize)>,
 }
 
 /// The counts of every node.
@@ -99,6 +101,30 @@ impl Bounds {
     /// A follower's word on a snapshot reaches a leader.
     pub(crate) fn chunk_heard(&mut self, node: NodeId, from: NodeId) {
         self.of(node).fetched.remove(&from);
+    }
+
+    /// Anything of a member reaches a leader.
+    pub(crate) fn heard(&mut self, node: NodeId, from: NodeId) {
+        self.of(node).appends.remove(&from);
+    }
+
+    /// An append leaves a leader in its newest round.
+    fn appending(&mut self, node: NodeId, to: NodeId, size: usize, round: (Option<Term>, Round)) -> Verdict {
+        let Limits { inflight_appends, inflight_bytes, batch_bytes, command_bytes, .. } = self.limits;
+        let (since, count, bytes) = self.of(node).appends.entry(to).or_insert((round, 0, 0));
+        if *since != round {
+            (*since, *count, *bytes) = (round, 0, 0);
+        }
+        (*count, *bytes) = (*count + 1, *bytes + size);
+        let (count, bytes) = (*count, *bytes);
+        // The window is full once its bytes are reached: the last append may go beyond.
+        let most = REPEATS * inflight_bytes.saturating_add(batch_bytes.max(command_bytes));
+        demand(count <= REPEATS * (inflight_appends + 1) && bytes <= most, NAME, Class::Bounds, || {
+            format!(
+                "node {node} sends {count} appends of {bytes} bytes to node {to} in one round without an answer; \
+                 {inflight_appends} of {inflight_bytes} bytes may be on their way"
+            )
+        })
     }
 
     /// A chunk is asked of a leader's disk, in its newest round.
@@ -189,6 +215,13 @@ impl Bounds {
                 step.node, self.limits.tickets
             )
         })?;
+        // What is taken while one more may be held asks every other server for its vote, at most. A leader's promises of its
+        // own log are as many as the tickets behind them, the no-op and two changes.
+        let others = self.transfers.len() + 4;
+        let (held, most) = (step.after.held, self.limits.held + others + step.after.tickets);
+        demand(held <= most, NAME, Class::Bounds, || {
+            format!("node {} holds {held} messages for its disk, more than the {most} allowed", step.node)
+        })?;
         let own = &mut self.uncommitted[step.node.0 as usize];
         if step.after.role != RoleName::Leader {
             return Ok(());
@@ -209,8 +242,14 @@ impl Bounds {
         })
     }
 
-    /// A message leaves a node.
-    pub(crate) fn sent(&self, node: NodeId, message: &Message) -> Verdict {
+    /// A message leaves a node, which leads in this term and round.
+    pub(crate) fn sent(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        message: &Message,
+        round: (Option<Term>, Round),
+    ) -> Verdict {
         let Body::Append { slice, .. } = &message.body else { return Ok(()) };
         let (entries, limits) = (slice.entries().len(), &self.limits);
         demand(entries <= limits.batch_entries, NAME, Class::Bounds, || {
@@ -222,7 +261,8 @@ impl Bounds {
         let bytes: usize = slice.entries().iter().map(Entry::size).sum();
         demand(bytes <= limits.batch_bytes || entries <= 1, NAME, Class::Bounds, || {
             format!("node {node} sends {bytes} bytes at once, more than the {} allowed", limits.batch_bytes)
-        })
+        })?;
+        self.appending(node, to, bytes, round)
     }
 }
 
