@@ -5,7 +5,7 @@
 use super::{
     Verdict,
     chain::Chain,
-    cluster::{Cluster, Step},
+    cluster::{Cluster, Seat, Step},
     demand,
 };
 use crate::facts::Class;
@@ -215,13 +215,7 @@ impl Bounds {
                 step.node, self.limits.tickets
             )
         })?;
-        // What is taken while one more may be held asks every other server for its vote, at most. A leader's promises of its
-        // own log are as many as the tickets behind them, the no-op and two changes.
-        let others = self.transfers.len() + 4;
-        let (held, most) = (step.after.held, self.limits.held + others + step.after.tickets);
-        demand(held <= most, NAME, Class::Bounds, || {
-            format!("node {} holds {held} messages for its disk, more than the {most} allowed", step.node)
-        })?;
+        self.holding(seat, step)?;
         let own = &mut self.uncommitted[step.node.0 as usize];
         if step.after.role != RoleName::Leader {
             return Ok(());
@@ -239,6 +233,23 @@ impl Bounds {
                 "node {} has {} bytes in {} entries of its term {} uncommitted, more than the {limit} allowed",
                 step.node, own.bytes, own.entries, own.term
             )
+        })
+    }
+
+    /// What is taken while one more may be held asks every other server for its vote, at most. Beyond that, what was taken to
+    /// be stored is answered; and a leader promises its own log, once for each entry at most that its disk lacks: for those
+    /// with a ticket, and those without a command.
+    fn holding(&self, seat: &Seat, step: &Step<'_>) -> Verdict {
+        let Limits { held: most, inflight_chunks, .. } = self.limits;
+        let most = most + self.transfers.len() + 2 + inflight_chunks + 1 + step.after.tickets;
+        let held = step.after.held;
+        if held <= most {
+            return Ok(());
+        }
+        let lacking = (step.after.durable.0 + 1..=step.after.last.index.0).map(Index);
+        let most = most + lacking.filter(|index| seat.log.size_at(*index) == 0).count();
+        demand(held <= most, NAME, Class::Bounds, || {
+            format!("node {} holds {held} messages for its disk, more than the {most} allowed", step.node)
         })
     }
 

@@ -288,12 +288,16 @@ fn more_appends_on_their_way_than_allowed_are_reported() {
 
 #[test]
 fn more_messages_that_wait_for_the_disk_than_allowed_are_reported() {
-    let mut stage = limited(Limits { held: 1, ..Limits::default() });
-    // One beyond may ask for votes, and a leader's no-op and changes are its own.
-    stage.actor(1).status.held = 7;
-    stage.step(1).unwrap();
-    stage.actor(1).status.held = 8;
-    falls(stage.step(1), bounds::NAME);
+    let mut stage = limited(Limits { held: 1, inflight_chunks: 1, ..Limits::default() });
+    // One beyond may ask for votes; and a leader promises each entry that its disk lacks.
+    let lacking = |stage: &mut Stage, held, durable| {
+        let status = &mut stage.actor(1).status;
+        (status.held, status.durable) = (held, Index(durable));
+        stage.step(1)
+    };
+    lacking(&mut stage, 7, 1).unwrap();
+    lacking(&mut stage, 8, 0).unwrap();
+    falls(lacking(&mut stage, 8, 1), bounds::NAME);
 }
 
 #[test]
