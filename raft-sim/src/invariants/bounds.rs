@@ -37,7 +37,10 @@ const REPEATS: usize = 2;
 /// is told so with the next part.
 const KEPT: usize = 6;
 
-/// The snapshots and chunks of one process.
+/// The term that a process leads in, and its newest round.
+type Led = (Option<Term>, Round);
+
+/// The snapshots, appends and chunks of one process.
 #[derive(Clone, Debug, Default)]
 struct Transfers {
     /// The last snapshots that it knew as its newest.
@@ -47,9 +50,9 @@ struct Transfers {
     /// Chunks that its disk is storing.
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
-    fetched: BTreeMap<NodeId, ((Option<Term>, Round), usize)>,
+    fetched: BTreeMap<NodeId, (Led, usize)>,
     /// Appends, and their bytes, that were sent to each member since it was last heard, and the round then.
-    appends: BTreeMap<NodeId, ((Option<Term>, Round), usize, usize)>,
+    appends: BTreeMap<NodeId, (Led, usize, usize)>,
 }
 
 /// The counts of every node.
@@ -109,7 +112,7 @@ impl Bounds {
     }
 
     /// An append leaves a leader in its newest round.
-    fn appending(&mut self, node: NodeId, to: NodeId, size: usize, round: (Option<Term>, Round)) -> Verdict {
+    fn appending(&mut self, node: NodeId, to: NodeId, size: usize, round: Led) -> Verdict {
         let Limits { inflight_appends, inflight_bytes, batch_bytes, command_bytes, .. } = self.limits;
         let (since, count, bytes) = self.of(node).appends.entry(to).or_insert((round, 0, 0));
         if *since != round {
@@ -128,13 +131,7 @@ impl Bounds {
     }
 
     /// A chunk is asked of a leader's disk, in its newest round.
-    pub(crate) fn fetching(
-        &mut self,
-        node: NodeId,
-        to: NodeId,
-        bytes: usize,
-        round: (Option<Term>, Round),
-    ) -> Verdict {
+    pub(crate) fn fetching(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Led) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
             format!(
@@ -254,13 +251,7 @@ impl Bounds {
     }
 
     /// A message leaves a node, which leads in this term and round.
-    pub(crate) fn sent(
-        &mut self,
-        node: NodeId,
-        to: NodeId,
-        message: &Message,
-        round: (Option<Term>, Round),
-    ) -> Verdict {
+    pub(crate) fn sent(&mut self, node: NodeId, to: NodeId, message: &Message, round: Led) -> Verdict {
         let Body::Append { slice, .. } = &message.body else { return Ok(()) };
         let (entries, limits) = (slice.entries().len(), &self.limits);
         demand(entries <= limits.batch_entries, NAME, Class::Bounds, || {
