@@ -3,9 +3,7 @@
 
 use bytes::Bytes;
 use raft_core::wal::{self, Layout, Op, Wal};
-use raft_core::{
-    Config, Input, Membership, Node, NodeId, Output, Persisted, Recovered, RoleName, Ticket, Write,
-};
+use raft_core::{Config, Input, Membership, Node, Output, Persisted, Recovered, RoleName, Ticket, Write};
 use raft_http::config::{self, Given, GivenFrom};
 use raft_http::data_dir::DataDir;
 use raft_http::storage::{Storage, StorageOptions};
@@ -69,36 +67,42 @@ impl Naive {
         Ok(Naive { wal, file })
     }
 
-    fn persist(&mut self, writes: &[Write]) -> Result<Duration> {
+    /// The bytes of these writes, one piece for each stretch. The next segment's places are those of the last one, in the
+    /// same file.
+    fn pieces(&mut self, writes: &[Write]) -> Result<BTreeMap<u64, Vec<u8>>> {
         let (mut ops, mut last) = (Vec::new(), None);
         for write in writes {
             last = Some(self.wal.append(write.update(), &mut ops)?);
         }
-        // One piece for each stretch; the next segment's places are those of the last, in the same file.
-        let mut pieces: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        let mut puts: Vec<(u64, u64, Bytes)> = Vec::new();
-        for op in ops {
-            if let Op::Put { segment, at, bytes } = op {
-                puts.push((segment, at, bytes));
-            }
-        }
+        let puts = ops.into_iter().filter_map(|op| match op {
+            Op::Put { segment, at, bytes } => Some((segment, at, bytes)),
+            Op::Create { .. } => None,
+        });
+        let mut puts: Vec<(u64, u64, Bytes)> = puts.collect();
         puts.sort_by_key(|(segment, at, _)| (*segment, *at));
+        let mut pieces: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut stretch = 0;
         for (_, at, bytes) in puts {
-            match pieces.last_entry() {
-                Some(mut piece) if piece.key() + piece.get().len() as u64 == at => {
-                    piece.get_mut().extend(bytes)
+            match pieces.get_mut(&stretch) {
+                Some(piece) if stretch + piece.len() as u64 == at => piece.extend(bytes),
+                _ => {
+                    stretch = at;
+                    pieces.insert(at, bytes.to_vec());
                 }
-                _ => drop(pieces.insert(at, bytes.to_vec())),
             }
         }
+        // No file is deleted: there is one.
+        drop(self.wal.synced(last.ok_or("there is nothing to write")?));
+        Ok(pieces)
+    }
+
+    fn persist(&mut self, pieces: &BTreeMap<u64, Vec<u8>>) -> Result<Duration> {
         let began = Instant::now();
-        for (at, piece) in &pieces {
+        for (at, piece) in pieces {
             self.file.write_all_at(piece, *at)?;
         }
         self.file.sync_data()?;
-        let took = began.elapsed();
-        self.wal.synced(last.ok_or("there is nothing to write")?);
-        Ok(took)
+        Ok(began.elapsed())
     }
 }
 
@@ -111,16 +115,16 @@ struct Contest {
 impl Contest {
     /// Both write the same, in turns whose first one changes. Their times.
     fn round(&mut self, writes: Vec<Write>, ours_first: bool) -> Result<[Duration; 2]> {
+        let pieces = self.naive.pieces(&writes)?;
         let mut naive = Duration::ZERO;
         if !ours_first {
-            naive = self.naive.persist(&writes)?;
+            naive = self.naive.persist(&pieces)?;
         }
-        let copies = writes.clone();
         let began = Instant::now();
         let receipts = self.ours.persist(writes)?;
         let ours = began.elapsed();
         if ours_first {
-            naive = self.naive.persist(&copies)?;
+            naive = self.naive.persist(&pieces)?;
         }
         self.receive(receipts)?;
         Ok([ours, naive])
@@ -128,6 +132,11 @@ impl Contest {
 
     fn receive(&mut self, receipts: Vec<Persisted>) -> Result<()> {
         let writes = self.leader.writes(receipts.into_iter().map(Input::Persisted));
+        self.carry_out(writes)
+    }
+
+    /// Unmeasured.
+    fn carry_out(&mut self, writes: Vec<Write>) -> Result<()> {
         if writes.is_empty() { Ok(()) } else { self.round(writes, true).map(drop) }
     }
 
@@ -172,7 +181,7 @@ fn main() -> Result<()> {
     let mut contest = Contest { leader: Leader { node: node(&data, recovered)?, tickets: 0 }, ours, naive };
     for input in [None, Some(Input::Tick { elapsed: 100 }), Some(Input::Campaign)] {
         let writes = contest.leader.writes(input);
-        contest.round(writes, true)?;
+        contest.carry_out(writes)?;
     }
     if contest.leader.node.status().role != RoleName::Leader {
         return Err(format!("a node alone leads, but: {:?}", contest.leader.node.status()).into());
@@ -188,7 +197,7 @@ fn main() -> Result<()> {
 }
 
 fn node(data: &DataDir, recovered: Recovered) -> Result<Node> {
-    let founders = Membership::founders([data.node()])?;
+    let founders = Membership::founders([data.node()]).ok_or("a node alone is a membership")?;
     let mut config = Config::new(data.node(), data.disk(), Some(founders), 1);
     (config.limits.snapshot_entries, config.limits.snapshot_bytes) = (u64::MAX, usize::MAX);
     Ok(Node::new(config, recovered)?)
