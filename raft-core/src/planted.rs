@@ -159,6 +159,10 @@ pub enum Bug {
     TicketsUnbounded,
     /// There is no bound on the parts of a snapshot that the disk is to store at once (rule 18).
     StoresUnbounded,
+    /// There is no bound on the appends on their way to a member (rule 18).
+    WindowUnbounded,
+    /// There is no bound on the messages that wait for the disk (rule 18).
+    HeldUnbounded,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).

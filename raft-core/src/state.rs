@@ -209,7 +209,7 @@ impl State {
 
     /// Whether one more promise may wait for the disk. A disk that hangs must not fill the memory (rule 18).
     pub(crate) fn may_hold(&self) -> bool {
-        self.outbox.held() < self.config.limits.held
+        self.outbox.held() < self.config.limits.held || self.config.planted(Bug::HeldUnbounded)
     }
 
     /// A request of this process in its term.

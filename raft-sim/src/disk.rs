@@ -69,14 +69,17 @@ impl Disk {
         Disk { layout, files: Vec::new(), undone: VecDeque::new(), done: 0, synced: 0, vouched: Sequence(0) }
     }
 
-    /// Carries out what belongs to a write; its records say that everything up to `vouches` is synced. The number of
-    /// the last operation, for [`Disk::sync`].
-    pub fn put(&mut self, ops: &mut Vec<Op>, write: Sequence, vouches: Sequence) -> u64 {
+    /// Carries out what belongs to a write; its records say that everything up to `vouches` is synced. The first write of
+    /// a process opens a segment, whose header says that everything before was found whole; no other header says anything.
+    /// The number of the last operation, for [`Disk::sync`].
+    pub fn put(&mut self, ops: &mut Vec<Op>, write: Sequence, vouches: Sequence, first: bool) -> u64 {
+        let found = if first { Sequence(write.0 - 1) } else { Sequence(0) };
         for op in ops.drain(..) {
             self.done += 1;
             self.undone.push_back(match op {
                 Op::Create { segment } => Undone::Create { segment },
                 Op::Put { segment, at, bytes } => {
+                    let vouches = if at == 0 { found } else { vouches };
                     Undone::Put { segment, at: at as usize, bytes, write, vouches }
                 }
             });
@@ -111,10 +114,10 @@ impl Disk {
         match undone {
             Undone::Create { segment } => self.create(segment).named = true,
             Undone::Put { segment, at, bytes, write, vouches } => {
-                self.vouched = self.vouched.max(vouches);
                 let Some(file) = self.file(segment) else { return };
                 Arc::make_mut(&mut file.bytes)[at..at + bytes.len()].copy_from_slice(&bytes);
                 file.synced.push((write, at, bytes.len()));
+                self.vouched = self.vouched.max(vouches);
             }
             Undone::Delete { segment } => self.files.retain(|file| file.segment != segment),
         }
@@ -205,7 +208,9 @@ impl Disk {
     /// the segments and their places; nowhere if there is no such write.
     pub fn rot(&mut self, choices: &mut impl Choices) -> Vec<(u64, usize)> {
         let site = Site::from(Purpose::Rots);
-        let all: Vec<(usize, usize, usize)> = self.rotting().collect();
+        // What was vouched for last has the fewest witnesses.
+        let newest = choices.pick(site, 2) == 0;
+        let all: Vec<(usize, usize, usize)> = self.rotting(newest).collect();
         let Some(&(file, start, length)) = all.get(choices.pick(site, all.len() as u64) as usize) else {
             return Vec::new();
         };
@@ -240,11 +245,12 @@ impl Disk {
         }
     }
 
-    /// What may decay: the file, the place and the length.
-    fn rotting(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+    /// What may decay, or of it the newest: the file, the place and the length.
+    fn rotting(&self, newest: bool) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
         let vouched = self.vouched;
         self.files.iter().enumerate().flat_map(move |(at, file)| {
-            let fit = file.synced.iter().filter(move |(write, ..)| *write <= vouched);
+            let fits = move |write: Sequence| if newest { write == vouched } else { write <= vouched };
+            let fit = file.synced.iter().filter(move |(write, ..)| fits(*write));
             fit.map(move |(_, start, length)| (at, *start, *length))
         })
     }

@@ -159,7 +159,7 @@ impl World {
         self.counts.refusals += 1;
         self.trace.say(self.now, format_args!("{at} refuses to start: {refusal}"));
         match (self.planted, refusal) {
-            (Some(Planted::Driver(Lie::CutsDecay)), Refusal::Decay(decay)) => {
+            (Some(Planted::Driver(lie)), Refusal::Decay(decay)) if lie.cuts(decay) => {
                 let before = decay.write;
                 server.shadow.retain(|(sequence, _)| *sequence < before);
                 let updates = server.shadow.iter().map(|(_, update)| update);
@@ -206,7 +206,7 @@ impl World {
             entries: recovered.entries.clone(),
         };
         let sequence = recovery.wal.append(&update, &mut self.ops).expect("it was written once before");
-        server.disk.put(&mut self.ops, sequence, sequence);
+        server.disk.put(&mut self.ops, sequence, sequence, true);
         server.disk.sync(server.disk.done());
         server.disk.delete(&recovery.wal.synced(sequence));
         server.shadow = vec![(sequence, update)];

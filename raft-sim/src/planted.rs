@@ -6,6 +6,7 @@ use crate::runner::{Failure, run_seed};
 use crate::trace::Reader;
 use crate::world::Setup;
 pub use raft_core::planted::Bug;
+use raft_core::wal::{Decay, Region};
 
 /// A way for a driver to lie about what its disk holds: all that is left to get wrong around the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +21,17 @@ pub enum Lie {
     ClockReadLate,
     /// A log whose synced part decayed is cut before the damage, as if a crash explained it.
     CutsDecay,
+    /// Recovery doesn't take the word of a segment's header: the same, where no record is left to vouch for what decayed.
+    HeadersUnheard,
     /// A snapshot is restored without its idempotency keys, so that a repeated command is applied twice.
     ForgetsKeys,
+}
+
+impl Lie {
+    /// Whether a log that decayed so is cut before the damage.
+    pub(crate) fn cuts(self, decay: &Decay) -> bool {
+        self == Lie::CutsDecay || (self == Lie::HeadersUnheard && decay.evidence.region == Region::Header)
+    }
 }
 
 /// What is planted in a run.
@@ -134,6 +144,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::RestoreBeforeDurable, &["snapshot_order"]),
     core(Bug::TicketsUnbounded, &["bounds"]),
     core(Bug::StoresUnbounded, &["bounds"]),
+    core(Bug::WindowUnbounded, &["bounds"]),
+    core(Bug::HeldUnbounded, &["bounds"]),
     core(Bug::CoveredIsLost, &["tickets"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
@@ -142,6 +154,7 @@ pub const TABLE: &[Row] = &[
     driver(Lie::StoredBeforeSync, &["snapshot_order"]),
     driver(Lie::ClockReadLate, &["leases", "reads", "patience"]),
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
+    driver(Lie::HeadersUnheard, &["recovery", "own_stamp"]),
     driver(Lie::ForgetsKeys, &["exactly_once"]),
 ];
 

@@ -7,7 +7,8 @@ use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::{InFlight, Sync};
 use crate::world::{Event, World};
-use raft_core::{Input, Message, NodeId, Output, Report, RoleName, Write};
+use raft_core::wal::Sequence;
+use raft_core::{Boot, Input, Message, NodeId, Output, Report, RoleName, Write};
 use std::mem;
 
 /// What the checkers are told of an input.
@@ -208,7 +209,9 @@ impl World {
                 return Err(self.violation("simulator", Class::Bounds, too_large.to_string()));
             }
         };
-        server.disk.put(ops, sequence, process.vouches);
+        // Also if the process dies before it says so.
+        server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
+        server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
         process.written = sequence;
         process.handed = write.number();
         match *planted {
@@ -218,7 +221,10 @@ impl World {
                 queue.push(*now, Event::Receipt { at, life: server.life, receipt });
             }
             other => {
-                if matches!(other, Some(Planted::Driver(Lie::CutsDecay | Lie::KeepsTorn))) {
+                if matches!(
+                    other,
+                    Some(Planted::Driver(Lie::CutsDecay | Lie::HeadersUnheard | Lie::KeepsTorn))
+                ) {
                     server.shadow.retain(|(earlier, _)| *earlier < sequence);
                     server.shadow.push((sequence, write.update().clone()));
                 }
@@ -295,7 +301,7 @@ impl World {
             && process.writes.is_empty()
             && let Some(sequence) = process.wal.mark(ops)
         {
-            server.disk.put(ops, sequence, process.vouches);
+            server.disk.put(ops, sequence, process.vouches, false);
         }
         let woken = process.inbox.len() > waited;
         self.begin_sync(at);

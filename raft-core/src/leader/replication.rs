@@ -137,7 +137,10 @@ impl Leader {
     /// Appends and chunks for every member that may be sent any.
     pub(super) fn send(&mut self, state: &mut State) {
         let (own, last, base) = (state.config.id, state.log.last().index, state.log.base().index);
-        let limits = state.config.limits;
+        let mut limits = state.config.limits;
+        if state.config.planted(Bug::WindowUnbounded) {
+            (limits.inflight_appends, limits.inflight_bytes) = (usize::MAX, usize::MAX);
+        }
         for peer in self.peers.iter_mut().filter(|peer| peer.id != own && !peer.pulse.absent) {
             if peer.progress.next() <= base && peer.progress.may_send(last, &limits) {
                 let flow = peer.progress.name();

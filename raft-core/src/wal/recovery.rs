@@ -87,7 +87,7 @@ pub fn recover(
     let mut walk = Walk::new(&identity, root);
     let end = walk.run(&chain)?;
     let copies = look_around(&segments, &path, &end, &mut walk);
-    let evidence = named_roots(&segments, &path, &walk);
+    let evidence = headers_say(&segments, &path, &walk);
     if walk.write <= evidence.synced {
         return Err(Refusal::Decay(Box::new(decay(&segments, &walk, end.gone, evidence))));
     }
@@ -139,11 +139,18 @@ fn look_around(segments: &[Segment], path: &[usize], end: &End, walk: &mut Walk<
     behind
 }
 
-/// What records and headers say. A header that names a root says that the root's first write was synced: so a log that
-/// does not reach the root has lost it, also if nothing else is left to say so. It counts for that alone: the write need
-/// not be proven in the sense of *Mended*.
-fn named_roots(segments: &[Segment], path: &[usize], walk: &Walk<'_>) -> Evidence {
+/// What records and headers say. The header of a segment that a start opened behind writes that nobody had vouched for
+/// says that the start had found them whole, on stable storage. A header that names a root says that the root's first write
+/// was synced: so a log that does not reach the root has lost it, also if nothing else is left to say so. Both count for
+/// that alone: the writes need not be proven in the sense of *Mended*.
+fn headers_say(segments: &[Segment], path: &[usize], walk: &Walk<'_>) -> Evidence {
     let mut evidence = walk.evidence;
+    for header in segments.iter().filter_map(|segment| segment.header) {
+        if header.proven.saturating_add(1) < header.first {
+            let place = Place { segment: header.generation, region: Region::Header, at: 0 };
+            evidence.vouch(header.first - 1, place);
+        }
+    }
     let begins = path.first().map_or(0, |at| segments[*at].number);
     for (segment, root, first) in lineage::named_roots(segments) {
         let place = Place { segment, region: Region::Header, at: 0 };

@@ -36,8 +36,8 @@ pub(super) struct SegmentHeader {
     /// The chain after the record that this segment continues.
     pub(super) chain: u64,
     /// The newest write that was known to be synced when a start opened this segment. The writes after it and before
-    /// `first` may have lost a copy to the crash before that start: that is no decay. `first - 1` in a segment that
-    /// was opened later.
+    /// `first` were found whole, though each may have lost a copy to the crash before that start: that is no decay.
+    /// `first - 1` in a segment that was opened later.
     pub(super) proven: u64,
     pub(super) layout: Layout,
 }

@@ -238,6 +238,37 @@ fn a_sector_that_reads_back_old_is_mended_or_refused() {
     assert!(seen > 50, "{seen}");
 }
 
+/// Nothing vouched for the newest write before a start, which found it whole and wrote after it. Its rot is no crash any
+/// more: the header of the segment that the start opened says so, alone until that life's second write. Cut, it would take
+/// the acknowledged write behind it along (seed 9800057 of the simulator).
+#[test]
+fn what_a_start_found_whole_is_never_cut_again() {
+    let (mut files, mut state) = (Files::new(), Recovered::default());
+    let mut wal = reopen(&files, SMALL).expect("empty").wal;
+    for update in &script()[..8] {
+        store(&mut wal, &mut files, SMALL, update);
+        apply(&mut state, update);
+    }
+    let found = files.values().next_back().unwrap().clone();
+    let mut wal = reopen(&files, SMALL).expect("undamaged").wal;
+    let boot = Update { hard: Some(hard(2, None, 2)), ..Update::default() };
+    store(&mut wal, &mut files, SMALL, &boot);
+    apply(&mut state, &boot);
+    assert_eq!(reopen(&files, SMALL).expect("undamaged").recovered, state);
+    let number = *files.keys().next_back().unwrap();
+    let rotten = number - 1;
+    assert_eq!(files[&rotten], found, "each start opens a segment");
+    let last = found.iter().rposition(|byte| *byte != 0).unwrap();
+    files.get_mut(&rotten).unwrap()[last] ^= 1;
+    let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
+    assert_eq!((decay.write, decay.evidence.segment), (Sequence(8), number));
+    assert_eq!(decay.evidence.region, Region::Header);
+    // The header alone will do: the write behind it may be lost to a crash, the one before it was there.
+    files.get_mut(&number).unwrap()[HEADER_BYTES as usize..].fill(0);
+    let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
+    assert_eq!(decay.write, Sequence(8));
+}
+
 /// What can't be told from a crash, or from an earlier moment of the same disk. `docs/wal.md` says so; the protocol's
 /// own rules catch a part of it (a leader that has an acknowledgement from here halts this node).
 #[test]

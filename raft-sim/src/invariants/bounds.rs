@@ -1,11 +1,11 @@
 //! Nothing grows beyond its limit: bytes proposed and not committed, tickets without an answer, what one append
-//! carries, the log since the snapshots, chunks on their way and in the disk's hands (rule 18 of DESIGN). Where a bound on
-//! bytes is smaller than one entry, one entry passes.
+//! carries, appends on their way, messages that wait for the disk, the log since the snapshots, chunks on their way and in
+//! the disk's hands (rule 18 of DESIGN). Where a bound on bytes is smaller than one entry, one entry passes.
 
 use super::{
     Verdict,
     chain::Chain,
-    cluster::{Cluster, Step},
+    cluster::{Cluster, Seat, Step},
     demand,
 };
 use crate::facts::Class;
@@ -29,15 +29,18 @@ struct Uncommitted {
 
 /// How much longer than its limits a log may grow while a snapshot is being sent, so that transfers end.
 const PATIENCE: u64 = 4;
-/// How many times its window, and a question, a leader may ask its disk for in one round without an answer: what it
-/// takes for lost, it sends again.
+/// How many times its window, and a question, a leader may send, or ask its disk for, in one round without an answer: what
+/// it takes for lost, it sends again.
 const REPEATS: usize = 2;
 
 /// Snapshots of which the oldest must not hold a log back any more: a driver keeps two, and whoever is sent an older one
 /// is told so with the next part.
 const KEPT: usize = 6;
 
-/// The snapshots and chunks of one process.
+/// The term that a process leads in, and its newest round.
+type Led = (Option<Term>, Round);
+
+/// The snapshots, appends and chunks of one process.
 #[derive(Clone, Debug, Default)]
 struct Transfers {
     /// The last snapshots that it knew as its newest.
@@ -47,7 +50,9 @@ struct Transfers {
     /// Chunks that its disk is storing.
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
-    fetched: BTreeMap<NodeId, ((Option<Term>, Round), usize)>,
+    fetched: BTreeMap<NodeId, (Led, usize)>,
+    /// Appends, and their bytes, that were sent to each member since it was last heard, and the round then.
+    appends: BTreeMap<NodeId, (Led, usize, usize)>,
 }
 
 /// The counts of every node.
@@ -101,14 +106,32 @@ impl Bounds {
         self.of(node).fetched.remove(&from);
     }
 
+    /// Anything of a member reaches a leader.
+    pub(crate) fn heard(&mut self, node: NodeId, from: NodeId) {
+        self.of(node).appends.remove(&from);
+    }
+
+    /// An append leaves a leader in its newest round.
+    fn appending(&mut self, node: NodeId, to: NodeId, size: usize, round: Led) -> Verdict {
+        let Limits { inflight_appends, inflight_bytes, batch_bytes, command_bytes, .. } = self.limits;
+        let (since, count, bytes) = self.of(node).appends.entry(to).or_insert((round, 0, 0));
+        if *since != round {
+            (*since, *count, *bytes) = (round, 0, 0);
+        }
+        (*count, *bytes) = (*count + 1, *bytes + size);
+        let (count, bytes) = (*count, *bytes);
+        // The window is full once its bytes are reached: the last append may go beyond.
+        let most = REPEATS * inflight_bytes.saturating_add(batch_bytes.max(command_bytes));
+        demand(count <= REPEATS * (inflight_appends + 1) && bytes <= most, NAME, Class::Bounds, || {
+            format!(
+                "node {node} sends {count} appends of {bytes} bytes to node {to} in one round without an answer; \
+                 {inflight_appends} of {inflight_bytes} bytes may be on their way"
+            )
+        })
+    }
+
     /// A chunk is asked of a leader's disk, in its newest round.
-    pub(crate) fn fetching(
-        &mut self,
-        node: NodeId,
-        to: NodeId,
-        bytes: usize,
-        round: (Option<Term>, Round),
-    ) -> Verdict {
+    pub(crate) fn fetching(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Led) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
             format!(
@@ -189,6 +212,7 @@ impl Bounds {
                 step.node, self.limits.tickets
             )
         })?;
+        self.holding(seat, step)?;
         let own = &mut self.uncommitted[step.node.0 as usize];
         if step.after.role != RoleName::Leader {
             return Ok(());
@@ -209,8 +233,25 @@ impl Bounds {
         })
     }
 
-    /// A message leaves a node.
-    pub(crate) fn sent(&self, node: NodeId, message: &Message) -> Verdict {
+    /// What is taken while one more may be held asks every other server for its vote, at most. Beyond that, what was taken to
+    /// be stored is answered; and a leader promises its own log, once for each entry at most that its disk lacks: for those
+    /// with a ticket, and those without a command.
+    fn holding(&self, seat: &Seat, step: &Step<'_>) -> Verdict {
+        let Limits { held: most, inflight_chunks, .. } = self.limits;
+        let most = most + self.transfers.len() + 2 + inflight_chunks + 1 + step.after.tickets;
+        let held = step.after.held;
+        if held <= most {
+            return Ok(());
+        }
+        let lacking = (step.after.durable.0 + 1..=step.after.last.index.0).map(Index);
+        let most = most + lacking.filter(|index| seat.log.size_at(*index) == 0).count();
+        demand(held <= most, NAME, Class::Bounds, || {
+            format!("node {} holds {held} messages for its disk, more than the {most} allowed", step.node)
+        })
+    }
+
+    /// A message leaves a node, which leads in this term and round.
+    pub(crate) fn sent(&mut self, node: NodeId, to: NodeId, message: &Message, round: Led) -> Verdict {
         let Body::Append { slice, .. } = &message.body else { return Ok(()) };
         let (entries, limits) = (slice.entries().len(), &self.limits);
         demand(entries <= limits.batch_entries, NAME, Class::Bounds, || {
@@ -222,7 +263,8 @@ impl Bounds {
         let bytes: usize = slice.entries().iter().map(Entry::size).sum();
         demand(bytes <= limits.batch_bytes || entries <= 1, NAME, Class::Bounds, || {
             format!("node {node} sends {bytes} bytes at once, more than the {} allowed", limits.batch_bytes)
-        })
+        })?;
+        self.appending(node, to, bytes, round)
     }
 }
 

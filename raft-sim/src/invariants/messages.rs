@@ -15,6 +15,7 @@ impl Judges {
         commit_told::received(seat, message);
         patience::received(seat, at, from, message);
         seat.standing.heard(at, from);
+        self.bounds.heard(node, from);
         seat.asked_to_vote |= matches!(message.body, Body::PreVote { .. } | Body::Vote { .. });
         match message.body {
             Body::Appended { matched } => {
@@ -35,7 +36,7 @@ impl Judges {
     pub(super) fn sent(&mut self, at: Time, node: NodeId, to: NodeId, message: &Message) -> Verdict {
         let seat = self.cluster.seat(node);
         promises::sent(seat, node, to, message)?;
-        self.bounds.sent(node, message)?;
+        self.bounds.sent(node, to, message, (seat.led, seat.round))?;
         sightings::sent(seat, &mut self.coverage, to, message);
         let term = message.term;
         let (disk, asker) = (message.from.disk, message.to.unwrap_or_default());

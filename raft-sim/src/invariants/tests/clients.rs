@@ -267,6 +267,40 @@ fn an_append_beyond_its_limits_is_reported() {
 }
 
 #[test]
+fn more_appends_on_their_way_than_allowed_are_reported() {
+    let mut stage =
+        Stage::with(Rules { limits: Limits { inflight_appends: 1, ..Limits::default() }, ..rules(2) });
+    stage.elect(1, &[2], 1);
+    stage.append(1, vec![entry(1, 2, "a")]).unwrap();
+    let append = |stage: &mut Stage| {
+        let slice = slice(EntryId::new(1, 1), vec![entry(1, 2, "a")]);
+        stage.send(1, 2, Body::Append { slice, commit: Index(0) })
+    };
+    // A window and a question, and both again.
+    for _ in 0..4 {
+        append(&mut stage).unwrap();
+    }
+    falls(append(&mut stage.clone()), bounds::NAME);
+    let reply = stage.message(2, 1, 1, Body::HeartbeatReply { round: Round(0) });
+    stage.tell(&Fact::Received { node: NodeId(1), from: NodeId(2), message: &reply }).unwrap();
+    append(&mut stage).unwrap();
+}
+
+#[test]
+fn more_messages_that_wait_for_the_disk_than_allowed_are_reported() {
+    let mut stage = limited(Limits { held: 1, inflight_chunks: 1, ..Limits::default() });
+    // One beyond may ask for votes; and a leader promises each entry that its disk lacks.
+    let lacking = |stage: &mut Stage, held, durable| {
+        let status = &mut stage.actor(1).status;
+        (status.held, status.durable) = (held, Index(durable));
+        stage.step(1)
+    };
+    lacking(&mut stage, 7, 1).unwrap();
+    lacking(&mut stage, 8, 0).unwrap();
+    falls(lacking(&mut stage, 8, 1), bounds::NAME);
+}
+
+#[test]
 fn more_open_tickets_than_allowed_are_reported() {
     let mut stage = limited(Limits { tickets: 1, ..Limits::default() });
     stage.read(1, 1).unwrap();
