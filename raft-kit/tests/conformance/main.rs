@@ -1,0 +1,52 @@
+//! The kit passes a storage that is right, and finds each mistake in one that isn't: the checker is checked.
+
+#![allow(clippy::unwrap_used, reason = "this is test code, too")]
+
+mod reference;
+
+use raft_kit::{Memory, Settings, Syncs, run};
+use reference::{Mistake, Reference};
+
+fn tried(mistake: Option<Mistake>, settings: &Settings) -> Result<raft_kit::Report, Box<raft_kit::Failure>> {
+    run(&Reference(mistake), &mut Memory::default(), &mut Memory::default(), settings)
+}
+
+#[test]
+fn a_right_storage_passes() {
+    let report = tried(None, &Settings::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{report}");
+    let tried = [
+        report.starts,
+        report.together,
+        report.truncations,
+        report.bases,
+        report.releases,
+        report.captured,
+        report.installed,
+        report.cut,
+    ];
+    assert!(tried.iter().all(|count| *count > 0), "something was never tried: {report}");
+}
+
+#[test]
+fn each_mistake_is_found() {
+    let missed: Vec<Mistake> = Mistake::ALL
+        .into_iter()
+        .filter(|mistake| match tried(Some(*mistake), &Settings { seeds: 0..40, ..Settings::default() }) {
+            Ok(_) => true,
+            Err(failure) => {
+                println!("{mistake:?}: {failure}");
+                false
+            }
+        })
+        .collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn a_disk_that_lies_is_found() {
+    for syncs in [Syncs::Files, Syncs::Directories] {
+        let failure = tried(None, &Settings { syncs, ..Settings::default() }).unwrap_err();
+        println!("{syncs:?} alone: {failure}");
+    }
+}
