@@ -55,7 +55,7 @@ pub(crate) fn config(id: NodeId, disk: DiskId, seed: u64) -> Config {
         inflight_appends: 4,
         snapshot_entries: 20,
         retain_entries: 4,
-        chunk_bytes: 200,
+        chunk_bytes: 700,
         inflight_chunks: 2,
         ..Limits::default()
     };
@@ -130,7 +130,7 @@ impl<'a, D: Driver> World<'a, D> {
 
     /// Cuts somebody off, or nobody.
     pub(crate) fn cut_off(&mut self, draw: &mut Draw) {
-        self.cut_off = match draw.below(6) {
+        self.cut_off = match draw.below(5) {
             0..=1 => Some(NODE),
             2 => Some(PEERS[draw.below(PEERS.len())]),
             _ => None,

@@ -327,7 +327,7 @@ impl Driver for Reference {
     }
 
     fn apply(&self, state: &mut State, entry: &Entry) {
-        state.0.extend_from_slice(&hash::chain(entry.hash(), &[entry.index().0]).to_le_bytes());
+        state.0.extend_from_slice(&hash::chain(entry.hash(), &[entry.index().0]).to_le_bytes().repeat(8));
     }
 
     fn encode(&self, state: &State, base: &Base) -> (Snapshot, Bytes) {
