@@ -1,6 +1,7 @@
 //! What is tried on each directory that a power cut leaves: the storage's own recovery, once more, and writing on.
 
 use crate::contract::{is_rest, with};
+use crate::draw::Draw;
 use crate::life::node;
 use crate::medium::Medium;
 use crate::world::{World, newest};
@@ -19,6 +20,7 @@ pub(crate) fn recover<D: Driver>(
     world: &World<'_, D>,
     scratch: &mut D::Medium,
     tree: &Tree,
+    draw: &mut Draw,
 ) -> Result<Recovered, String> {
     scratch.put(tree);
     let first = open(world.driver, scratch)?;
@@ -29,7 +31,7 @@ pub(crate) fn recover<D: Driver>(
     if second.recovered != found {
         return Err("a second recovery finds something else than the first".into());
     }
-    let expected = go_on::<D>(second)?;
+    let expected = go_on::<D>(second, draw.once_in(3))?;
     let third = open(world.driver, scratch)?;
     let released = found.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
     if !is_rest(&third.recovered, &expected, released) || third.recovered.snapshot != found.snapshot {
@@ -38,15 +40,15 @@ pub(crate) fn recover<D: Driver>(
     Ok(found)
 }
 
-/// A node starts on what was found, and a leader of a new term replaces its last entry, if it may, and adds one. What the log
-/// is then.
-fn go_on<D: Driver>(opened: Opened<D::Storage>) -> Result<Recovered, String> {
+/// A node starts on what was found, and a leader of a new term replaces its last entry, if it may, and adds one. Or the node
+/// ends right after its start: what the cut left behind the log is not yet overwritten then. What the log is then.
+fn go_on<D: Driver>(opened: Opened<D::Storage>, ends: bool) -> Result<Recovered, String> {
     let Opened { mut storage, recovered, disk, .. } = opened;
     let mut node = node(disk, 0, recovered.clone())?;
     let mut log = recovered.clone();
     let outputs = node.turn().drain().collect();
     persist(&mut storage, &mut node, outputs, &mut log)?;
-    if let Some(message) = from_a_leader(&recovered) {
+    if let Some(message) = from_a_leader(&recovered).filter(|_| !ends) {
         let outputs = node.step(Input::Receive { from: PEERS[0], message }).collect();
         persist(&mut storage, &mut node, outputs, &mut log)?;
         if log.entries.last().map(Entry::term) != Some(recovered.hard.term.next()) {

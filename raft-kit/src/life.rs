@@ -49,6 +49,8 @@ pub(crate) struct Life<'a, 'b, D: Driver> {
     /// How many operations there were before the last call: the power goes within it, and nobody hears of its end.
     pub(crate) last: usize,
     left: usize,
+    /// How rarely the disk takes what waits: the rarer, the more at once.
+    patience: usize,
 }
 
 impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
@@ -59,8 +61,19 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         report: &'a mut Report,
         owed: Owed,
         calls: usize,
+        patience: usize,
     ) -> Life<'a, 'b, D> {
-        Life { world, medium, report, process: None, operations: Vec::new(), owed, last: 0, left: calls }
+        Life {
+            world,
+            medium,
+            report,
+            process: None,
+            operations: Vec::new(),
+            owed,
+            last: 0,
+            left: calls,
+            patience,
+        }
     }
 
     /// Lives.
@@ -82,13 +95,13 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
 
     fn step(&mut self, draw: &mut Draw) -> Result<(), String> {
         match draw.below(24) {
-            0 => self.turn(Some(Input::Tick { elapsed: 1 })),
+            0 => self.turn(Some(Input::Tick { elapsed: 1 + draw.below(3) as u32 })),
             1..=2 => self.world.tick(draw),
-            3..=12 => match self.world.deliver(draw)? {
+            3..=13 => match self.world.deliver(draw)? {
                 Some(input) => self.turn(Some(input)),
                 None => Ok(()),
             },
-            13..=15 => {
+            14 => {
                 self.world.propose(draw)?;
                 let leads = |process: &Process<D>| process.node.status().role == RoleName::Leader;
                 if self.process.as_ref().is_some_and(leads) {
@@ -97,12 +110,12 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
                 }
                 Ok(())
             }
-            16..=18 => self.persist(draw),
-            19..=21 => match self.process.as_mut().and_then(|process| process.done.pop_front()) {
+            15..=17 if draw.once_in(self.patience) => self.persist(draw),
+            15..=20 => match self.process.as_mut().and_then(|process| process.done.pop_front()) {
                 Some(input) => self.turn(Some(input)),
                 None => Ok(()),
             },
-            22 => self.work(),
+            21..=22 => self.work(),
             _ => self.rare(draw),
         }
     }
@@ -110,11 +123,12 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
     /// What happens now and then.
     fn rare(&mut self, draw: &mut Draw) -> Result<(), String> {
         match draw.below(16) {
-            0..=3 => self.world.cut_off(draw),
+            0..=1 => self.world.cut_off(draw),
             4 => self.world.capture(draw)?,
             5 => self.turn(Some(Input::Capture))?,
             6 => self.call(|storage| storage.idle())?,
-            7 if draw.once_in(4) => {
+            7..=9 => self.world.transfer()?,
+            10 if draw.once_in(4) => {
                 self.process = None;
                 self.report.starts += 1;
             }

@@ -34,7 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     /// A few seconds for a storage in memory.
     fn default() -> Settings {
-        Settings { seeds: 0..8, lives: 4, calls: 80, draws: 3, syncs: Syncs::Both }
+        Settings { seeds: 0..8, lives: 3, calls: 120, draws: 3, syncs: Syncs::Both }
     }
 }
 
@@ -174,7 +174,8 @@ pub fn run<D: Driver>(
             recorded.put(&tree);
             // Short lives, too: much happens at the beginning.
             let calls = draw.below(settings.calls) + 1;
-            let mut life = Life::new(&mut world, recorded, &mut report, owed, calls);
+            let patience = [1, 1, 4, 12][draw.below(4)];
+            let mut life = Life::new(&mut world, recorded, &mut report, owed, calls, patience);
             let lived = whole(|| life.run(&mut draw));
             let Life { operations, owed: asked, last, .. } = life;
             if let Err(problem) = lived {
@@ -247,7 +248,7 @@ impl<D: Driver> Cuts<'_, '_, D> {
             for loss in losses {
                 let tree = disk.after(loss, draw);
                 let found =
-                    self.find(point, &tree).map_err(|problem| (Some(point), problem, tree.clone()))?;
+                    self.find(point, &tree, draw).map_err(|problem| (Some(point), problem, tree.clone()))?;
                 if point == end && chosen == 0 {
                     next = Some((point, tree, found));
                 }
@@ -261,7 +262,7 @@ impl<D: Driver> Cuts<'_, '_, D> {
         Ok(next.expect("the end is one of the points"))
     }
 
-    fn find(&mut self, point: usize, tree: &Tree) -> Result<Recovered, String> {
+    fn find(&mut self, point: usize, tree: &Tree, draw: &mut Draw) -> Result<Recovered, String> {
         self.report.states += 1;
         let mut hash = DefaultHasher::new();
         tree.hash(&mut hash);
@@ -269,7 +270,7 @@ impl<D: Driver> Cuts<'_, '_, D> {
             Some(found) => found.clone(),
             None => {
                 self.report.different += 1;
-                let found = whole(|| cut::recover(self.world, self.scratch, tree))?;
+                let found = whole(|| cut::recover(self.world, self.scratch, tree, draw))?;
                 self.known.insert(hash.finish(), found.clone());
                 found
             }

@@ -53,9 +53,9 @@ pub(crate) fn config(id: NodeId, disk: DiskId, seed: u64) -> Config {
         batch_entries: 6,
         batch_bytes: 2048,
         inflight_appends: 4,
-        snapshot_entries: 20,
-        retain_entries: 4,
-        chunk_bytes: 700,
+        snapshot_entries: 16,
+        retain_entries: 8,
+        chunk_bytes: 1000,
         inflight_chunks: 2,
         ..Limits::default()
     };
@@ -125,14 +125,15 @@ impl<'a, D: Driver> World<'a, D> {
 
     /// Time passes at a peer.
     pub(crate) fn tick(&mut self, draw: &mut Draw) -> Result<(), String> {
-        self.peer(PEERS[draw.below(PEERS.len())], Input::Tick { elapsed: 1 })
+        let peer = PEERS[draw.below(PEERS.len())];
+        self.peer(peer, Input::Tick { elapsed: 1 + draw.below(3) as u32 })
     }
 
     /// Cuts somebody off, or nobody.
     pub(crate) fn cut_off(&mut self, draw: &mut Draw) {
-        self.cut_off = match draw.below(5) {
-            0..=1 => Some(NODE),
-            2 => Some(PEERS[draw.below(PEERS.len())]),
+        self.cut_off = match draw.below(6) {
+            0..=2 => Some(NODE),
+            3 => Some(PEERS[draw.below(PEERS.len())]),
             _ => None,
         };
     }
@@ -140,18 +141,38 @@ impl<'a, D: Driver> World<'a, D> {
     /// A client's command.
     pub(crate) fn command(&mut self, draw: &mut Draw) -> Input {
         self.commands += 1;
-        let length = if draw.once_in(12) { draw.below(3000) } else { draw.below(200) };
+        // Often of one length: then a later record ends where an earlier one did.
+        let length = match draw.below(16) {
+            0 => draw.below(3000),
+            1..=6 => draw.below(100),
+            _ => 10,
+        };
         let command = self.driver.command(self.commands, length);
         Input::Propose { ticket: Ticket(self.commands), command }
     }
 
+    /// Those who lead, or think so.
+    fn leaders(&self) -> Vec<NodeId> {
+        let leads = |(id, peer): (NodeId, &Peer<D::State>)| {
+            (peer.node.status().role == RoleName::Leader).then_some(id)
+        };
+        PEERS.into_iter().zip(&self.peers).filter_map(leads).collect()
+    }
+
     /// Clients ask the peers that lead.
     pub(crate) fn propose(&mut self, draw: &mut Draw) -> Result<(), String> {
-        for (at, id) in PEERS.into_iter().enumerate() {
-            if self.peers[at].node.status().role == RoleName::Leader {
-                let command = self.command(draw);
-                self.peer(id, command)?;
-            }
+        for leader in self.leaders() {
+            let command = self.command(draw);
+            self.peer(leader, command)?;
+        }
+        Ok(())
+    }
+
+    /// The node under test is to lead: what it then has alone, when it is cut off, will be truncated.
+    pub(crate) fn transfer(&mut self) -> Result<(), String> {
+        for leader in self.leaders() {
+            self.commands += 1;
+            self.peer(leader, Input::Transfer { ticket: Ticket(self.commands), to: Some(NODE) })?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod reference;
 use raft_kit::{Memory, Settings, Syncs, run};
 use reference::{Mistake, Reference};
 
+/// Runs the reference.
 fn tried(mistake: Option<Mistake>, settings: &Settings) -> Result<raft_kit::Report, Box<raft_kit::Failure>> {
     run(&Reference(mistake), &mut Memory::default(), &mut Memory::default(), settings)
 }
@@ -32,7 +33,7 @@ fn a_right_storage_passes() {
 fn each_mistake_is_found() {
     let missed: Vec<Mistake> = Mistake::ALL
         .into_iter()
-        .filter(|mistake| match tried(Some(*mistake), &Settings { seeds: 0..40, ..Settings::default() }) {
+        .filter(|mistake| match tried(Some(*mistake), &Settings { seeds: 0..100, ..Settings::default() }) {
             Ok(_) => true,
             Err(failure) => {
                 println!("{mistake:?}: {failure}");
