@@ -32,9 +32,6 @@ pub(crate) struct Owed {
     wholes: Vec<Whole>,
 }
 
-/// What is there: what recovery found, and how many of the life's writes are in it.
-pub(crate) type Found = Result<usize, String>;
-
 /// The log when this has been written, too.
 pub(crate) fn with(log: &Recovered, update: &Update) -> Recovered {
     let mut log = log.clone();
@@ -137,13 +134,9 @@ impl Owed {
         self.written.last().map_or(&self.start, |written| &written.log)
     }
 
-    /// How many writes were handed over.
-    pub(crate) fn writes(&self) -> usize {
-        self.written.len()
-    }
-
-    /// Whether this may be found when the power went after so many operations; how many of the writes are there.
-    pub(crate) fn check(&self, at: usize, found: &Recovered) -> Found {
+    /// Whether this may be found when the power went after so many operations; how many of the writes that were handed over
+    /// by then are not there.
+    pub(crate) fn check(&self, at: usize, found: &Recovered) -> Result<usize, String> {
         let owed =
             self.written.iter().rposition(|written| written.receipt.is_some_and(|receipt| receipt <= at));
         let owed = owed.map_or(0, |last| last + 1);
@@ -162,7 +155,7 @@ impl Owed {
                 older.unwrap_or_default(),
             ));
         };
-        self.check_snapshot(at, found).map(|()| writes)
+        self.check_snapshot(at, found).map(|()| asked.max(owed) - writes)
     }
 
     fn check_snapshot(&self, at: usize, found: &Recovered) -> Result<(), String> {

@@ -98,19 +98,6 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Which syncs the disk carries out. All but `Both` are lies, and a storage on such a disk has to fail: the proof that a
-/// run can see a loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Syncs {
-    /// Those of files and those of directories.
-    #[default]
-    Both,
-    /// Those of directories alone.
-    Directories,
-    /// Those of files alone.
-    Files,
-}
-
 /// What a power cut takes of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
@@ -160,8 +147,8 @@ struct Object {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     objects: Vec<Object>,
-    /// Which file has which number at the moment.
-    open: BTreeMap<u64, usize>,
+    /// Which file has which number at the moment, and by which name it was opened.
+    open: BTreeMap<u64, (usize, String)>,
 }
 
 const ROOT: usize = 0;
@@ -304,23 +291,23 @@ impl Disk {
     }
 
     fn opened(&mut self, file: u64) -> Result<&mut Object, String> {
-        let at = self.open.get(&file).ok_or_else(|| format!("file {file} was not opened"))?;
+        let (at, _) = self.open.get(&file).ok_or_else(|| format!("file {file} was not opened"))?;
         Ok(&mut self.objects[*at])
     }
 
-    /// Carries out what a storage did.
+    /// Carries out what a storage did. Of a sync of these names it says that it has, and hasn't.
     ///
     /// # Errors
     /// If that can't be.
-    pub(crate) fn take(&mut self, operation: &Operation, syncs: Syncs) -> Result<(), String> {
+    pub(crate) fn take(&mut self, operation: &Operation, lies: fn(&str) -> bool) -> Result<(), String> {
         match operation {
             Operation::Create { file, path } => {
                 let made = self.name(path, Body::File(Arc::default()))?;
-                self.open.insert(*file, made);
+                self.open.insert(*file, (made, path.clone()));
             }
             Operation::Open { file, path } => {
                 let found = self.find(path).ok_or_else(|| format!("there is no file {path}"))?;
-                self.open.insert(*file, found);
+                self.open.insert(*file, (found, path.clone()));
             }
             Operation::MakeDirectory { path } => drop(self.name(path, Body::Directory(Names::new()))?),
             Operation::Write { file, at, bytes } => {
@@ -330,12 +317,9 @@ impl Disk {
                 self.opened(*file)?.change(Change::Length(*length as usize));
             }
             Operation::Sync { file } => {
+                let lied_about = self.open.get(file).is_some_and(|(_, name)| lies(name));
                 let object = self.opened(*file)?;
-                let lie = match object.stable {
-                    Body::File(_) => Syncs::Directories,
-                    Body::Directory(_) => Syncs::Files,
-                };
-                if syncs != lie {
+                if !lied_about {
                     object.sync();
                 }
             }
@@ -389,7 +373,7 @@ impl Disk {
 
     /// The bytes of a file that is open.
     pub(crate) fn bytes(&self, file: u64) -> Option<Arc<Vec<u8>>> {
-        match &self.objects[*self.open.get(&file)?].seen {
+        match &self.objects[self.open.get(&file)?.0].seen {
             Body::File(bytes) => Some(bytes.clone()),
             Body::Directory(_) => None,
         }

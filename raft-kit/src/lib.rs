@@ -19,7 +19,7 @@ mod run;
 mod world;
 
 pub use directory::{Directory, recorded};
-pub use disk::{Content, Operation, Syncs, Tree};
+pub use disk::{Content, Operation, Tree};
 pub use medium::{Medium, Memory};
 pub use run::{Failure, Report, Settings, run};
 

@@ -162,9 +162,8 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         self.catch_up();
         let Opened { storage, recovered, state, disk } = opened
             .map_err(|error| format!("no power was cut, and the storage refuses its files: {error}"))?;
-        let writes = self.owed.check(self.operations.len(), &recovered)?;
-        if writes < self.owed.writes() {
-            return Err(format!("no power was cut, and what was done after write {writes} is gone"));
+        if self.owed.check(self.operations.len(), &recovered)? > 0 {
+            return Err("no power was cut, and the last writes are gone".into());
         }
         self.world.is_of(&state, recovered.snapshot.as_ref())?;
         let node = node(disk, draw.seed(), recovered)?;

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use raft_kit::{Memory, Settings, Syncs, run};
+use raft_kit::{Memory, Settings, run};
 use reference::{Mistake, Reference};
 
 /// Runs the reference.
@@ -46,8 +46,14 @@ fn each_mistake_is_found() {
 
 #[test]
 fn a_disk_that_lies_is_found() {
-    for syncs in [Syncs::Files, Syncs::Directories] {
-        let failure = tried(None, &Settings { syncs, ..Settings::default() }).unwrap_err();
-        println!("{syncs:?} alone: {failure}");
+    let lies: [(&str, fn(&str) -> bool); 4] = [
+        ("the directory", str::is_empty),
+        ("the log", |name| name == "log"),
+        ("the rewritten log", |name| name == "log.new"),
+        ("snapshots", |name| name == "snapshot.new"),
+    ];
+    for (about, lies) in lies {
+        let failure = tried(None, &Settings { lies, ..Settings::default() }).unwrap_err();
+        println!("a disk that lies about {about}: {failure}");
     }
 }
