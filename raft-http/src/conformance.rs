@@ -11,7 +11,7 @@ use bytes::Bytes;
 use raft_core::envelope::Envelope;
 use raft_core::wal::Layout;
 use raft_core::{Base, Entry, Fetch, Index, Persisted, Snapshot, Store, Stored, Write};
-use raft_kit::{Directory, Driver, Failure, Opened, Report, Settings, Syncs, recorded, run};
+use raft_kit::{Directory, Driver, Failure, Opened, Report, Settings, recorded, run};
 use serde_json::json;
 use std::fmt::Display;
 use std::os::unix::fs::FileExt;
@@ -141,11 +141,24 @@ fn what_was_promised_survives_a_power_cut_at_any_file_operation() {
     }
 }
 
+/// Every kind of sync that a promise depends on, left out, has to end in a failure.
 #[test]
 fn a_disk_that_lies_is_found_out() {
     let Some(mut media) = recorded("conformance::a_disk_that_lies_is_found_out") else { return };
-    for syncs in [Syncs::Files, Syncs::Directories] {
-        let failure = tried(&mut media, &Settings { syncs, ..Settings::default() }).unwrap_err();
-        println!("{syncs:?} alone: {failure}");
+    let lies: [(&str, fn(&str) -> bool); 7] = [
+        ("the data directory", str::is_empty),
+        ("node.json", |name| name == "node.json.new"),
+        ("the log's directory", |name| name == "wal"),
+        ("segments", |name| name.ends_with(".wal")),
+        ("the snapshots' directory", |name| name == "snapshots"),
+        ("captured snapshots", |name| name == "snapshots/capturing.tmp"),
+        ("received snapshots", |name| name == "snapshots/receiving.part"),
+    ];
+    for (about, lies) in lies {
+        let settings = Settings { lies, seeds: 0..40, ..Settings::default() };
+        match tried(&mut media, &settings) {
+            Ok(report) => panic!("a lie about {about} was not found out: {report}"),
+            Err(failure) => println!("a disk that lies about {about}: {failure}"),
+        }
     }
 }
