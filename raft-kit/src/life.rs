@@ -35,6 +35,8 @@ struct Process<D: Driver> {
     work: VecDeque<Work<D::State>>,
     /// What the node will hear of its disk.
     done: VecDeque<Input>,
+    /// Nothing was written since the disk was told that nothing is.
+    idle: bool,
 }
 
 /// A storage's life.
@@ -126,9 +128,8 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
             0..=1 => self.world.cut_off(draw),
             4 => self.world.capture(draw)?,
             5 => self.turn(Some(Input::Capture))?,
-            6 => self.call(|storage| storage.idle())?,
-            7..=9 => self.world.transfer()?,
-            10 if draw.once_in(4) => {
+            6..=8 => self.world.transfer()?,
+            9 if draw.once_in(4) => {
                 self.process = None;
                 self.report.starts += 1;
             }
@@ -168,7 +169,7 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         self.world.is_of(&state, recovered.snapshot.as_ref())?;
         let node = node(disk, draw.seed(), recovered)?;
         let (jobs, work, done) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        self.process = Some(Process { node, state, storage, jobs, work, done });
+        self.process = Some(Process { node, state, storage, jobs, work, done, idle: true });
         self.turn(None)
     }
 
@@ -213,9 +214,14 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         Ok(())
     }
 
-    /// The disk takes some of what waits: one sync for all of it.
+    /// The disk takes some of what waits: one sync for all of it. Or nothing waits, and it is told so.
     fn persist(&mut self, draw: &mut Draw) -> Result<(), String> {
         let Some(process) = &mut self.process else { return Ok(()) };
+        if process.jobs.is_empty() && !process.idle && draw.once_in(3) {
+            process.idle = true;
+            self.report.idle += 1;
+            return self.call(|storage| storage.idle());
+        }
         let (mut writes, mut count) = (Vec::new(), draw.below(process.jobs.len()) + 1);
         while let Some(job) = process.jobs.pop_front() {
             match job {
@@ -234,6 +240,7 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         if writes.is_empty() {
             return Ok(());
         }
+        process.idle = false;
         self.catch_up();
         let at = self.operations.len();
         let numbers: Vec<u64> = writes.iter().map(Write::number).collect();

@@ -55,6 +55,8 @@ pub struct Report {
     pub truncations: u64,
     /// .. with a base.
     pub bases: u64,
+    /// Times without any.
+    pub idle: u64,
     /// Releases of the log.
     pub releases: u64,
     /// Snapshots that were captured.
@@ -89,7 +91,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} lives and {} starts: {} writes ({} behind others, {} truncations, {} bases), {} releases, {} snapshots \
+            "{} lives and {} starts: {} writes ({} behind others, {} truncations, {} bases), {} times idle, {} releases, {} snapshots \
              captured, {} parts stored, {} installed; {} file operations, {} crash points, {} states, {} of them \
              different, {} with less than was asked for",
             self.lives,
@@ -98,6 +100,7 @@ impl fmt::Display for Report {
             self.together,
             self.truncations,
             self.bases,
+            self.idle,
             self.releases,
             self.captured,
             self.parts,

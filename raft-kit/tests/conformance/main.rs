@@ -7,6 +7,9 @@ mod reference;
 use raft_kit::{Memory, Settings, run};
 use reference::{Mistake, Reference};
 
+/// What a disk lies about, and the names of that.
+type Lie = (&'static str, fn(&str) -> bool);
+
 /// Runs the reference.
 fn tried(mistake: Option<Mistake>, settings: &Settings) -> Result<raft_kit::Report, Box<raft_kit::Failure>> {
     run(&Reference(mistake), &mut Memory::default(), &mut Memory::default(), settings)
@@ -21,6 +24,7 @@ fn a_right_storage_passes() {
         report.together,
         report.truncations,
         report.bases,
+        report.idle,
         report.releases,
         report.captured,
         report.installed,
@@ -46,13 +50,13 @@ fn each_mistake_is_found() {
 
 #[test]
 fn a_disk_that_lies_is_found() {
-    let lies: [(&str, fn(&str) -> bool); 4] = [
+    let lies: &[Lie] = &[
         ("the directory", str::is_empty),
         ("the log", |name| name == "log"),
         ("the rewritten log", |name| name == "log.new"),
         ("snapshots", |name| name == "snapshot.new"),
     ];
-    for (about, lies) in lies {
+    for &(about, lies) in lies {
         let failure = tried(None, &Settings { lies, ..Settings::default() }).unwrap_err();
         println!("a disk that lies about {about}: {failure}");
     }

@@ -10,7 +10,7 @@ use raft_kit::{Driver, Memory, Opened, Storage};
 
 /// What can be got wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
+pub(crate) enum Mistake {
     ReceiptBeforeSync,
     NewFileWithoutDirectorySync,
     RenameWithoutDirectorySync,
@@ -30,7 +30,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    pub const ALL: [Mistake; 16] = [
+    pub(crate) const ALL: [Mistake; 16] = [
         Mistake::ReceiptBeforeSync,
         Mistake::NewFileWithoutDirectorySync,
         Mistake::RenameWithoutDirectorySync,
@@ -52,15 +52,15 @@ impl Mistake {
 
 /// The hashes of all entries that were applied.
 #[derive(Clone, Debug, Default)]
-pub struct State(Vec<u8>);
+pub(crate) struct State(Vec<u8>);
 
 /// The driver, with the mistake that it makes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reference(pub Option<Mistake>);
+pub(crate) struct Reference(pub(crate) Option<Mistake>);
 
 /// The open storage.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     files: Memory,
     mistake: Option<Mistake>,
     /// The log file and its end.
