@@ -32,6 +32,11 @@ pub(crate) struct Owed {
     wholes: Vec<Whole>,
 }
 
+/// Whether a cut comes after the beginning of what was asked for. What an earlier life was asked for stands at 0.
+fn is_asked(asked: usize, cut: usize) -> bool {
+    asked < cut.max(1)
+}
+
 /// The log when this has been written, too.
 pub(crate) fn with(log: &Recovered, update: &Update) -> Recovered {
     let mut log = log.clone();
@@ -86,7 +91,7 @@ impl Owed {
 
     /// What is owed in the next life: what a recovery found after a power cut at `at`, and of snapshots what was.
     pub(crate) fn after(&self, at: usize, found: Recovered) -> Owed {
-        let before = |asked: usize| (asked < at).then_some(0);
+        let before = |asked: usize| is_asked(asked, at).then_some(0);
         let whole = |whole: &Whole| {
             let captured = whole.captured.and_then(|receipt| (receipt <= at).then_some(0));
             Some(Whole { asked: before(whole.asked)?, captured, ..whole.clone() })
@@ -141,7 +146,8 @@ impl Owed {
             self.written.iter().rposition(|written| written.receipt.is_some_and(|receipt| receipt <= at));
         let owed = owed.map_or(0, |last| last + 1);
         let asked = self.written.iter().take_while(|written| written.asked < at).count();
-        let released = self.released.iter().filter(|(asked, _)| *asked < at.max(1)).map(|(_, to)| *to).max();
+        let released =
+            self.released.iter().filter(|(asked, _)| is_asked(*asked, at)).map(|(_, to)| *to).max();
         let log = |writes: usize| writes.checked_sub(1).map_or(&self.start, |at| &self.written[at].log);
         let is = |writes: &usize| is_rest(found, log(*writes), released.unwrap_or_default());
         let Some(writes) = (owed..=asked.max(owed)).rev().find(is) else {
@@ -160,7 +166,7 @@ impl Owed {
 
     fn check_snapshot(&self, at: usize, found: &Recovered) -> Result<(), String> {
         let is_known = |snapshot: &Snapshot| {
-            self.wholes.iter().any(|whole| whole.asked < at.max(1) && whole.snapshot == *snapshot)
+            self.wholes.iter().any(|whole| is_asked(whole.asked, at) && whole.snapshot == *snapshot)
         };
         if let Some(snapshot) = found.snapshot.as_ref().filter(|snapshot| !is_known(snapshot)) {
             return Err(format!(
@@ -183,5 +189,73 @@ impl Owed {
             return Err(format!("the log begins behind entry {base}, and no snapshot reaches there"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft_core::{Boot, HardState, Membership, NodeId, Payload};
+
+    fn write(boot: u64, keep: Option<u64>, entries: &[(u64, u64)]) -> Update {
+        let entry = |(index, term): &(u64, u64)| Entry::new(EntryId::new(*term, *index), Payload::Noop);
+        let hard = HardState { boot: Boot(boot), ..HardState::default() };
+        let entries = entries.iter().map(entry).collect();
+        Update { hard: Some(hard), base: None, keep: keep.map(Index), entries }
+    }
+
+    fn base(log: &Recovered, index: u64) -> Base {
+        let log = Log::recovered(log.base.as_ref(), log.entries.iter().cloned());
+        let membership = Membership::founders([NodeId(0)]).unwrap();
+        log.base_at(Index(index)).unwrap_or(Base { id: EntryId::ORIGIN, hash: 0, membership })
+    }
+
+    /// Two entries with a receipt, then a truncation without one.
+    fn story() -> Owed {
+        let mut owed = Owed::new(Recovered::default());
+        let first =
+            Update { base: Some(base(&Recovered::default(), 0)), ..write(1, None, &[(1, 1), (2, 1)]) };
+        let number = owed.write(2, &first);
+        owed.receipt(5, number);
+        owed.write(6, &write(2, Some(1), &[(2, 2)]));
+        owed
+    }
+
+    #[test]
+    fn only_states_between_the_last_receipt_and_the_last_write_are_right() {
+        let owed = story();
+        let log = |writes: usize| writes.checked_sub(1).map_or(&owed.start, |at| &owed.written[at].log);
+        let right = |at, writes| owed.check(at, log(writes)).ok();
+        assert_eq!((right(2, 0), right(2, 1)), (Some(0), None), "not yet asked for");
+        assert_eq!((right(3, 0), right(3, 1)), (Some(1), Some(0)), "asked for, and no receipt");
+        assert_eq!((right(5, 0), right(5, 1)), (None, Some(0)), "a receipt");
+        assert_eq!((right(7, 0), right(7, 1), right(7, 2)), (None, Some(1), Some(0)));
+        let mixed = Recovered { hard: log(2).hard, ..log(1).clone() };
+        assert!(owed.check(7, &mixed).is_err(), "half a write");
+    }
+
+    #[test]
+    fn a_log_begins_later_only_where_it_was_released_and_a_snapshot_reaches() {
+        let mut owed = story();
+        let whole = owed.log().clone();
+        let snapshot = Snapshot { base: base(&whole, 1), size: 9, digest: 3 };
+        let mut rest = whole.clone();
+        rest.base = Some(snapshot.base.clone());
+        rest.entries.remove(0);
+        let with = Recovered { snapshot: Some(snapshot.clone()), ..rest.clone() };
+        assert!(owed.check(9, &with).is_err(), "not released");
+        owed.release(7, Index(1));
+        assert!(owed.check(9, &with).is_err(), "nobody has taken that snapshot");
+        let number = owed.whole(7, snapshot.clone());
+        assert_eq!(owed.check(9, &with), Ok(0));
+        assert!(owed.check(9, &rest).is_err(), "nothing is there for what the log has forgotten");
+        assert_eq!(owed.check(9, &whole), Ok(0), "it is not owed yet");
+        owed.captured(8, number);
+        assert!(owed.check(9, &whole).is_err(), "it has a receipt");
+
+        // Two lives that end before they begin.
+        let later = owed.after(9, with.clone()).after(0, with.clone()).after(0, with.clone());
+        assert_eq!(later.check(0, &with), Ok(0));
+        assert!(later.check(0, &Recovered { snapshot: None, ..whole }).is_err(), "it is still owed");
     }
 }
