@@ -379,3 +379,59 @@ impl Disk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(file: u64, path: &str) -> Operation {
+        Operation::Create { file, path: path.into() }
+    }
+
+    fn write(file: u64, at: u64, text: &'static str) -> Operation {
+        Operation::Write { file, at, bytes: Bytes::from_static(text.as_bytes()) }
+    }
+
+    fn rename(from: &str, to: &str) -> Operation {
+        Operation::Rename { from: from.into(), to: to.into() }
+    }
+
+    /// Everything that power cuts after these operations leave, in words.
+    fn left(operations: &[Operation]) -> BTreeSet<String> {
+        let (mut disk, mut draw) = (Disk::new(&Tree::new()), Draw::new(1));
+        disk.take(&Operation::Open { file: 0, path: String::new() }, |_| false).unwrap();
+        operations.iter().for_each(|operation| disk.take(operation, |_| false).unwrap());
+        let mut words = |_| {
+            let tree = disk.after(Loss::Some, &mut draw).into_iter().map(|(path, content)| match content {
+                Content::Directory => path,
+                Content::File(bytes) => {
+                    format!("{path}={}", String::from_utf8_lossy(&bytes).replace('\0', "0"))
+                }
+            });
+            tree.collect::<Vec<_>>().join(" ")
+        };
+        (0..3000).map(&mut words).collect()
+    }
+
+    #[test]
+    fn a_power_cut_leaves_any_part_of_what_was_not_synced_and_all_of_the_rest() {
+        let sync = |file| Operation::Sync { file };
+        let all = |words: &[&str]| words.iter().map(|text| text.to_string()).collect::<BTreeSet<_>>();
+        // A file's sync says nothing of its name, and a rename is there or not.
+        let named = [create(1, "a"), write(1, 0, "xy"), sync(1), rename("a", "b")];
+        assert_eq!(left(&named), all(&["", "a=xy", "b=xy"]));
+        // What comes later under a name is not there without what came before.
+        let again = [create(1, "a"), sync(0), rename("a", "b"), create(2, "a")];
+        assert_eq!(left(&again), all(&["a=", "b=", "a= b="]));
+        // Names of their own come in any subset.
+        assert_eq!(left(&[create(1, "a"), create(2, "b")]), all(&["", "a=", "b=", "a= b="]));
+        // Writes as well, and torn: at any byte, from either end, or with their length alone.
+        let put = [create(1, "a"), sync(0), write(1, 0, "xy"), write(1, 2, "z")];
+        let parts = ["", "x", "x0", "0y", "00", "xy", "xyz", "00z", "x0z", "0yz", "xy0", "x00", "0y0", "000"];
+        assert_eq!(left(&put), parts.iter().map(|part| format!("a={part}")).collect());
+        assert_eq!(left(&[put.as_slice(), &[sync(1)]].concat()), all(&["a=xyz"]));
+        // A deletion that was not synced comes undone.
+        let gone = [create(1, "a"), sync(0), Operation::Delete { path: "a".into() }];
+        assert_eq!(left(&gone), all(&["", "a="]));
+    }
+}

@@ -78,7 +78,7 @@ impl<'a, 'b, D: Driver> Life<'a, 'b, D> {
         }
     }
 
-    /// Lives.
+    /// Goes on until the last call.
     pub(crate) fn run(&mut self, draw: &mut Draw) -> Result<(), String> {
         for _ in 0..STEPS {
             if self.left == 0 {
