@@ -242,7 +242,7 @@ impl World {
                 stalled_until: 0,
                 lost: false,
                 stopped_until: 0,
-                left: Vec::new(),
+                stood: Vec::new(),
                 spoilt: false,
                 refused: false,
                 rot: Vec::new(),
