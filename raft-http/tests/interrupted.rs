@@ -70,7 +70,8 @@ async fn overtaken(more: &[(&str, Value)], writes: usize, snapshot: bool) -> Rep
         }
     }
     assert!(!doubtful.is_finished(), "nobody can know yet");
-    wires.iter().for_each(Proxy::release);
+    // What waited in the wires would tell the old leader before the snapshot does.
+    wires.iter().for_each(Proxy::sever);
     let reply = doubtful.await.unwrap();
     let entries = client.get("/v1/log").await.json["entries"].take();
     let texts = entries.as_array().unwrap().iter().map(|entry| &entry["entry"]);
