@@ -109,6 +109,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
         http::append(&apis[leader], &text, Duration::from_secs(5)).expect("a leader answers")
     };
     sleep(Duration::from_millis(700));
+    assert!(ends_within(2 * SOON, || (0..3).all(|id| disks.has_reserve(id))), "each log has its reserve");
     let filling = Instant::now();
     (0..3).for_each(|id| disks.fill(id, 100 << 20));
     assert!(ends_within(SOON, || probe(leader).status == 507));
