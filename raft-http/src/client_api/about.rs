@@ -64,7 +64,7 @@ async fn metrics(api: &Api) -> Answer {
     let status = api.core.status.borrow().clone();
     let peers: Vec<_> = peers.into_iter().filter(|peer| peer.id != api.id).collect();
     let text = api.core.metrics.text(&status, &peers, api.tick);
-    Answer { content_type: OPENMETRICS, body: text.into(), ..Answer::json(StatusCode::OK, &()) }
+    Answer { content_type: OPENMETRICS, body: text.into(), ..Answer::empty(StatusCode::OK) }
 }
 
 /// This node at this moment, for `GET /v1/status`.

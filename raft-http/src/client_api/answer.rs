@@ -5,7 +5,7 @@ use super::stream::Pieces;
 use crate::driver::{Admission, Admitted};
 use crate::machine::Reply;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use raft_core::Index;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) const SMALL_BODY: usize = 16 << 10;
 
 /// The header of an answer that was given before.
-pub(crate) const REPLAYED: (&str, &str) = ("idempotency-replayed", "true");
+pub(crate) static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// An answer without the headers that all have.
 pub(crate) struct Answer {
@@ -39,16 +39,21 @@ pub(crate) struct Answer {
     /// The body, if it is made bit by bit; then `body` is empty.
     pub(crate) stream: Option<Pieces>,
     /// Further headers.
-    pub(crate) marks: Vec<(&'static str, &'static str)>,
+    pub(crate) marks: Vec<(HeaderName, &'static str)>,
 }
 
 impl Answer {
     /// An answer with this body.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
         let body = serde_json::to_vec(body).expect("texts and numbers always become JSON");
+        Answer { body: body.into(), ..Answer::empty(status) }
+    }
+
+    /// An answer whose body is still to come.
+    pub(crate) fn empty(status: StatusCode) -> Answer {
         Answer {
             status,
-            body: body.into(),
+            body: Bytes::new(),
             content_type: "application/json",
             index: None,
             consistency: None,
@@ -88,7 +93,7 @@ impl Answer {
     pub(crate) fn of(self, reply: &Reply) -> Answer {
         let mut answer = self.at(reply.id.index);
         if reply.replayed {
-            answer.marks.push(REPLAYED);
+            answer.marks.push((REPLAYED.clone(), "true"));
         }
         answer
     }
@@ -345,7 +350,7 @@ impl Problem {
         Answer {
             allow: self.allow,
             retry_after: matches!(status.as_u16(), 429 | 503),
-            marks: Vec::from_iter(self.replayed.then_some(REPLAYED)),
+            marks: Vec::from_iter(self.replayed.then(|| (REPLAYED.clone(), "true"))),
             ..Answer::json(status, &body)
         }
     }

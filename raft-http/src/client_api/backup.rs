@@ -33,7 +33,7 @@ pub(super) async fn answer(api: &Api, deadline: Instant) -> Result<Answer, Probl
     };
     let index = copied.0.last().index;
     let (stream, content_type) = (Some(stream(copied)), "application/octet-stream");
-    Ok(Answer { content_type, stream, ..Answer::json(StatusCode::OK, &()) }.at(index))
+    Ok(Answer { content_type, stream, ..Answer::empty(StatusCode::OK) }.at(index))
 }
 
 async fn newest(api: &Api, wanted: Index, deadline: Instant) -> Result<Copied, Problem> {

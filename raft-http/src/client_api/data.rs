@@ -42,7 +42,7 @@ pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answ
         ("/v1/openapi.json", _) => {
             query::only(&request, &[])?;
             let body = Bytes::from_static(include_bytes!("../../openapi.json"));
-            Ok(Answer { body, ..Answer::json(http::StatusCode::OK, &()) })
+            Ok(Answer { body, ..Answer::empty(http::StatusCode::OK) })
         }
         ("/v1/batch", &Method::POST) => write(api, request, batch::parse).await,
         ("/v1/batch", _) => Err(wrong_method("POST", &method)),
@@ -116,7 +116,7 @@ pub(super) async fn reach(api: &Api, request: &Request<()>, known: &[&str]) -> R
             return Ok(Reached::Elsewhere(answer));
         }
     }
-    let level = api.reach(request).await?;
+    api.reach_level(level, deadline).await?;
     let late = || Problem::new(ProblemCode::Timeout, "this node has not applied min_index in time");
     match least {
         Some(index) if !api.until_applied(Index(index), deadline).await? => Err(late()),

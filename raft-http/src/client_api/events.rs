@@ -50,7 +50,7 @@ pub(super) fn answer(api: &Api) -> Answer {
             () = closing => {}
         }
     });
-    Answer { content_type: EVENT_STREAM, stream: Some(stream), ..Answer::json(StatusCode::OK, &()) }
+    Answer { content_type: EVENT_STREAM, stream: Some(stream), ..Answer::empty(StatusCode::OK) }
 }
 
 /// How things are, as the events that led there.

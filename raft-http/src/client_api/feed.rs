@@ -90,7 +90,7 @@ impl Feed {
                 () = closing => {}
             }
         });
-        Answer { content_type, stream: Some(stream), ..Answer::json(StatusCode::OK, &()) }
+        Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }
     }
 
     /// Until all is written or, if it has no end, for ever; `None` if the client or the node is gone.

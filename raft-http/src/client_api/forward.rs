@@ -118,7 +118,7 @@ fn relayed(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answer {
         consistency: consistency.then_some("linearizable"),
         retry_after: headers.contains_key(header::RETRY_AFTER),
         etag: index("etag"),
-        marks: Vec::from_iter(headers.contains_key(REPLAYED.0).then_some(REPLAYED)),
-        ..Answer::json(status, &())
+        marks: Vec::from_iter(headers.contains_key(&REPLAYED).then(|| (REPLAYED.clone(), "true"))),
+        ..Answer::empty(status)
     }
 }

@@ -116,8 +116,11 @@ pub(super) async fn get(api: &Api, request: &Request<()>) -> Result<Answer, Prob
         None => Answer {
             body: found.value,
             content_type: "application/octet-stream",
-            marks: vec![("x-content-type-options", "nosniff"), ("content-disposition", "attachment")],
-            ..Answer::json(StatusCode::OK, &())
+            marks: vec![
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CONTENT_DISPOSITION, "attachment"),
+            ],
+            ..Answer::empty(StatusCode::OK)
         },
     };
     Ok(level.mark(api, Answer { etag: Some(found.version.modified), ..answer }.at(applied)))

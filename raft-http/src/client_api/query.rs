@@ -11,14 +11,28 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The value of a query parameter: the first, if it is repeated.
 pub(super) fn parameter<'a, B>(request: &'a Request<B>, name: &str) -> Option<Cow<'a, str>> {
-    let query = request.uri().query()?;
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    let mut pairs = request.uri().query()?.split('&');
+    pairs.find_map(|pair| {
+        // Each read asks for many parameters, of which it has few: a key that is written as it is tells them apart.
+        let key = written_key(pair);
+        if key != name && !key.contains(['%', '+']) {
+            return None;
+        }
+        form_urlencoded::parse(pair.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    })
+}
+
+/// A pair's key, as it is written.
+fn written_key(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
 }
 
 /// Refuses parameters beside these: a typo in `consistency` must not weaken a read.
 pub(super) fn only<B>(request: &Request<B>, known: &[&str]) -> Result<(), Problem> {
     let query = request.uri().query().unwrap_or_default();
-    match form_urlencoded::parse(query.as_bytes()).find(|(key, _)| !known.contains(&key.as_ref())) {
+    let unsure = query.split('&').filter(|pair| !known.contains(&written_key(pair)));
+    let mut decoded = unsure.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+    match decoded.find(|(key, _)| !known.contains(&key.as_ref())) {
         None => Ok(()),
         Some((key, _)) => {
             let detail = format!("there is no parameter {key:?} here; there are: {}", known.join(", "));
@@ -57,10 +71,12 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let request = request("/?a=1&key=x%3Ay+z&key=2&empty=");
+        let request = request("/?a=1&&key=x%3Ay+z&key=2&empty=&%77%61it+a%26=3%26");
         assert_eq!(parameter(&request, "key").unwrap(), "x:y z");
         assert_eq!(parameter(&request, "empty").unwrap(), "");
+        assert_eq!(parameter(&request, "wait a&").unwrap(), "3&");
         assert!(parameter(&request, "none").is_none());
+        assert!(parameter(&request, "%77%61it+a%26").is_none());
         assert_eq!(number(&request, "a").unwrap(), Some(1));
         assert!(number(&request, "key").is_err());
     }
@@ -68,6 +84,7 @@ mod tests {
     #[test]
     fn unknown_parameters_are_refused() {
         assert!(only(&request("/v1/members?timeout=1s"), &["timeout"]).is_ok());
+        assert!(only(&request("/v1/members?%74imeout=1s&&"), &["timeout"]).is_ok());
         assert!(only(&request("/v1/members"), &[]).is_ok());
         assert!(only(&request("/v1/members?consistancy=stale"), &["consistency"]).is_err());
     }

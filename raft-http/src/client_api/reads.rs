@@ -53,12 +53,17 @@ impl Api {
     /// Waits until this node may serve the read at the level that it asks for.
     pub(super) async fn reach<B>(&self, request: &Request<B>) -> Result<Consistency, Problem> {
         let level = Consistency::of(request, self.lease_reads)?;
-        let deadline = self.deadline(request)?;
+        self.reach_level(level, self.deadline(request)?).await?;
+        Ok(level)
+    }
+
+    /// The same, of a request that was looked at.
+    pub(super) async fn reach_level(&self, level: Consistency, deadline: Instant) -> Result<(), Problem> {
         if level != Consistency::Stale {
             let read = self.read(level == Consistency::Lease, deadline).await;
             read.map_err(Problem::without_outcome)?;
         }
-        Ok(level)
+        Ok(())
     }
 
     /// Waits until this node has applied all that was committed anywhere when the read came in. Any node can: a follower
