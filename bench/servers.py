@@ -7,10 +7,10 @@ append + fdatasync. Prints the tables of docs/performance.md.
 
 --short takes a minute and is for ratios only. --only takes a comma-separated choice of disk, log, writes, reads, stale,
 open, failover, handover, recovery. Ends with 1 if a server did not come up, or ours gave a write or read an error or no
-answer; never because something was slow. HTTPRAFT, LOG and HELLO name the binaries if they are not those of
-`cargo build --release -p raft-http --bin httpraft --example log_speed` and
-`cargo build --release --manifest-path bench/Cargo.toml --target-dir bench/target`. etcd is Debian's etcd-server; without
-it the rest is measured."""
+answer; never because something was slow. HTTPRAFT, LOG, HELLO and RAFT_ENGINE name the binaries if they are not
+those of `cargo build --release -p raft-http --bin httpraft --example log_speed` and
+`cargo build --release --manifest-path bench/Cargo.toml --target-dir bench/target --features raft-engine`. etcd is Debian's
+etcd-server; without it, or without raft-engine, the rest is measured."""
 
 import argparse
 import base64
@@ -34,6 +34,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "re
 HTTPRAFT = os.environ.get("HTTPRAFT", str(TARGET / "httpraft"))
 HELLO = os.environ.get("HELLO", str(ROOT / "bench/target/release/hello"))
 LOG = os.environ.get("LOG", str(TARGET / "examples/log_speed"))
+RAFT_ENGINE = os.environ.get("RAFT_ENGINE", str(ROOT / "bench/target/release/raft_engine"))
 ETCD = shutil.which("etcd")
 PARTS = ["disk", "log", "writes", "reads", "stale", "open", "failover", "handover", "recovery"]
 HEARTBEAT_MS = 100
@@ -340,12 +341,26 @@ def handovers(all_servers, options):
         print(f"| {name} | {spread(gaps)} | {1000 * median(before):.0f} | {sum(failed)} |")
 
 
-def log(directory):
-    print("\n### the log beside a naive preallocated writer of the same bytes to the same places, values of 256 bytes\n", flush=True)
+def log(directory, options):
+    """They take turns write by write; of each figure the median of the rounds is shown."""
+    print("\n### the log beside a naive preallocated writer of the same bytes to the same places, and raft-engine: "
+          f"{options.rounds} rounds, values of 256 bytes\n", flush=True)
     if not pathlib.Path(LOG).exists():
         sys.exit(f"{LOG} is not there: cargo build --release -p raft-http --example log_speed")
-    subprocess.run([LOG, directory / "log"], check=True)
-    shutil.rmtree(directory / "log")
+    engine = [RAFT_ENGINE] if pathlib.Path(RAFT_ENGINE).exists() else []
+    rounds = []
+    for _ in range(options.rounds):
+        ran = subprocess.run([LOG, directory / "log", *engine], check=True, stdout=subprocess.PIPE, text=True)
+        shutil.rmtree(directory / "log")
+        head, line, *rows = ran.stdout.splitlines()
+        rounds.append([row.strip("| ").split(" | ") for row in rows])
+    print(f"{head}\n{line}")
+    for rows in zip(*rounds):
+        figures = [median(map(float, column)) for column in list(zip(*rows))[1:]]
+        exact = [2 if "." in cell else 0 for cell in rows[0][1:]]
+        print("| " + " | ".join([rows[0][0], *(f"{figure:.{digits}f}" for figure, digits in zip(figures, exact))]) + " |")
+    if not engine:
+        print(f"\n{RAFT_ENGINE} is not there: the others run without it")
 
 
 def disk(directory):
@@ -436,7 +451,7 @@ def main():
         if "disk" in options.only:
             disk(directory)
         if "log" in options.only:
-            log(directory)
+            log(directory, options)
         ours = Httpraft(3, directory, options.election_ms)
         clusters = [ours]
         if ETCD:

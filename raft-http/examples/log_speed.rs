@@ -1,5 +1,7 @@
 //! The log beside a naive writer: the same bytes to the same places of one file that is there and filled with zeros, then
-//! one `fdatasync`. They take turns, write by write. `log_speed DIRECTORY`, which must be new; bench/servers.py runs it.
+//! one `fdatasync`. They take turns, write by write, and so does TiKV's raft-engine with the same entries if its program
+//! is named (bench/src/bin/raft_engine.rs). `log_speed DIRECTORY [RAFT_ENGINE]`, the directory being new; bench/servers.py
+//! runs it.
 
 use bytes::Bytes;
 use raft_core::wal::{self, Layout, Op, Wal};
@@ -10,8 +12,10 @@ use raft_http::storage::{Storage, StorageOptions};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -106,28 +110,63 @@ impl Naive {
     }
 }
 
+/// raft-engine, in a process of its own.
+struct Engine {
+    process: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Engine {
+    fn start(program: &str, directory: &Path) -> Result<Engine> {
+        let mut command = Command::new(program);
+        let command = command.arg(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().map_err(|error| format!("can't start {program}: {error}"))?;
+        let (ask, answers) = (process.stdin.take(), process.stdout.take().map(BufReader::new));
+        Ok(Engine { process, ask: ask.ok_or("it is piped")?, answers: answers.ok_or("it is piped")? })
+    }
+
+    fn persist(&mut self, what: &str) -> Result<Duration> {
+        writeln!(self.ask, "{what}")?;
+        let mut took = String::new();
+        self.answers.read_line(&mut took)?;
+        Ok(Duration::from_secs_f64(took.trim().parse::<f64>()? / 1e6))
+    }
+
+    fn end(mut self) -> Result<()> {
+        drop(self.ask);
+        let ended = self.process.wait()?;
+        if ended.success() { Ok(()) } else { Err(format!("raft-engine ended with {ended}").into()) }
+    }
+}
+
 struct Contest {
     leader: Leader,
     ours: Storage,
     naive: Naive,
+    engine: Option<Engine>,
 }
 
 impl Contest {
-    /// Both write the same, in turns whose first one changes. Their times.
-    fn round(&mut self, writes: Vec<Write>, ours_first: bool) -> Result<[Duration; 2]> {
+    /// All write the same, in turns whose first one changes. Their times. `asked`: what raft-engine is asked for.
+    fn round(&mut self, mut writes: Vec<Write>, asked: &str, turn: usize) -> Result<[Duration; 3]> {
         let pieces = self.naive.pieces(&writes)?;
-        let mut naive = Duration::ZERO;
-        if !ours_first {
-            naive = self.naive.persist(&pieces)?;
-        }
-        let began = Instant::now();
-        let receipts = self.ours.persist(writes)?;
-        let ours = began.elapsed();
-        if ours_first {
-            naive = self.naive.persist(&pieces)?;
+        let (mut receipts, mut times) = (Vec::new(), [Duration::ZERO; 3]);
+        for place in 0..times.len() {
+            let who = (turn + place) % times.len();
+            times[who] = match (who, &mut self.engine) {
+                (0, _) => {
+                    let began = Instant::now();
+                    receipts = self.ours.persist(std::mem::take(&mut writes))?;
+                    began.elapsed()
+                }
+                (1, _) => self.naive.persist(&pieces)?,
+                (_, Some(engine)) if !asked.is_empty() => engine.persist(asked)?,
+                _ => Duration::ZERO,
+            };
         }
         self.receive(receipts)?;
-        Ok([ours, naive])
+        Ok(times)
     }
 
     fn receive(&mut self, receipts: Vec<Persisted>) -> Result<()> {
@@ -137,34 +176,35 @@ impl Contest {
 
     /// Unmeasured.
     fn carry_out(&mut self, writes: Vec<Write>) -> Result<()> {
-        if writes.is_empty() { Ok(()) } else { self.round(writes, true).map(drop) }
+        if writes.is_empty() { Ok(()) } else { self.round(writes, "", 0).map(drop) }
     }
 
-    fn row(&mut self, name: &str, turns: u64, batch: u64) -> Result<()> {
-        let mut times = [Vec::new(), Vec::new()];
-        for round in 0..SYNCS {
+    fn row(&mut self, name: &str, turns: u64, batch: u64, asked: &str) -> Result<()> {
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        for turn in 0..SYNCS {
             let writes = self.leader.propose(turns, batch);
-            let took = self.round(writes, round.is_multiple_of(2))?;
+            let took = self.round(writes, asked, turn)?;
             times.iter_mut().zip(took).for_each(|(row, took)| row.push(took.as_secs_f64() * 1e6));
         }
         let means = times.each_ref().map(|row| row.iter().sum::<f64>() / row.len() as f64);
-        let [ours, naive] = times.map(|mut row| {
+        let medians = times.map(|mut row| {
             row.sort_by(f64::total_cmp);
             row[row.len() / 2]
         });
-        println!(
-            "| {name} | {ours:.0} | {naive:.0} | {:.2} | {:.0} | {:.0} | {:.2} |",
-            naive / ours,
-            means[0],
-            means[1],
-            means[1] / means[0]
-        );
+        print!("| {name} |");
+        for [ours, naive, engine] in [medians, means] {
+            print!(" {ours:.0} | {naive:.0} | {:.2} |", naive / ours);
+            if self.engine.is_some() {
+                print!(" {engine:.0} | {:.2} |", engine / ours);
+            }
+        }
+        println!();
         Ok(())
     }
 }
 
 fn main() -> Result<()> {
-    let argument = std::env::args().nth(1).ok_or("usage: log DIRECTORY")?;
+    let argument = std::env::args().nth(1).ok_or("usage: log_speed DIRECTORY [RAFT_ENGINE]")?;
     let directory = Path::new(&argument);
     std::fs::create_dir(directory)?;
     let given = |key: &str, value: &str| Given {
@@ -178,7 +218,9 @@ fn main() -> Result<()> {
     let (ours, recovered) = Storage::open(&data, data.identity(), options)?;
     let wal = wal::recover(data.identity(), options.layout, Vec::new())?.wal;
     let naive = Naive::new(&directory.join("naive"), wal, options.layout)?;
-    let mut contest = Contest { leader: Leader { node: node(&data, recovered)?, tickets: 0 }, ours, naive };
+    let engine = std::env::args().nth(2).map(|program| Engine::start(&program, &directory.join("engine")));
+    let leader = Leader { node: node(&data, recovered)?, tickets: 0 };
+    let mut contest = Contest { leader, ours, naive, engine: engine.transpose()? };
     for input in [None, Some(Input::Tick { elapsed: 100 }), Some(Input::Campaign)] {
         let writes = contest.leader.writes(input);
         contest.carry_out(writes)?;
@@ -186,14 +228,21 @@ fn main() -> Result<()> {
     if contest.leader.node.status().role != RoleName::Leader {
         return Err(format!("a node alone leads, but: {:?}", contest.leader.node.status()).into());
     }
-    println!(
-        "| batch | log: median us | naive | speed of the log : naive | log: mean us | naive | speed of the log : naive |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for batch in [1, 16, 256] {
-        contest.row(&batch.to_string(), 1, batch)?;
+    let peers = if contest.engine.is_some() { ["naive", "raft-engine"].as_slice() } else { &["naive"] };
+    print!("| batch |");
+    for figure in ["median", "mean"] {
+        print!(" log: {figure} us |");
+        peers.iter().for_each(|peer| print!(" {peer} | speed of the log : {peer} |"));
     }
-    contest.row("1 of each of 64 writers", 64, 1)
+    println!("\n|---|{}", "---|".repeat(2 + 4 * peers.len()));
+    for batch in [1, 16, 256] {
+        contest.row(&batch.to_string(), 1, batch, &format!("batch {batch}"))?;
+    }
+    contest.row("1 of each of 64 writers", 64, 1, "joined 64")?;
+    if contest.engine.is_some() {
+        contest.row("the same, raft-engine's in 64 threads", 64, 1, "threads 64")?;
+    }
+    contest.engine.map_or(Ok(()), Engine::end)
 }
 
 fn node(data: &DataDir, recovered: Recovered) -> Result<Node> {
