@@ -113,6 +113,8 @@ purposes! {
     Echoes,
     /// How a disk decays.
     Decays,
+    /// Full disks, and what a write that finds no room has done.
+    Fills,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -4,6 +4,7 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, Class, Fact, OpId, Outcome, Time, Violation};
 use crate::operator::OPERATOR;
 use crate::options::Leases;
+use crate::planted::{Lie, Planted};
 use crate::workload::Operation;
 use crate::world::{Event, World};
 use bytes::Bytes;
@@ -82,6 +83,14 @@ impl World {
         if self.servers[at].process.is_none() {
             self.respond(op, Outcome::NotApplied, None);
             return Ok(());
+        }
+        let refused = self.refuses(at, &operation.action);
+        if refused {
+            self.counts.refused_writes += 1;
+            self.respond(op, Outcome::NotApplied, None);
+            if self.planted != Some(Planted::Driver(Lie::RefusedWhenBegun)) {
+                return Ok(());
+            }
         }
         // Each attempt has a ticket of its own.
         let ticket = Ticket(u64::from(attempt) << ATTEMPT | op.0);

@@ -88,9 +88,12 @@ impl World {
                 self.input(at, Input::Captured(None))
             }
             Work::Write { head, bytes } => {
+                let Some(fitting) = self.fitting(at, bytes.len()) else {
+                    return self.input(at, Input::Captured(None));
+                };
                 let snapshots = &mut self.servers[at].snapshots;
                 snapshots.begin(Name::Draft, head.clone());
-                snapshots.append(Name::Draft, &bytes);
+                snapshots.append(Name::Draft, &bytes[..fitting]);
                 self.work(at, longest, Work::Name { head });
                 Ok(())
             }
@@ -132,6 +135,7 @@ impl World {
     /// A chunk comes to its place, if there is no hole before it.
     fn stored(&mut self, at: usize, store: Store) -> Result<(), Violation> {
         let fails = self.fails(at);
+        let fits = self.fitting(at, store.data().len()).is_some();
         let longest = self.options.snapshots.store;
         let server = &mut self.servers[at];
         let whole = Name::Whole(store.snapshot().last());
@@ -140,6 +144,10 @@ impl World {
             return Ok(());
         }
         let snapshots = &mut server.snapshots;
+        if !fits {
+            snapshots.remove(Name::Partial);
+            return self.input(at, Input::Stored(store.stored(0)));
+        }
         let before = snapshots.have(Name::Partial, store.snapshot()).unwrap_or_else(|| {
             snapshots.begin(Name::Partial, store.snapshot().clone());
             0

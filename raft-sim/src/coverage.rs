@@ -142,6 +142,10 @@ marks! {
     RemovedTold,
     /// A disk that was put back to an earlier state was found out.
     RollbackFound,
+    /// A leader answered a read when its own disk and those of a quorum were full.
+    ReadWhenFull,
+    /// A leader was elected on a full disk, with its log in its reserve.
+    ElectedOnReserve,
 }
 
 /// How often each mark was reached.

@@ -198,6 +198,17 @@ impl Disk {
         self.files.iter().map(shared).collect()
     }
 
+    /// The size of a segment's file.
+    pub fn segment_bytes(&self) -> u64 {
+        self.layout.segment_bytes()
+    }
+
+    /// The room that its files take, those included that are not synced yet, and those that are to be deleted.
+    pub fn bytes(&self) -> u64 {
+        let new = self.undone.iter().filter(|undone| matches!(undone, Undone::Create { .. })).count();
+        (self.files.len() + new) as u64 * self.segment_bytes()
+    }
+
     /// Empties the disk.
     pub fn wipe(&mut self) {
         *self = Disk::new(self.layout);

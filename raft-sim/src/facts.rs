@@ -106,6 +106,18 @@ pub(crate) fn key_bytes(key: Key) -> Bytes {
     Bytes::copy_from_slice(&key.to_le_bytes())
 }
 
+/// The room that is left on a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// Enough: a process begins with that.
+    #[default]
+    Enough,
+    /// Less than a segment.
+    Short,
+    /// .. and the log goes on in its reserve.
+    InReserve,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Fact<'a> {
@@ -300,6 +312,13 @@ pub enum Fact<'a> {
         /// The last entry that is not needed.
         through: Index,
     },
+    /// A process has looked how much room its disk has left, and it is not as before.
+    Looked {
+        /// Whose.
+        node: NodeId,
+        /// What it found.
+        room: Room,
+    },
     /// A ticket is answered.
     Answered {
         /// By whom.
@@ -427,6 +446,7 @@ impl Fact<'_> {
             | Fact::StoreAnswered { node, .. }
             | Fact::Restored { node, .. }
             | Fact::Released { node, .. }
+            | Fact::Looked { node, .. }
             | Fact::Answered { node, .. }
             | Fact::Halted { node, .. } => Some(*node),
             Fact::Invoked { .. } | Fact::Returned { .. } | Fact::Healed | Fact::Ended => None,

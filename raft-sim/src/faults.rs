@@ -81,6 +81,10 @@ impl World {
             Family::Absence => self.absence(),
             Family::Rollback => self.roll_back(at),
             Family::Bequest => self.bequest(3),
+            Family::Fill => {
+                self.fill(at);
+                Ok(())
+            }
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -338,6 +342,7 @@ impl World {
         for at in 1..self.servers.len() {
             let server = &mut self.servers[at];
             (server.stalled_until, server.stopped_until) = (0, 0);
+            server.space.empty();
             server.clock = Clock::calm(at, &self.options, &mut self.choices);
             if !self.belongs(at) {
                 // Who was removed stays away.

@@ -39,6 +39,7 @@ pub mod runner;
 pub mod server;
 pub mod shrink;
 pub mod snapshots;
+mod space;
 pub mod swarm;
 pub mod tape;
 pub mod tla;

@@ -9,6 +9,7 @@ use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::Process;
 use crate::snapshots::{Name, Snapshots};
+use crate::space::Space;
 use crate::world::{Event, World};
 use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
 use raft_core::{
@@ -79,6 +80,7 @@ impl World {
         }
         server.stood = configured(&recovered.entries).collect();
         server.process = Some(Process::new(node, wal, machine, discard));
+        server.space.start(self.now, &server.disk, &server.snapshots);
         server.newest = stamp;
         let life = server.life;
         self.queue.push(self.now + server.clock.tick(), Event::Tick { at, life });
@@ -87,7 +89,11 @@ impl World {
             let soon = self.choices.range(Purpose::Crashes.into(), 0, 2 * self.options.tick);
             self.queue.push(self.now + soon, Event::Crash { at, life });
         }
-        self.turn(at)
+        self.look(at)?;
+        self.turn(at)?;
+        let server = &self.servers[at];
+        self.counts.full_starts += u64::from(server.space.is_short() && server.process.is_some());
+        Ok(())
     }
 
     /// No snapshot covers what the log does without, which is right exactly if one rots; or the disk was given up.
@@ -304,6 +310,7 @@ impl World {
         let server = &mut self.servers[at];
         server.disk.wipe();
         server.snapshots = Snapshots::default();
+        server.space = Space::default();
         server.disk_id = disk_id;
         (server.lost, server.refused, server.spoilt) = (false, false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);

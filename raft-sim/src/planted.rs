@@ -25,6 +25,12 @@ pub enum Lie {
     HeadersUnheard,
     /// A snapshot is restored without its idempotency keys, so that a repeated command is applied twice.
     ForgetsKeys,
+    /// A write that finds no room on the disk is taken for done, as far as it went.
+    FullIsDone,
+    /// A client is told that there is no room when its write was handed in already.
+    RefusedWhenBegun,
+    /// A snapshot that finds no room keeps its name, with as much as there was room for.
+    FullSnapshotKept,
 }
 
 impl Lie {
@@ -156,6 +162,9 @@ pub const TABLE: &[Row] = &[
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
     driver(Lie::HeadersUnheard, &["recovery", "own_stamp"]),
     driver(Lie::ForgetsKeys, &["exactly_once"]),
+    driver(Lie::FullIsDone, &["recovery", "refusal", "own_stamp"]),
+    driver(Lie::RefusedWhenBegun, &["linearizable_by_log"]),
+    driver(Lie::FullSnapshotKept, &["refusal"]),
 ];
 
 /// Bugs that the swarm hardly or never finds, each with what it would take; the surface tests of the core show them.

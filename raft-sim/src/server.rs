@@ -6,6 +6,7 @@ use crate::facts::{OpId, Time};
 use crate::machine::Machine;
 use crate::rollback::Image;
 use crate::snapshots::Snapshots;
+use crate::space::Space;
 use raft_core::wal::{Sequence, Wal};
 use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write};
 use raft_machine::Reply;
@@ -116,6 +117,8 @@ pub struct Server {
     pub disk: Disk,
     /// Its snapshots, on the same disk.
     pub snapshots: Snapshots,
+    /// The room on it.
+    pub(crate) space: Space,
     /// The id of the disk.
     pub disk_id: DiskId,
     /// Whether there is a server at all.

@@ -160,6 +160,12 @@ impl Snapshots {
         whole.filter_map(|(name, _)| self.read(*name)).map(|(head, _)| head)
     }
 
+    /// The room that the files take.
+    pub fn bytes(&self) -> u64 {
+        let named = |file: &&File| self.seen.0.iter().any(|(_, number)| *number == file.number);
+        self.files.iter().filter(named).map(|file| file.bytes.len() as u64).sum()
+    }
+
     /// The newest whole snapshot, intact or not.
     pub fn newest(&self) -> Option<EntryId> {
         let whole = |(name, _): &(Name, u64)| match name {

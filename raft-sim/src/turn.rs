@@ -200,7 +200,7 @@ impl World {
 
     /// Hands a write to the disk.
     fn persist(&mut self, at: usize, write: Write) -> Result<(), Violation> {
-        let World { servers, judges, now, queue, planted, ops, .. } = self;
+        let World { servers, judges, now, queue, choices, planted, ops, .. } = self;
         let server = &mut servers[at];
         judges.observe(*now, &Fact::wrote(server.id, &write))?;
         let Some(process) = &mut server.process else { return Ok(()) };
@@ -213,7 +213,11 @@ impl World {
         server.stood.extend(configured(&write.update().entries));
         // Also if the process dies before it says so.
         server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
+        let fits = server.space.takes(*now, (&server.disk, &server.snapshots), ops, choices);
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
+        if !fits && *planted != Some(Planted::Driver(Lie::FullIsDone)) {
+            return self.out_of_room(at);
+        }
         process.written = sequence;
         process.handed = write.number();
         match *planted {
@@ -269,7 +273,7 @@ impl World {
             self.counts.failed_syncs += 1;
             return self.crash_with_power(at);
         }
-        let World { servers, judges, now, choices, ops, options, counts, .. } = self;
+        let World { servers, judges, now, choices, ops, options, counts, planted, .. } = self;
         let server = &mut servers[at];
         let Some(process) = &mut server.process else { return Ok(()) };
         let Some(place) = process.syncs.iter().position(|other| other.number == sync) else { return Ok(()) };
@@ -306,7 +310,11 @@ impl World {
             && process.writes.is_empty()
             && let Some(sequence) = process.wal.mark(ops)
         {
+            let fits = server.space.takes(*now, (&server.disk, &server.snapshots), ops, choices);
             server.disk.put(ops, sequence, process.vouches, false);
+            if !fits && *planted != Some(Planted::Driver(Lie::FullIsDone)) {
+                return self.out_of_room(at);
+            }
         }
         let woken = process.inbox.len() > waited;
         self.begin_sync(at);

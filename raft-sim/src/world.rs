@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::rollback::RolledBack;
 use crate::server::Server;
 use crate::snapshots::Snapshots;
+use crate::space::Space;
 use crate::trace::{Reader, Trace};
 use crate::workload::Workload;
 use raft_core::wal::Op;
@@ -132,6 +133,16 @@ crate::counts::counts! {
         bequests,
         /// Followers that restarted when all was over.
         echoes,
+        /// Disks that were full for a while.
+        fills,
+        /// Writes of clients that were refused since room was short.
+        refused_writes,
+        /// Writes that found no room.
+        out_of_room,
+        /// Snapshots, or parts of them, that found no room.
+        roomless_snapshots,
+        /// Starts when room was short.
+        full_starts,
     }
 }
 
@@ -229,6 +240,7 @@ impl World {
                 id: NodeId(at as u64),
                 disk: Disk::new(self.options.disk.layout),
                 snapshots: Snapshots::default(),
+                space: Space::default(),
                 disk_id: self.draw_disk_id(at),
                 seated: founds,
                 original: founds,
@@ -356,6 +368,7 @@ impl World {
             *missed += 1;
             return Ok(());
         }
+        self.look(at)?;
         if !self.rolled_back.is_empty() {
             self.overlooked(at)?;
         }

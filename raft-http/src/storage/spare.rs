@@ -4,7 +4,7 @@
 
 use super::{StorageError, is_full};
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -56,7 +56,8 @@ impl Spare {
         self.making = Some(std::thread::spawn(move || provide(&path, bytes, sync)));
     }
 
-    /// Waits until it is made and gives it this name. The directory is not synced.
+    /// Waits until it is made and gives it this name. The directory is not synced. If there was no room for it when it was
+    /// to be made, there may be by now.
     pub(super) fn take(&mut self, name: &Path) -> Result<(), StorageError> {
         if self.making.is_none() {
             self.start();
@@ -64,6 +65,10 @@ impl Spare {
         let making = self.making.take().expect("it was started");
         let made =
             making.join().unwrap_or_else(|_| Err(io::Error::other("the thread that makes it panicked")));
+        let made = match made {
+            Err(error) if is_full(&error) => provide(&self.path, self.bytes, self.sync),
+            made => made,
+        };
         made.map_err(StorageError::io("make", &self.path))?;
         fs::rename(&self.path, name).map_err(StorageError::io("create", name))
     }
@@ -93,22 +98,30 @@ fn provide(path: &Path, bytes: u64, sync: bool) -> io::Result<()> {
     if is_whole(&reserve) {
         return Ok(());
     }
-    let remove = |path: &Path| match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    remove(&reserve)?;
+    match fs::remove_file(&reserve) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     match make(&reserve, bytes, sync) {
         // The next one tries again.
-        Err(error) if is_full(&error) => remove(&reserve),
+        Err(error) if is_full(&error) => Ok(()),
         made => made,
     }
 }
 
 /// Writes the zeros out, so that a later sync has no blocks to allocate and no size to record: only bytes to put down.
 fn make(path: &Path, bytes: u64, sync: bool) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let made = fill(file, bytes, sync);
+    if made.is_err() {
+        // A full disk needs the room, and the next one its name.
+        let _ = fs::remove_file(path);
+    }
+    made
+}
+
+fn fill(mut file: File, bytes: u64, sync: bool) -> io::Result<()> {
     let zeros = vec![0; CHUNK];
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let mut left = bytes;
     while left > 0 {
         let chunk = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -119,4 +132,19 @@ fn make(path: &Path, bytes: u64, sync: bool) -> io::Result<()> {
         left -= chunk as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_was_made_meanwhile_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spare = Spare::new(directory.path(), 4096, false);
+        spare.making = Some(std::thread::spawn(|| Err(io::ErrorKind::StorageFull.into())));
+        let segment = directory.path().join("segment");
+        spare.take(&segment).unwrap();
+        assert_eq!(fs::metadata(segment).unwrap().len(), 4096);
+    }
 }

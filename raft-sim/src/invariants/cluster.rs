@@ -4,7 +4,7 @@ use super::{
     chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum,
     up_to_date::AskedBefore,
 };
-use crate::facts::Time;
+use crate::facts::{Room, Time};
 use raft_core::{
     Base, DiskId, EntryId, Index, Log, Membership, NodeId, Payload, RoleName, Round, Snapshot, Stamp, Status,
     Term,
@@ -68,6 +68,8 @@ pub(crate) struct Seat {
     pub(crate) rolled_back: bool,
     /// How often it was given a fresh disk, to join anew.
     pub(crate) seating: u32,
+    /// The room on its disk, as this process found it.
+    pub(crate) room: Room,
     /// The process that runs, or ran last.
     pub(crate) stamp: Stamp,
     /// It was told never to found.

@@ -41,7 +41,7 @@ mod turns;
 pub mod up_to_date;
 
 use crate::coverage::{Coverage, Mark};
-use crate::facts::{Class, Fact, Time, Violation};
+use crate::facts::{Class, Fact, Room, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
 use raft_core::{Answer, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
@@ -219,6 +219,7 @@ impl Judges {
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
+            Fact::Looked { node, room } => self.looked(node, room),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
                 self.history.ended(&mut self.coverage)
@@ -232,6 +233,11 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
+        self.cluster.seat_mut(node).room = room;
+        Ok(())
     }
 
     fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {
@@ -342,7 +348,10 @@ impl Judges {
             (Answer::ReadAt(index), Answered::Read(asked)) => {
                 let Judges { cluster, rules, completeness, coverage, .. } = self;
                 match self.reads.answered(cluster, node, asked, index)? {
-                    Means::Round => Ok(()),
+                    Means::Round => {
+                        sightings::read(cluster, coverage, node);
+                        Ok(())
+                    }
                     Means::Told => {
                         coverage.reach(Mark::FollowerReads);
                         Ok(())

@@ -24,6 +24,7 @@ pub(crate) fn started(
         .map_err(|broken| Broken { said: format!("node {node}: {}", broken.said), ..broken })?;
     seat.running = true;
     seat.halted = false;
+    seat.room = Default::default();
     seat.stamp = stamp;
     seat.started_in = recovered.hard.term;
     seat.started_at = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);

@@ -3,9 +3,11 @@
 use super::{
     cluster::{Cluster, Seat, Step, Vote},
     ledger::Survival,
+    quorum,
     tickets::Answered,
 };
 use crate::coverage::{Coverage, Mark};
+use crate::facts::Room;
 use raft_core::{Answer, Body, Boot, Membership, Message, NodeId, RoleName, Stamp, Term};
 
 /// A process starts.
@@ -59,6 +61,9 @@ pub(super) fn elected(
         Some((newest, _)) if newest > term => coverage.reach(Mark::OldTermWonLate),
         Some((_, leader)) if leader == step.node => coverage.reach(Mark::Reelection),
         _ => {}
+    }
+    if cluster.seat(step.node).room == Room::InReserve {
+        coverage.reach(Mark::ElectedOnReserve);
     }
     let mut terms = 0;
     let mut above = None;
@@ -147,6 +152,15 @@ pub(super) fn received(
             }
         }
         _ => {}
+    }
+}
+
+/// A leader answers a read after a round.
+pub(super) fn read(cluster: &Cluster, coverage: &mut Coverage, node: NodeId) {
+    let seat = cluster.seat(node);
+    let is_full = |id| cluster.find(id).is_some_and(|seat| seat.room != Room::Enough);
+    if is_full(node) && seat.members().is_some_and(|members| quorum::agreed(members, is_full)) {
+        coverage.reach(Mark::ReadWhenFull);
     }
 }
 

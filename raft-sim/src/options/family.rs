@@ -51,11 +51,13 @@ pub enum Family {
     Rollback,
     /// A leader is lost when only a server without a vote has its newest entries.
     Bequest,
+    /// A disk is full for a while, or several are.
+    Fill,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 22] = [
+    pub const ALL: [Family; 23] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -78,6 +80,7 @@ impl Family {
         Family::Absence,
         Family::Rollback,
         Family::Bequest,
+        Family::Fill,
     ];
 
     /// Where its choices are made.
@@ -105,6 +108,7 @@ impl Family {
             Family::Absence => Purpose::Absences,
             Family::Rollback => Purpose::Rollbacks,
             Family::Bequest => Purpose::Bequests,
+            Family::Fill => Purpose::Fills,
         }
     }
 
@@ -113,6 +117,7 @@ impl Family {
         match self {
             Family::Crash | Family::Exile | Family::Absence | Family::Bequest => (30, 8),
             Family::PowerCut => (60, 20),
+            Family::Fill => (40, 12),
             Family::Partition | Family::Transfer => (15, 5),
             Family::Pause
             | Family::Stall
@@ -138,7 +143,7 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest => {
+            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest | Family::Fill => {
                 draw.0.one_of(self.purpose().into(), &[None, None, low, high])
             }
             _ => draw.one_of(&[None, None, low, high]),

@@ -3,6 +3,7 @@
 use super::super::{bounds, liveness, promises, reads, removal, tickets};
 use super::*;
 use crate::coverage::Mark;
+use crate::facts::Room;
 use raft_core::{Answer, DiskId, Limit, Report, Round, Ticket};
 
 impl Stage {
@@ -175,6 +176,33 @@ fn a_read_is_answered_after_its_round() {
     stage.round(1, 5, &[2]).unwrap();
     stage.answer(1, 8, Answer::ReadAt(Index(2))).unwrap();
     falls(asked_to_read(1).answer(1, 8, Answer::ReadAt(Index(2))), reads::ROUND);
+}
+
+#[test]
+fn a_read_goes_on_when_a_quorum_is_full() {
+    let mut stage = committed();
+    for (round, full, seen) in [(1, 1, 0), (2, 3, 1), (3, 2, 2)] {
+        stage.tell(&Fact::Looked { node: NodeId(full), room: Room::Short }).unwrap();
+        stage.read(1, 8 + round).unwrap();
+        stage.round(1, round, &[2]).unwrap();
+        stage.answer(1, 8 + round, Answer::ReadAt(Index(2))).unwrap();
+        assert_eq!(stage.judges.coverage().count(Mark::ReadWhenFull), seen);
+    }
+    stage.tell(&Fact::Looked { node: NodeId(1), room: Room::Enough }).unwrap();
+    stage.read(1, 12).unwrap();
+    stage.round(1, 4, &[2]).unwrap();
+    stage.answer(1, 12, Answer::ReadAt(Index(2))).unwrap();
+    assert_eq!(stage.judges.coverage().count(Mark::ReadWhenFull), 2);
+}
+
+#[test]
+fn an_election_is_seen_that_a_server_wins_in_its_reserve() {
+    for (room, seen) in [(Room::Short, 0), (Room::InReserve, 1)] {
+        let mut stage = Stage::new(3);
+        stage.tell(&Fact::Looked { node: NodeId(1), room }).unwrap();
+        stage.elect(1, &[2], 1);
+        assert_eq!(stage.judges.coverage().count(Mark::ElectedOnReserve), seen);
+    }
 }
 
 #[test]
