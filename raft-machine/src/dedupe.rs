@@ -8,6 +8,7 @@
 //! All ages are in log time: the leaders' stamps, made never to go back. How much leaves with one command is bounded, so
 //! that no command takes long.
 
+use crate::planted::Bug;
 use crate::reply::{Reply, Verdict};
 use imbl::{OrdMap, OrdSet};
 use raft_core::{EntryId, Index};
@@ -110,6 +111,9 @@ pub(crate) struct Table {
     named: u64,
     /// The highest timed key that has left.
     horizon: u128,
+    /// The bug that is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) bug: Option<Bug>,
 }
 
 impl Table {
@@ -174,10 +178,19 @@ impl Table {
             if (self.rows.len() as u64) < self.retention.keys {
                 break;
             }
-            let Some(oldest) = self.mature.get_min().copied() else { return Some(Verdict::Full) };
+            let oldest = match self.mature.get_min().copied() {
+                None if self.planted(Bug::YoungKeyLeaves) => self.oldest(),
+                oldest => oldest,
+            };
+            let Some(oldest) = oldest else { return Some(Verdict::Full) };
             self.remove(&Key::Timed(oldest));
         }
         None
+    }
+
+    /// The timed key that was made first, old enough to leave or not.
+    fn oldest(&self) -> Option<u128> {
+        self.rows.keys().find_map(|key| if let Key::Timed(uuid) = key { Some(*uuid) } else { None })
     }
 
     /// Notes what became of the first command with a key.
@@ -200,7 +213,7 @@ impl Table {
 
     /// What there is beside the rows: up to where keys are old enough to leave, and the horizon.
     pub(crate) fn marks(&self) -> (Index, u128) {
-        (self.matured, self.horizon)
+        (self.matured, if self.planted(Bug::HorizonForgotten) { 0 } else { self.horizon })
     }
 
     /// An empty table with these marks.
