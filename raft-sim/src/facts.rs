@@ -242,7 +242,7 @@ pub enum Fact<'a> {
         /// What it says.
         reply: Reply,
     },
-    /// The application has frozen its state, or is restored.
+    /// The application is frozen, restored or loaded, or the run is over.
     Keeps {
         /// Where.
         node: NodeId,

@@ -61,14 +61,18 @@ pub(crate) fn settings(body: &[u8]) -> Option<Retention> {
 }
 
 impl World {
+    /// How far wall clocks may be off, more or less, in milliseconds.
+    fn off_ms(&self) -> u64 {
+        (4 * self.options.election_timeout()).div_ceil(1000)
+    }
+
     /// The time that a node stamps on a command.
     pub(crate) fn stamp(&mut self, at: usize) -> Time {
         let Some(naming) = self.options.naming else { return self.now };
         let site = Site::new(Purpose::Keys, at);
         if self.choices.chance(site, naming.jumps) {
-            let window = i64::try_from(naming.retentions[0].window_ms).unwrap_or(i64::MAX);
-            self.wall.off_ms[at] =
-                self.choices.one_of(site, &[0, window / 2, -window / 2, window, -window, 4 * window]);
+            let off = self.off_ms() as i64;
+            self.wall.off_ms[at] = self.choices.one_of(site, &[0, off / 4, -off / 4, off, -off, 4 * off]);
         }
         self.now.saturating_add_signed(self.wall.off_ms[at] * 1000)
     }
@@ -86,8 +90,7 @@ impl World {
         }
         name.timed = !self.choices.chance(site, naming.texts);
         if self.choices.chance(site, naming.skewed) {
-            let window = naming.retentions[0].window_ms;
-            let (behind, ahead) = (name.made_ms.saturating_sub(4 * window), name.made_ms + window / 2);
+            let (behind, ahead) = (name.made_ms.saturating_sub(self.off_ms()), name.made_ms + self.off_ms());
             let too_far = name.made_ms + TOO_FAR_AHEAD_MS;
             name.made_ms = self.choices.one_of(site, &[behind, behind, 0, ahead, too_far]);
         }

@@ -29,10 +29,12 @@ impl Naming {
         if choices.pick(site, 2) == 0 {
             return None;
         }
-        let mut retention = || {
-            let window_ms = choices.one_of(site, &[1, 4, 16]) * timeout.div_ceil(1000);
-            let least_ms = choices.one_of(site, &[window_ms / 4, 0, window_ms, 2 * window_ms]);
-            Retention { window_ms, least_ms, keys: choices.one_of(site, &[4, 1, 2, 8, 30, 1_000]) }
+        let timeout_ms = timeout.div_ceil(1000);
+        // The longest window is that of no run, as is the largest number of keys.
+        let mut retention = || Retention {
+            window_ms: timeout_ms * choices.one_of(site, &[4, 1, 16, 1_000_000]),
+            least_ms: timeout_ms * choices.one_of(site, &[1, 0, 4, 20]),
+            keys: choices.one_of(site, &[4, 1, 2, 8, 30, 1_000_000]),
         };
         Some(Naming {
             retentions: [retention(), retention()],
