@@ -130,7 +130,8 @@ impl Table {
         for _ in 0..WITH_ONE_COMMAND {
             let younger = (Bound::Excluded(self.matured), Bound::Unbounded);
             let Some((at, key)) = self.by_age.range(younger).next() else { break };
-            if self.rows[key].time_ms.saturating_add(least_ms) > now {
+            let young = self.rows[key].time_ms.saturating_add(least_ms) > now;
+            if young && !self.planted(Bug::YoungKeyLeaves) {
                 break;
             }
             self.matured = *at;
@@ -178,19 +179,10 @@ impl Table {
             if (self.rows.len() as u64) < self.retention.keys {
                 break;
             }
-            let oldest = match self.mature.get_min().copied() {
-                None if self.planted(Bug::YoungKeyLeaves) => self.oldest(),
-                oldest => oldest,
-            };
-            let Some(oldest) = oldest else { return Some(Verdict::Full) };
+            let Some(oldest) = self.mature.get_min().copied() else { return Some(Verdict::Full) };
             self.remove(&Key::Timed(oldest));
         }
         None
-    }
-
-    /// The timed key that was made first, old enough to leave or not.
-    fn oldest(&self) -> Option<u128> {
-        self.rows.keys().find_map(|key| if let Key::Timed(uuid) = key { Some(*uuid) } else { None })
     }
 
     /// Notes what became of the first command with a key.
@@ -214,6 +206,11 @@ impl Table {
     /// What there is beside the rows: up to where keys are old enough to leave, and the horizon.
     pub(crate) fn marks(&self) -> (Index, u128) {
         (self.matured, if self.planted(Bug::HorizonForgotten) { 0 } else { self.horizon })
+    }
+
+    /// The highest timed key that has left; 0 if none has.
+    pub(crate) fn horizon(&self) -> u128 {
+        self.horizon
     }
 
     /// An empty table with these marks.

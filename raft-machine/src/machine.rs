@@ -276,7 +276,7 @@ impl Machine {
 
     /// The highest UUIDv7 that is not kept any more, as a number: an unknown one up to it is refused. 0 if none has left.
     pub fn horizon(&self) -> u128 {
-        self.table.marks().1
+        self.table.horizon()
     }
 
     /// What the key stands for.

@@ -9,7 +9,7 @@ use crate::dedupe::Table;
 pub enum Bug {
     /// A snapshot doesn't hold the horizon: what left before it is taken for new.
     HorizonForgotten,
-    /// A key leaves a full table however young it is.
+    /// A UUIDv7 leaves a full table however young it is.
     YoungKeyLeaves,
     /// Ages are by the stamp of the leader at hand, which may be behind that of another one.
     StampIsLogTime,

@@ -1,5 +1,6 @@
-//! The bugs that can be planted, those of the core, of the machine and of drivers that lie about the disk, each with the invariants
-//! that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean without it.
+//! The bugs that can be planted, those of the core, of the machine and of drivers that lie about the disk, each with the
+//! invariants that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean
+//! without it.
 
 use crate::facts::Time;
 use crate::runner::{Failure, run_seed};
