@@ -8,6 +8,7 @@
 //! All ages are in log time: the leaders' stamps, made never to go back. How much leaves with one command is bounded, so
 //! that no command takes long.
 
+use crate::planted::Bug;
 use crate::reply::{Reply, Verdict};
 use imbl::{OrdMap, OrdSet};
 use raft_core::{EntryId, Index};
@@ -110,6 +111,9 @@ pub(crate) struct Table {
     named: u64,
     /// The highest timed key that has left.
     horizon: u128,
+    /// The bug that is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) bug: Option<Bug>,
 }
 
 impl Table {
@@ -126,7 +130,8 @@ impl Table {
         for _ in 0..WITH_ONE_COMMAND {
             let younger = (Bound::Excluded(self.matured), Bound::Unbounded);
             let Some((at, key)) = self.by_age.range(younger).next() else { break };
-            if self.rows[key].time_ms.saturating_add(least_ms) > now {
+            let young = self.rows[key].time_ms.saturating_add(least_ms) > now;
+            if young && !self.planted(Bug::YoungKeyLeaves) {
                 break;
             }
             self.matured = *at;
@@ -200,7 +205,12 @@ impl Table {
 
     /// What there is beside the rows: up to where keys are old enough to leave, and the horizon.
     pub(crate) fn marks(&self) -> (Index, u128) {
-        (self.matured, self.horizon)
+        (self.matured, if self.planted(Bug::HorizonForgotten) { 0 } else { self.horizon })
+    }
+
+    /// The highest timed key that has left; 0 if none has.
+    pub(crate) fn horizon(&self) -> u128 {
+        self.horizon
     }
 
     /// An empty table with these marks.

@@ -15,6 +15,7 @@ mod dedupe;
 mod entries;
 mod machine;
 mod operation;
+pub mod planted;
 mod reply;
 pub mod snapshot;
 

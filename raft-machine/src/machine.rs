@@ -6,6 +6,7 @@ use crate::condition::{Condition, Test};
 use crate::dedupe::{Key, Retention, Row, Table};
 use crate::entries::Entries;
 use crate::operation::Operation;
+use crate::planted::Bug;
 use crate::reply::{Reply, Verdict};
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -116,17 +117,18 @@ impl Machine {
     fn command(&mut self, id: EntryId, envelope: Envelope, command: &Command) -> Reply {
         let Envelope { time_ms, key, body } = envelope;
         self.time_ms = self.time_ms.max(time_ms);
-        self.table.pass(self.time_ms);
+        let now = if self.table.planted(Bug::StampIsLogTime) { time_ms } else { self.time_ms };
+        self.table.pass(now);
         // A mark is no client's, and nothing that is kept.
         let Some(key) = key.filter(|_| *command != Command::Mark).map(|key| Key::of(&key)) else {
             return Reply { id, replayed: false, verdict: self.carry_out(id, &body, command) };
         };
         let request = hash::bytes(&body);
-        if let Some(reply) = self.table.answer(&key, request, id, self.time_ms) {
+        if let Some(reply) = self.table.answer(&key, request, id, now) {
             return reply;
         }
         let verdict = self.carry_out(id, &body, command);
-        self.table.record(key, Row { id, time_ms: self.time_ms, request, verdict });
+        self.table.record(key, Row { id, time_ms: now, request, verdict });
         Reply { id, replayed: false, verdict }
     }
 
@@ -266,6 +268,17 @@ impl Machine {
         self.table.len()
     }
 
+    /// The idempotency keys that are kept now, in order: each with the index where its command took effect, and log time
+    /// then.
+    pub fn idempotency_keys(&self) -> impl Iterator<Item = (&Key, Index, u64)> {
+        self.table.rows().map(|(key, row)| (key, row.id.index, row.time_ms))
+    }
+
+    /// The highest UUIDv7 that is not kept any more, as a number: an unknown one up to it is refused. 0 if none has left.
+    pub fn horizon(&self) -> u128 {
+        self.table.horizon()
+    }
+
     /// What the key stands for.
     pub fn get(&self, key: &[u8]) -> Option<Found> {
         self.keys.get(key).map(|version| self.found(key, *version))
@@ -346,6 +359,12 @@ impl Machine {
     #[cfg(feature = "planted")]
     pub fn forget_keys(&mut self) {
         self.table = Table::with(self.table.retention, Index(0), 0);
+    }
+
+    /// From now on it behaves as if written with this bug.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, bug: Bug) {
+        self.table.bug = Some(bug);
     }
 
     /// How many entries, keys and idempotency keys there are.

@@ -312,6 +312,7 @@ fn traceable(mut options: Options) -> Options {
     options.shuffled = false;
     options.limits = Limits { snapshot_entries: 6, retain_entries: 1, ..Limits::default() };
     options.snapshots.damaged = 0;
+    options.naming = None;
     options.workload = Workload {
         closed: 2,
         readers: 0,

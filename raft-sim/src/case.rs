@@ -123,7 +123,9 @@ pub fn planted(name: &str) -> Result<Planted, String> {
     let mut all = TABLE.iter().map(|row| row.planted).chain(elsewhere);
     let found = all.find(|planted| planted.name() == name);
     match found {
-        Some(Planted::Core(_) | Planted::Driver(Lie::ForgetsKeys)) if !raft_core::planted::COMPILED_IN => {
+        Some(Planted::Core(_) | Planted::Machine(_) | Planted::Driver(Lie::ForgetsKeys))
+            if !raft_core::planted::COMPILED_IN =>
+        {
             Err(format!(
                 "{name} is planted: build with `--features planted --target-dir target/planted`, or say --honest"
             ))

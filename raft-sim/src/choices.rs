@@ -115,6 +115,8 @@ purposes! {
     Decays,
     /// Full disks, and what a write that finds no room has done.
     Fills,
+    /// How hard clients are on the table of idempotency keys, and what the clocks say that ages are told by.
+    Keys,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -2,29 +2,23 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, Class, Fact, OpId, Outcome, Time, Violation};
+use crate::naming::SETTINGS;
 use crate::operator::OPERATOR;
 use crate::options::Leases;
 use crate::planted::{Lie, Planted};
 use crate::workload::Operation;
 use crate::world::{Event, World};
-use bytes::Bytes;
 use raft_core::{Answer, Entry, EntryId, Input, Ticket};
 use raft_machine::{Reply, Verdict};
 
 /// Where the number of an attempt stands in its ticket: below those of the operator.
 const ATTEMPT: u32 = 32;
 
-/// A UUIDv7 for an operation that was made at a time.
-fn idempotency_key(op: OpId, made: Time) -> Bytes {
-    let ms = made / 1000;
-    format!("{:08x}-{:04x}-7000-8000-{:012x}", ms >> 16, ms & 0xffff, op.0).into()
-}
-
 /// What the application's reply to a put with a key means to its client.
 fn told(reply: &Reply) -> Outcome {
     match reply.verdict {
         Verdict::Done { .. } => Outcome::Put { index: reply.id.index },
-        // The clients' keys are theirs alone, and the table has room for all of a run.
+        // This attempt did nothing, and of earlier ones it says nothing.
         _ => Outcome::Unknown,
     }
 }
@@ -34,6 +28,7 @@ impl World {
     pub(crate) fn ask(&mut self, client: usize) -> Result<(), Violation> {
         let Some(op) = self.workload.next(client, self.now, &mut self.choices) else { return Ok(()) };
         self.counts.operations += 1;
+        self.give_name(op);
         self.invoke(op)?;
         if !self.workload.waits(client) {
             let next = self.now + self.workload.think(client, &mut self.choices);
@@ -55,7 +50,7 @@ impl World {
             return Ok(());
         }
         for _ in 0..=self.choices.pick(Purpose::Exiles.into(), 40) {
-            let op = self.workload.burst(at, self.now, &mut self.choices);
+            let op = self.workload.burst(at, &mut self.choices);
             self.counts.operations += 1;
             self.invoke(op)?;
         }
@@ -94,8 +89,9 @@ impl World {
         }
         // Each attempt has a ticket of its own.
         let ticket = Ticket(u64::from(attempt) << ATTEMPT | op.0);
-        let idempotency = operation.keyed.then(|| idempotency_key(op, operation.made));
-        match operation.action.command(self.now, operation.padding, idempotency) {
+        let upper = self.options.naming.is_some() && attempt % 2 == 1;
+        let (stamp, idempotency) = (self.stamp(at), operation.name.map(|name| name.text(upper)));
+        match operation.action.command(stamp, operation.padding, idempotency) {
             Some(command) => self.input(at, Input::Propose { ticket, command }),
             None => {
                 self.counts.follower_reads += u64::from(self.leader != Some(at));
@@ -147,12 +143,13 @@ impl World {
     /// A node answers a ticket.
     pub(crate) fn answered(&mut self, at: usize, ticket: Ticket, answer: Answer) {
         if ticket.0 >= OPERATOR {
-            self.counts.changed += u64::from(matches!(answer, Answer::Committed(_)));
+            let changed = ticket.0 < SETTINGS && matches!(answer, Answer::Committed(_));
+            self.counts.changed += u64::from(changed);
             return;
         }
         let op = OpId(ticket.0 % (1 << ATTEMPT));
         match answer {
-            Answer::Committed(id) if !self.workload.operation(op).keyed => {
+            Answer::Committed(id) if self.workload.operation(op).name.is_none() => {
                 self.respond(op, Outcome::Put { index: id.index }, None);
             }
             // Where it took effect, only the application knows.

@@ -53,6 +53,8 @@ impl World {
         self.counts.captures += 1;
         let node = self.servers[at].id;
         self.judges.observe(self.now, &Fact::Capturing { node, base: &base, machine })?;
+        let table = process.machine.keys_digest();
+        self.judges.observe(self.now, &Fact::Keeps { node, at: applied, table })?;
         let head = Snapshot { base, size: bytes.len() as u64, digest: digest(&bytes) };
         self.work(at, self.options.snapshots.capture, Work::Write { head, bytes: bytes.into() });
         Ok(())
@@ -216,6 +218,8 @@ impl World {
         self.counts.installs += 1;
         let machine = process.machine.digest();
         self.judges.observe(self.now, &Fact::Restored { node: server.id, snapshot, machine })?;
+        let (last, table) = (snapshot.last().index, process.machine.keys_digest());
+        self.judges.observe(self.now, &Fact::Keeps { node: server.id, at: last, table })?;
         self.serve(at);
         Ok(())
     }
@@ -239,12 +243,10 @@ pub(crate) fn thawed(
 ) -> Option<Machine> {
     let (_, bytes) = found.filter(|(head, _)| *head == wanted)?;
     #[cfg_attr(not(feature = "planted"), expect(unused_mut, reason = "only a planted bug changes it"))]
-    let mut machine = frozen.thaw(&wanted.base, bytes)?;
+    let mut machine = frozen.thaw(&wanted.base, bytes)?.planted(planted);
     #[cfg(feature = "planted")]
     if planted == Some(Planted::Driver(Lie::ForgetsKeys)) {
         machine.forget_keys();
     }
-    #[cfg(not(feature = "planted"))]
-    let _ = planted;
     Some(machine)
 }

@@ -2,6 +2,7 @@
 //! after an echo. It can be stopped before any event, so that a run can be forked there, watched, or given up.
 
 use crate::facts::{Class, Fact, Time, Violation};
+use crate::server::Process;
 use crate::world::World;
 use std::mem;
 
@@ -124,6 +125,11 @@ impl World {
 
     fn end(&mut self) -> Result<(), Violation> {
         self.course.phase = Phase::Over;
+        for server in &self.servers {
+            let Some(Process { machine, .. }) = &server.process else { continue };
+            let (node, at, table) = (server.id, machine.applied(), machine.keys_digest());
+            self.judges.observe(self.now, &Fact::Keeps { node, at, table })?;
+        }
         self.judges.observe(self.now, &Fact::Ended)?;
         if self.workload.served() {
             return Ok(());

@@ -84,6 +84,20 @@ marks! {
     UnknownPutVanished,
     /// A repeated command was answered as the first time.
     Replays,
+    /// Keys left the table because their window was over.
+    KeysLeftByAge,
+    /// .. because the table was full.
+    KeysLeftForOthers,
+    /// A command was refused because its key may have been known.
+    KeysExpired,
+    /// A repeated command took effect again: its key had left.
+    KeysAppliedAnew,
+    /// A command was refused because the table was full of young keys.
+    KeyTablesFull,
+    /// A command was refused because its key was that of another.
+    KeysMismatched,
+    /// A command was refused because its key was made too far ahead.
+    KeysAhead,
     /// The search for a linearization ran on a history.
     HistoriesSearched,
     /// The search for a linearization took too many steps.

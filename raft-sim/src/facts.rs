@@ -3,7 +3,7 @@
 //! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
 //! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`]), then [`Fact::Stepped`] once
 //! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
-//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
+//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Keeps`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
 //! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
 //! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
 //! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
@@ -254,6 +254,15 @@ pub enum Fact<'a> {
         /// What it says.
         reply: Reply,
     },
+    /// The application is frozen, restored or loaded, or the run is over.
+    Keeps {
+        /// Where.
+        node: NodeId,
+        /// It has applied everything up to here.
+        at: Index,
+        /// The digest of the idempotency keys that it keeps.
+        table: u64,
+    },
     /// The application freezes its state for a snapshot, at this place of the stream of applies.
     Capturing {
         /// Where.
@@ -438,6 +447,7 @@ impl Fact<'_> {
             | Fact::Sent { node, .. }
             | Fact::Applied { node, .. }
             | Fact::Replied { node, .. }
+            | Fact::Keeps { node, .. }
             | Fact::Capturing { node, .. }
             | Fact::Captured { node, .. }
             | Fact::Fetching { node, .. }

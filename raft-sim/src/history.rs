@@ -9,7 +9,8 @@ mod tests;
 mod witness;
 
 use crate::coverage::{Coverage, Mark};
-use crate::facts::{Action, Class, Key, OpId, Outcome, Time};
+use crate::facts::{Action, Class, Key, OpId, Outcome, Time, Value};
+use crate::invariants::exactly_once::Effect as Takes;
 use crate::invariants::{Broken, Verdict, demand};
 use raft_core::{Entry, Index, Payload};
 use search::{Effect, Operation, Searched};
@@ -42,14 +43,30 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// An entry is committed.
-    pub(crate) fn committed(&mut self, entry: &Entry) -> Verdict {
-        match entry.payload() {
-            Payload::Command(command) => match Action::of(command) {
-                Some(Action::Put { key, value }) => self.witness.took_effect(key, value, entry.index()),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
+    /// An entry is committed, and takes effect like this.
+    pub(crate) fn committed(&mut self, entry: &Entry, takes: Takes) -> Verdict {
+        let Payload::Command(command) = entry.payload() else { return Ok(()) };
+        let Some(Action::Put { key, value }) = Action::of(command) else { return Ok(()) };
+        match takes {
+            Takes::None => Ok(()),
+            Takes::Once => self.witness.took_effect(key, value, entry.index()),
+            Takes::Again => {
+                self.again(key, value);
+                self.witness.took_effect_again(key, value, entry.index())
+            }
+        }
+    }
+
+    /// A put takes effect once more: an operation of its own that began no earlier than the first one, and never ends.
+    fn again(&mut self, key: Key, value: Value) {
+        let known = self.keys.entry(key).or_default();
+        let put = |effect| matches!(effect, Effect::Put { value: it, .. } if it == value);
+        let ended = known.iter().find(|operation| put(operation.effect)).map(|it| it.invoked);
+        let mut open = self.open.values().filter(|open| open.action == Action::Put { key, value });
+        // Without either there are more operations on the key than are searched.
+        let Some(invoked) = ended.or_else(|| open.next().map(|open| open.invoked)) else { return };
+        if known.len() <= SMALL {
+            known.push(Operation { invoked, returned: None, effect: Effect::Put { value, sure: false } });
         }
     }
 

@@ -26,6 +26,7 @@ pub mod invariants;
 mod life;
 pub mod machine;
 pub mod mutants;
+pub mod naming;
 pub mod network;
 mod notation;
 mod operator;

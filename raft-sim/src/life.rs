@@ -52,7 +52,7 @@ impl World {
                 let found = server.snapshots.read(Name::Whole(snapshot.last()));
                 thawed(&self.frozen, found, snapshot, self.planted)
             }
-            None => Some(Machine::default()),
+            None => Some(Machine::default().planted(self.planted)),
         };
         let machine = machine.expect("a snapshot that verifies holds a machine");
         let older = server.spoilt && server.snapshots.newest().is_some_and(|it| it.index > machine.applied());
@@ -74,6 +74,8 @@ impl World {
         let joins = server.joins;
         let fact = Fact::Started { node: server.id, stamp, recovered: &recovered, joins };
         self.judges.observe(self.now, &fact)?;
+        let keeps = Fact::Keeps { node: server.id, at: machine.applied(), table: machine.keys_digest() };
+        self.judges.observe(self.now, &keeps)?;
         assert_eq!(node.stamp(), stamp, "a start raises the boot counter by one");
         if let Some(behaviour) = &mut self.trace.behaviour {
             behaviour.started(server.id, stamp, &recovered);

@@ -2,7 +2,10 @@
 //! registers.
 
 use crate::facts::{Action, Key, Value, key_bytes, register_digest};
-use raft_core::{Base, ClusterId, Entry, Index, Payload};
+use crate::invariants::key_table::{marks_digest, row_digest, text_digest, timed_digest};
+use crate::naming::settings;
+use crate::planted::Planted;
+use raft_core::{Base, ClusterId, Entry, Envelope, Index, Payload};
 use raft_machine::snapshot::{restore, write};
 use raft_machine::{Machine as Application, Reply};
 
@@ -24,6 +27,7 @@ impl Machine {
         }
         if let Payload::Command(command) = entry.payload()
             && Action::of(command).is_none()
+            && !sets(command)
         {
             return Err(format!("the entry {} is no client's command", entry.id()));
         }
@@ -58,11 +62,41 @@ impl Machine {
             .fold(0, u64::wrapping_add)
     }
 
+    /// The digest of the idempotency keys that it keeps, with log time and the horizon: a sum over the keys.
+    pub fn keys_digest(&self) -> u64 {
+        let row = |(key, at, time_ms): (&raft_machine::Key, Index, u64)| {
+            let kind = match key {
+                raft_machine::Key::Timed(uuid) => timed_digest(*uuid),
+                raft_machine::Key::Named(text) => text_digest(text),
+            };
+            row_digest(kind, at, time_ms)
+        };
+        let rows = self.0.idempotency_keys().map(row).fold(0, u64::wrapping_add);
+        rows.wrapping_add(marks_digest(self.0.time_ms(), self.0.horizon()))
+    }
+
+    /// The same machine, that behaves as if written with a bug if it is one of the machine.
+    pub(crate) fn planted(self, planted: Option<Planted>) -> Machine {
+        #[cfg(feature = "planted")]
+        if let Some(Planted::Machine(bug)) = planted {
+            let mut machine = self;
+            machine.0.plant(bug);
+            return machine;
+        }
+        let _ = planted;
+        self
+    }
+
     /// As if the snapshot had held no idempotency keys.
     #[cfg(feature = "planted")]
     pub(crate) fn forget_keys(&mut self) {
         self.0.forget_keys();
     }
+}
+
+/// Whether a command says what the table of idempotency keys is to keep.
+fn sets(command: &bytes::Bytes) -> bool {
+    Envelope::decode(command.clone()).is_ok_and(|envelope| settings(&envelope.body).is_some())
 }
 
 fn value_of(bytes: &[u8]) -> Option<Value> {

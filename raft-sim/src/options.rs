@@ -2,8 +2,10 @@
 //! many short varied runs find what one fixed configuration never does.
 
 mod family;
+mod naming;
 
 pub use family::Family;
+pub use naming::Naming;
 
 use crate::choices::{Choices, MILLION, Purpose, Site};
 use crate::facts::Time;
@@ -163,6 +165,8 @@ pub struct Options {
     pub snapshots: Snapshots,
     /// What clients do.
     pub workload: Workload,
+    /// What they do with idempotency keys beyond that, if they do.
+    pub naming: Option<Naming>,
     /// The mean time between the faults of each family that takes part.
     pub faults: [Option<Time>; Family::ALL.len()],
 }
@@ -225,6 +229,7 @@ impl Options {
             disk: disk(&mut draw, tick, timeout),
             snapshots: snapshots(&mut draw, tick, timeout),
             workload: workload(&mut draw, tick, timeout),
+            naming: Naming::draw(draw.0, timeout),
             faults,
         };
         options.reconcile();
@@ -375,6 +380,9 @@ impl fmt::Display for Options {
         writeln!(f, "{:?}", self.disk)?;
         writeln!(f, "{:?}", self.snapshots)?;
         writeln!(f, "{:?}", self.workload)?;
+        if let Some(naming) = &self.naming {
+            writeln!(f, "{naming:?}")?;
+        }
         writeln!(f, "{:?}", self.limits)?;
         write!(f, "faults, by their mean time in us:")?;
         for family in Family::ALL {

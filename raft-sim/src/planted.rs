@@ -1,5 +1,6 @@
-//! The bugs that can be planted, those of the core and two drivers that lie about the disk, each with the invariants
-//! that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean without it.
+//! The bugs that can be planted, those of the core, of the machine and of drivers that lie about the disk, each with the
+//! invariants that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean
+//! without it.
 
 use crate::facts::Time;
 use crate::runner::{Failure, run_seed};
@@ -7,6 +8,7 @@ use crate::trace::Reader;
 use crate::world::Setup;
 pub use raft_core::planted::Bug;
 use raft_core::wal::{Decay, Region};
+pub use raft_machine::planted::Bug as Unsound;
 
 /// A way for a driver to lie about what its disk holds: all that is left to get wrong around the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +49,8 @@ pub enum Planted {
     Core(Bug),
     /// In the driver.
     Driver(Lie),
+    /// In the replicated machine.
+    Machine(Unsound),
 }
 
 impl Planted {
@@ -55,6 +59,7 @@ impl Planted {
         match self {
             Planted::Core(bug) => format!("{bug:?}"),
             Planted::Driver(lie) => format!("{lie:?}"),
+            Planted::Machine(bug) => format!("{bug:?}"),
         }
     }
 }
@@ -74,6 +79,10 @@ const fn core(bug: Bug, exposed_by: &'static [&'static str]) -> Row {
 
 const fn driver(lie: Lie, exposed_by: &'static [&'static str]) -> Row {
     Row { planted: Planted::Driver(lie), exposed_by }
+}
+
+const fn machine(bug: Unsound, exposed_by: &'static [&'static str]) -> Row {
+    Row { planted: Planted::Machine(bug), exposed_by }
 }
 
 /// The table of planted bugs.
@@ -161,10 +170,13 @@ pub const TABLE: &[Row] = &[
     driver(Lie::ClockReadLate, &["leases", "reads", "patience"]),
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
     driver(Lie::HeadersUnheard, &["recovery", "own_stamp"]),
-    driver(Lie::ForgetsKeys, &["exactly_once"]),
     driver(Lie::FullIsDone, &["recovery", "refusal", "own_stamp"]),
     driver(Lie::RefusedWhenBegun, &["linearizable_by_log"]),
     driver(Lie::FullSnapshotKept, &["refusal"]),
+    driver(Lie::ForgetsKeys, &["exactly_once", "key_tables"]),
+    machine(Unsound::HorizonForgotten, &["exactly_once", "key_tables"]),
+    machine(Unsound::YoungKeyLeaves, &["exactly_once", "key_tables"]),
+    machine(Unsound::StampIsLogTime, &["exactly_once", "key_tables"]),
 ];
 
 /// Bugs that the swarm hardly or never finds, each with what it would take; the surface tests of the core show them.

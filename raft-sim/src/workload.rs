@@ -3,6 +3,7 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, OpId, Outcome, Time};
+use crate::naming::Name;
 use crate::options::{self, Leases};
 
 /// An operation.
@@ -22,12 +23,10 @@ pub struct Operation {
     pub done: bool,
     /// It was begun after the healing.
     pub fresh: bool,
-    /// It has an idempotency key, and is sent again until something is known of it.
-    pub keyed: bool,
+    /// Its idempotency key: with one it is sent again until something is known of it.
+    pub name: Option<Name>,
     /// How often it was sent again.
     pub attempt: u32,
-    /// When it was begun.
-    pub made: Time,
 }
 
 /// How often a put with a key is sent again.
@@ -58,6 +57,8 @@ pub struct Workload {
     clients: Vec<Client>,
     operations: Vec<Operation>,
     open: usize,
+    /// Those with a name that ended for their clients, and may have taken effect.
+    ended_named: Vec<OpId>,
     /// How much longer a client waits that was refused.
     refusal: Time,
     healed: bool,
@@ -84,6 +85,7 @@ impl Workload {
             clients: (0..count).map(client).collect(),
             operations: Vec::new(),
             open: 0,
+            ended_named: Vec::new(),
             refusal,
             healed: false,
         }
@@ -95,28 +97,17 @@ impl Workload {
     }
 
     /// One of a burst of writes to a node, by a client that asks for nothing else.
-    pub fn burst(&mut self, node: usize, now: Time, choices: &mut impl Choices) -> OpId {
+    pub fn burst(&mut self, node: usize, choices: &mut impl Choices) -> OpId {
         let client = self.clients.len() - 1;
         let key = choices.pick(Site::new(Purpose::Client, client), self.options.keys);
-        self.invoke(client, node, Action::Put { key, value: self.operations.len() as u64 + 1 }, now)
+        self.invoke(client, node, Action::Put { key, value: self.operations.len() as u64 + 1 })
     }
 
-    fn invoke(&mut self, client: usize, node: usize, action: Action, made: Time) -> OpId {
+    fn invoke(&mut self, client: usize, node: usize, action: Action) -> OpId {
         let op = OpId(self.operations.len() as u64);
         let fresh = self.healed;
-        let (lease, padding, done, keyed, attempt) = (false, 0, false, false, 0);
-        self.operations.push(Operation {
-            client,
-            action,
-            node,
-            lease,
-            padding,
-            done,
-            fresh,
-            keyed,
-            attempt,
-            made,
-        });
+        let (lease, padding, done, name, attempt) = (false, 0, false, None, 0);
+        self.operations.push(Operation { client, action, node, lease, padding, done, fresh, name, attempt });
         self.open += 1;
         op
     }
@@ -182,15 +173,33 @@ impl Workload {
         // Half of the clients never use one. 0, the benign choice, is without.
         let keyed =
             !reads && client.is_multiple_of(2) && choices.pick(Site::new(Purpose::Repeats, client), 3) > 0;
-        let op = self.invoke(client, node, action, now);
+        let op = self.invoke(client, node, action);
         let operation = &mut self.operations[op.0 as usize];
-        (operation.lease, operation.padding, operation.keyed) = (lease, padding, keyed);
+        (operation.lease, operation.padding) = (lease, padding);
+        operation.name = keyed.then(|| Name::of(op, now));
         Some(op)
     }
 
     /// An operation.
     pub fn operation(&self, op: OpId) -> &Operation {
         &self.operations[op.0 as usize]
+    }
+
+    /// Gives an operation another name.
+    pub(crate) fn rename(&mut self, op: OpId, name: Option<Name>) {
+        self.operations[op.0 as usize].name = name;
+    }
+
+    /// The operations with a name that ended for their clients, and may have taken effect.
+    pub(crate) fn ended_named(&self) -> &[OpId] {
+        &self.ended_named
+    }
+
+    /// An operation that ended is sent once more, for the last time but for so many in all: the number of the attempt.
+    pub(crate) fn send_again(&mut self, op: OpId, most: u32) -> Option<u32> {
+        let attempt = &mut self.operations[op.0 as usize].attempt;
+        *attempt += u32::from(*attempt < most);
+        (*attempt < most).then_some(*attempt)
     }
 
     /// How long a client waits for an answer.
@@ -219,7 +228,7 @@ impl Workload {
     /// Sends an operation once more, to another node; false if it won't be.
     pub fn repeat(&mut self, op: OpId) -> bool {
         let operation = self.operations[op.0 as usize];
-        if !operation.keyed || operation.done || operation.attempt == ATTEMPTS {
+        if operation.name.is_none() || operation.done || operation.attempt == ATTEMPTS {
             return false;
         }
         let node = self.after(operation.node);
@@ -239,6 +248,9 @@ impl Workload {
         operation.done = true;
         self.open -= 1;
         let operation = *operation;
+        if operation.name.is_some() && outcome != Outcome::NotApplied {
+            self.ended_named.push(op);
+        }
         let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
         client.refused = matches!(outcome, Outcome::NotApplied);

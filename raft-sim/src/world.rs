@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::facts::{Class, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
 use crate::machine::Frozen;
+use crate::naming::WallClocks;
 use crate::network::{Letter, Network};
 use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
@@ -52,6 +53,7 @@ pub(crate) enum Event {
     Request { op: OpId, attempt: u32, at: usize },
     Response { op: OpId, outcome: Outcome, leader: Option<usize> },
     Patience { op: OpId },
+    Again,
 }
 
 crate::counts::counts! {
@@ -85,6 +87,10 @@ crate::counts::counts! {
         operations,
         /// Requests that were sent again with their idempotency key.
         repeats,
+        /// .. after they had ended for their clients.
+        late_repeats,
+        /// Times that a leader was to change what the table of idempotency keys keeps.
+        retentions,
         /// Hand-overs of leadership that were asked for.
         transfers,
         /// Changes of the configuration that were asked for.
@@ -166,6 +172,7 @@ pub struct World {
     pub(crate) servers: Vec<Server>,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
+    pub(crate) wall: WallClocks,
     pub(crate) frozen: Frozen,
     pub(crate) judges: Judges,
     pub(crate) trace: Trace,
@@ -211,6 +218,7 @@ impl World {
             servers: Vec::new(),
             network: Network::new(options.network),
             workload: Workload::new(options.workload, options.nodes, options.election_timeout() / 2),
+            wall: WallClocks::default(),
             frozen: Frozen::default(),
             judges: Judges::new(rules),
             trace: Trace::new(setup.reader),
@@ -278,6 +286,9 @@ impl World {
         for family in Family::ALL {
             self.schedule_fault(family);
         }
+        if self.options.naming.is_some() {
+            self.queue.push(self.options.election_timeout(), Event::Again);
+        }
     }
 
     /// Disk ids are drawn, and never 0. No two are the same, also where a tape draws nothing: every disk has its number.
@@ -339,6 +350,7 @@ impl World {
             Event::Response { op, outcome: Outcome::Unknown, .. } => self.impatient(op),
             Event::Response { op, outcome, leader } => self.returned(op, outcome, leader),
             Event::Patience { op } => self.impatient(op),
+            Event::Again => self.again(),
             Event::Tick { .. }
             | Event::Wake { .. }
             | Event::Synced { .. }

@@ -33,15 +33,20 @@ fn the_build_with_planted_bugs_passes_its_tests() {
     assert!(status.success(), "the tests of the build with planted bugs failed: see above");
 }
 
-/// Each bug of the core has its row, or the reason why it can't; and each stands at its rule in docs/protocol.md.
+/// Each bug of the core and of the machine has its row, or the reason why it can't; and each stands at its rule in docs/protocol.md.
 #[test]
 fn every_bug_has_a_row_and_a_rule() {
     use raft_sim::planted::{ELSEWHERE, TABLE};
-    let source = include_str!("../../raft-core/src/planted.rs");
+    let sources =
+        [include_str!("../../raft-core/src/planted.rs"), include_str!("../../raft-machine/src/planted.rs")];
     let is_bug =
         |name: &&str| name.starts_with(char::is_uppercase) && name.chars().all(char::is_alphanumeric);
-    let bugs: Vec<&str> =
-        source.lines().filter_map(|line| line.trim().strip_suffix(',')).filter(is_bug).collect();
+    let bugs: Vec<&str> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter_map(|line| line.trim().strip_suffix(','))
+        .filter(is_bug)
+        .collect();
     let rows: Vec<String> = TABLE.iter().map(|row| row.planted.name()).collect();
     let elsewhere: Vec<String> = ELSEWHERE.iter().map(|(bug, _)| format!("{bug:?}")).collect();
     assert!(bugs.len() > 60, "{bugs:?}");

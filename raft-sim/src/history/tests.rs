@@ -33,9 +33,13 @@ impl Told {
     }
 
     fn commit(&mut self, value: Value) -> Verdict {
+        self.takes(value, Takes::Once)
+    }
+
+    fn takes(&mut self, value: Value, takes: Takes) -> Verdict {
         self.last += 1;
         let command = put(value).command(0, 3, None).unwrap();
-        self.history.committed(&Entry::new(EntryId::new(1, self.last), Payload::Command(command)))
+        self.history.committed(&Entry::new(EntryId::new(1, self.last), Payload::Command(command)), takes)
     }
 
     fn tell(&mut self, op: u64, outcome: Outcome) -> Verdict {
@@ -130,6 +134,32 @@ fn an_unknown_put_may_take_effect_late_or_never() {
     told.history.ended(&mut coverage).unwrap();
     let reached = [Mark::UnknownPutTookEffect, Mark::UnknownPutVanished, Mark::HistoriesSearched];
     assert_eq!(reached.map(|mark| coverage.count(mark)), [1, 1, 1]);
+}
+
+/// Its key had left when it was repeated, after its client had the answer: that is an operation of its own.
+#[test]
+fn a_put_that_takes_effect_again_stands_at_both_places() {
+    let mut told = Told::with_a_put();
+    told.invoke(2, put(2));
+    told.commit(2).unwrap();
+    told.tell(2, put_at(2)).unwrap();
+    told.run(3, GET, got(Some(2), 2)).unwrap();
+    told.takes(1, Takes::Again).unwrap();
+    told.run(4, GET, got(Some(1), 3)).unwrap();
+    told.history.ended(&mut Coverage::default()).unwrap();
+    falls(told.run(5, GET, got(Some(2), 3)));
+    let mut while_open = Told::default();
+    while_open.invoke(1, put(1));
+    while_open.commit(1).unwrap();
+    while_open.takes(2, Takes::None).unwrap();
+    while_open.takes(1, Takes::Again).unwrap();
+    while_open.tell(1, put_at(3)).unwrap();
+    while_open.run(2, GET, got(Some(1), 3)).unwrap();
+    while_open.history.ended(&mut Coverage::default()).unwrap();
+    let mut nowhere = Told::with_a_put();
+    nowhere.invoke(2, put(2));
+    falls(nowhere.takes(2, Takes::Again));
+    falls(Told::with_a_put().takes(1, Takes::Once));
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(super) struct Witness {
     /// Each key's values, by the index where they were put.
     keys: BTreeMap<Key, Vec<(Index, Value)>>,
     put_at: BTreeMap<Value, Index>,
+    /// Where else a value was put, by a command that was repeated when its key had left.
+    put_again: BTreeSet<(Value, Index)>,
     not_applied: BTreeSet<Value>,
     unknown: BTreeSet<Value>,
     floor: Index,
@@ -42,6 +44,17 @@ impl Witness {
         Ok(())
     }
 
+    /// A put that had taken effect before is committed once more.
+    pub(super) fn took_effect_again(&mut self, key: Key, value: Value, index: Index) -> Verdict {
+        let first = self.put_at.get(&value);
+        demand(first.is_some(), WITNESS, Class::Linearizability, || {
+            format!("the put of {value} to key {key} is committed again at {index}, and was never before")
+        })?;
+        self.put_again.insert((value, index));
+        self.keys.entry(key).or_default().push((index, value));
+        Ok(())
+    }
+
     /// A client is told of its operation, that was asked when `floor` was known.
     pub(super) fn returned(
         &mut self,
@@ -57,7 +70,7 @@ impl Witness {
         match (action, outcome) {
             (Action::Put { value, .. }, Outcome::Put { index }) => {
                 let put_at = self.put_at.get(&value);
-                if put_at != Some(&index) {
+                if put_at != Some(&index) && !self.put_again.contains(&(value, index)) {
                     return fail(format!(
                         "the put of {value} is acknowledged at {index}, but stands at {put_at:?}"
                     ));

@@ -11,6 +11,7 @@ pub mod configurations;
 pub mod election_safety;
 pub mod exactly_once;
 pub mod hand_over;
+pub(crate) mod key_table;
 pub mod leader_append_only;
 pub mod leader_completeness;
 pub mod leadership;
@@ -207,7 +208,7 @@ impl Judges {
             Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
             Fact::Synced { node, through } => self.synced(node, through),
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
-            Fact::Applied { .. } | Fact::Replied { .. } => self.application(fact),
+            Fact::Applied { .. } | Fact::Replied { .. } | Fact::Keeps { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
             Fact::Halted { node, report } => self.halted(node, report),
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
@@ -253,6 +254,7 @@ impl Judges {
                 promises::applied(&self.cluster, node, entry)
             }
             Fact::Replied { node, at, reply } => self.once.replied(node, at, &reply, &mut self.coverage),
+            Fact::Keeps { node, at, table } => self.once.keeps(node, at, table),
             _ => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::chain::Agreement;
 use super::cluster::Step;
+use super::exactly_once::Effect;
 use super::{
     Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
     hand_over, leader_append_only, leadership, monotone, patience, sightings, state_machine_safety,
@@ -93,11 +94,9 @@ impl Judges {
             if entry.term() < term {
                 self.coverage.reach(Mark::OldTermCommitted);
             }
-            let effective = self.once.committed(entry);
-            self.cluster.model.committed(entry, effective);
-            if effective {
-                self.history.committed(entry)?;
-            }
+            let effect = self.once.committed(entry, &mut self.coverage)?;
+            self.cluster.model.committed(entry, effect != Effect::None);
+            self.history.committed(entry, effect)?;
         }
         let canon = &self.cluster.canon;
         self.completeness.committed(term, canon.last(), canon.last_hash());
