@@ -45,7 +45,7 @@ const ROW_BYTES: usize = 21;
 pub fn encode(message: &Message, out: &mut Vec<Bytes>) {
     assert!(message.is_sound(), "only sound messages are sent: {message:?}");
     let entries = match &message.body {
-        Body::Append { slice, .. } => slice.entries(),
+        Body::Append { slice, .. } | Body::Copies { slice } => slice.entries(),
         _ => &[],
     };
     let chunk = match &message.body {
@@ -110,7 +110,7 @@ fn put_row(entry: &Entry, frame: &mut BytesMut) -> usize {
 fn with_encoded<T>(payload: &Payload, then: impl FnOnce(&Bytes) -> T) -> T {
     match payload {
         Payload::Command(bytes) => then(bytes),
-        Payload::Noop | Payload::Membership(_) => then(&payload.encoded()),
+        _ => then(&payload.encoded()),
     }
 }
 

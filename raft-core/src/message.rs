@@ -126,6 +126,16 @@ pub enum Body {
         /// The boot that was heard.
         seen: Boot,
     },
+    /// The sender's disk has lost the command of this entry, of which it has the id: whoever holds it sends it.
+    Lacks {
+        /// The first such entry.
+        first: EntryId,
+    },
+    /// Entries that the sender holds: the first is the one that was asked for.
+    Copies {
+        /// The entries, and the one before them.
+        slice: LogSlice,
+    },
     /// The leader hands over: campaign at once (dissertation 3.10).
     TimeoutNow,
     /// The request's term is over; this message's term is the newer one.
@@ -160,6 +170,7 @@ impl Body {
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. }
             | Body::RolledBack { .. }
+            | Body::Copies { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }
@@ -168,6 +179,7 @@ impl Body {
             | Body::Heartbeat { .. }
             | Body::Chunk { .. }
             | Body::ReadIndex { .. }
+            | Body::Lacks { .. }
             | Body::TimeoutNow => false,
         }
     }
@@ -178,7 +190,7 @@ impl Message {
     /// message, and a chunk lies within its snapshot. What isn't sound is dropped where bytes become values.
     pub fn is_sound(&self) -> bool {
         let entries = match &self.body {
-            Body::Append { slice, .. } => slice.last().term <= self.term,
+            Body::Append { slice, .. } | Body::Copies { slice } => slice.last().term <= self.term,
             Body::Chunk { snapshot, offset, data } => {
                 let end = offset.checked_add(data.len() as u64);
                 snapshot.base.id.term <= self.term

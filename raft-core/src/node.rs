@@ -11,6 +11,7 @@ use crate::ids::{Boot, Index, NodeId};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::log::Log;
+use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::output::{Answer, Output};
 use crate::planted::Bug;
@@ -54,6 +55,10 @@ impl Node {
             None if log.base().index > Index(0) => return Err(ConfigError::SnapshotMissing),
             Some(snapshot) if !log.holds(&snapshot.base) => return Err(ConfigError::SnapshotUnfit),
             _ => {}
+        }
+        let others = |membership: &Membership| membership.members().iter().any(|it| it.id != config.id);
+        if !log.decayed().is_empty() && !log.membership().is_some_and(others) {
+            return Err(ConfigError::DecayedAlone);
         }
         let mut state = State::new(config, recovered);
         founding::ask(&mut state);
@@ -190,6 +195,7 @@ impl Node {
     fn tick(&mut self, elapsed: u32) -> bool {
         self.state.clock.advance(elapsed);
         self.state.ask_again(elapsed);
+        self.state.ask_for_copies(elapsed);
         match &mut self.role {
             Role::Leader(leader) => {
                 if !leader.tick(&mut self.state, elapsed) {
@@ -325,7 +331,8 @@ impl Node {
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
             | (_, Body::ChunkReply { .. } | Body::ReadIndex { .. } | Body::ReadIndexReply { .. })
             | (_, Body::Hello | Body::HelloReply(_))
-            | (_, Body::Removed { .. } | Body::RolledBack { .. }) => state.ignored += 1,
+            | (_, Body::Removed { .. } | Body::RolledBack { .. })
+            | (_, Body::Lacks { .. } | Body::Copies { .. }) => state.ignored += 1,
         }
     }
 

@@ -66,6 +66,7 @@ impl Display for Event {
             Event::Receiving { from, last } => write!(f, "receiving {last} from {from}"),
             Event::Restored { last } => write!(f, "restored {last}"),
             Event::Captured { last } => write!(f, "captured {last}"),
+            Event::Repaired => f.write_str("repaired"),
             Event::Compacted { base } => write!(f, "compacted up to {base}"),
         }
     }

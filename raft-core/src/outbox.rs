@@ -70,9 +70,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// The outbox of a new boot, on a log that is durable up to `durable`. `silent`: nothing leaves before the first write
-    /// is durable.
-    pub(crate) fn new(owner: Owner, durable: Index, silent: bool) -> Outbox {
+    /// The outbox of a new boot, on a log up to `written` that is durable up to `durable`. `silent`: nothing leaves before
+    /// the first write is durable.
+    pub(crate) fn new(owner: Owner, durable: Index, written: Index, silent: bool) -> Outbox {
         Outbox {
             owner,
             next_write: 1,
@@ -80,7 +80,7 @@ impl Outbox {
             usual: 0,
             in_flight: VecDeque::new(),
             issued: VecDeque::new(),
-            written: durable,
+            written,
             durable_write: 0,
             durable,
             silent,
@@ -93,6 +93,11 @@ impl Outbox {
     /// The end of the unbroken durable part of the log.
     pub(crate) fn durable(&self) -> Index {
         self.durable
+    }
+
+    /// What a start found on the disk up to here is durable after all: what it had lost before is covered.
+    pub(crate) fn found_whole(&mut self, through: Index) {
+        self.durable = self.durable.max(through.min(self.written));
     }
 
     /// How many messages wait for a write.

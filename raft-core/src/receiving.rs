@@ -7,6 +7,7 @@ use crate::log::Log;
 use crate::message::Body;
 use crate::outbox::Pending;
 use crate::planted::Bug;
+use crate::repair::Repair;
 use crate::snapshot::{Snapshot, Stored};
 use crate::state::State;
 use bytes::Bytes;
@@ -58,13 +59,18 @@ pub(crate) fn chunk(
 /// all before. Then what follows it stays (Figure 13, rule 6).
 fn is_known(state: &State, snapshot: &Snapshot) -> bool {
     let last = snapshot.last();
-    if state.config.planted(Bug::SnapshotGoesBack) {
+    if lacks_below(state, last.index) || state.config.planted(Bug::SnapshotGoesBack) {
         return false;
     }
     if state.config.planted(Bug::SuffixKept) {
         return last.index <= state.log.last().index;
     }
     last.index <= state.commit || state.log.holds(&snapshot.base)
+}
+
+/// Whether a command is lost here that the snapshot covers.
+fn lacks_below(state: &State, last: Index) -> bool {
+    state.log.decayed().first().is_some_and(|first| *first <= last)
 }
 
 /// What the snapshot covers is committed, and is here.
@@ -110,12 +116,20 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
 /// The log begins anew behind the snapshot; the acknowledgement and the application's restore wait for that write.
 fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
     let (last, mut base) = (snapshot.last(), snapshot.base.clone());
+    if lacks_below(state, last.index) && state.log.holds(&base) {
+        state.commit_to(last.index);
+        state.snapshot = Some(snapshot);
+        state.capture.restored();
+        state.cover(last.index);
+        return acknowledge(state, from, asker, last);
+    }
     if state.config.planted(Bug::InstalledMembershipIgnored)
         && let Some(before) = state.log.membership()
     {
         base.membership = before.clone();
     }
     state.log = Log::new(Some(&base));
+    state.repair = Repair::of(&state.log);
     state.outbox.stage_base(base, state.commit.min(last.index));
     state.commit_to(last.index);
     state.met = state.met.max(last.index);

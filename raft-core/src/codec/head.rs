@@ -41,6 +41,8 @@ pub(super) enum Kind {
     ReadIndexReply = 17,
     Removed = 18,
     RolledBack = 19,
+    Lacks = 20,
+    Copies = 21,
 }
 
 impl Kind {
@@ -65,6 +67,8 @@ impl Kind {
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::Removed { .. } => Kind::Removed,
             Body::RolledBack { .. } => Kind::RolledBack,
+            Body::Lacks { .. } => Kind::Lacks,
+            Body::Copies { .. } => Kind::Copies,
         }
     }
 
@@ -89,6 +93,8 @@ impl Kind {
             17 => Kind::ReadIndexReply,
             18 => Kind::Removed,
             19 => Kind::RolledBack,
+            20 => Kind::Lacks,
+            21 => Kind::Copies,
             _ => return Err(CodecError::UnknownKind { found: number }),
         })
     }
@@ -111,6 +117,7 @@ impl Kind {
             | Kind::ReadIndexReply
             | Kind::Removed
             | Kind::RolledBack
+            | Kind::Copies
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote
@@ -119,6 +126,7 @@ impl Kind {
             | Kind::Heartbeat
             | Kind::Chunk
             | Kind::ReadIndex
+            | Kind::Lacks
             | Kind::TimeoutNow => false,
         }
     }

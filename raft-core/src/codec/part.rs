@@ -60,6 +60,8 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
         }
         Body::Removed { at } => out.put_u64_le(at.0),
         Body::RolledBack { seen } => out.put_u64_le(seen.0),
+        Body::Lacks { first } => put_id(*first, out),
+        Body::Copies { slice } => put_id(slice.prev(), out),
     }
 }
 
@@ -179,7 +181,7 @@ impl<'a> Part<'a> {
 
     /// The message of a kind.
     pub(super) fn message(&mut self, kind: Kind, flags: u16, payloads: Bytes) -> Result<Message, CodecError> {
-        if !matches!(kind, Kind::Append | Kind::Chunk) && !payloads.is_empty() {
+        if !matches!(kind, Kind::Append | Kind::Copies | Kind::Chunk) && !payloads.is_empty() {
             return Err(CodecError::PayloadLeft { bytes: payloads.len() });
         }
         let from = self.stamp()?;
@@ -217,6 +219,11 @@ impl<'a> Part<'a> {
             }
             Kind::Removed => Body::Removed { at: Index(self.u64("configuration")?) },
             Kind::RolledBack => Body::RolledBack { seen: Boot(self.u64("boot")?) },
+            Kind::Lacks => Body::Lacks { first: self.id("first entry")? },
+            Kind::Copies => {
+                let prev = self.id("entry before")?;
+                Body::Copies { slice: slice(prev, self, payloads)? }
+            }
             Kind::TimeoutNow => Body::TimeoutNow,
             Kind::Stale => Body::Stale,
         };

@@ -35,6 +35,15 @@ impl Node {
             // A fact of the past, whatever the term: an answer to it must not depose who said so.
             Body::Removed { at } => self.state.told_removed(*at),
             Body::RolledBack { seen } => self.state.told_rolled_back(from, *seen),
+            // Who holds an entry holds it, whoever leads.
+            Body::Lacks { first } => {
+                let leader = match &mut self.role {
+                    Role::Leader(leader) => Some(leader),
+                    Role::Follower | Role::Candidate(_) => None,
+                };
+                self.state.give_copies(from, message.from, *first, leader.map(|leader| &mut **leader));
+            }
+            Body::Copies { slice } => self.state.take_copies(from, slice),
             _ if self.is_strangers(from, &message) => {}
             _ if self.settle_term(from, &message) => self.dispatch(from, message),
             _ => {}
@@ -168,6 +177,7 @@ impl Node {
                 older || (message.term == state.hard.term && !leads)
             }
             Body::Stale => message.term <= state.hard.term,
+            Body::Copies { .. } => !state.repairs(),
             Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => older,
             Body::Hello
             | Body::PreVote { .. }
@@ -178,6 +188,7 @@ impl Node {
             | Body::ReadIndex { .. }
             | Body::Removed { .. }
             | Body::RolledBack { .. }
+            | Body::Lacks { .. }
             | Body::TimeoutNow => false,
         };
         state.halted || !message.is_sound() || other_asker || too_late

@@ -171,6 +171,8 @@ fn name(body: &Body) -> &'static str {
         Body::ReadIndexReply { .. } => "ReadIndexReply",
         Body::Removed { .. } => "Removed",
         Body::RolledBack { .. } => "RolledBack",
+        Body::Lacks { .. } => "Lacks",
+        Body::Copies { .. } => "Copies",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
     }
@@ -210,6 +212,8 @@ impl Display for Text<'_, Body> {
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
             Body::RolledBack { seen } => write!(f, " seen={seen}"),
+            Body::Lacks { first } => write!(f, " first={first}"),
+            Body::Copies { slice } => Text(slice).fmt(f),
         }
     }
 }
@@ -229,6 +233,7 @@ impl Display for Text<'_, Entry> {
             Payload::Noop => id.fmt(f),
             Payload::Command(command) => write!(f, "{id} {}", String::from_utf8_lossy(command)),
             Payload::Membership(membership) => write!(f, "{id} {}", Text(membership)),
+            Payload::Decayed { length } => write!(f, "{id} decayed, {length} bytes"),
         }
     }
 }

@@ -1,0 +1,159 @@
+//! A log whose disk has lost the bytes of some commands gets them from its peers (the rule of "Protocol-Aware Recovery for
+//! Consensus-Based Storage", FAST 2018). The ids and hashes of these entries are good, so the server votes by them, and any
+//! server that holds an entry of that id holds that very command: there is one of each term and index. Until all are here
+//! again the server neither stands for election, for it could not lead, nor takes or acknowledges anything behind the first
+//! of them, nor applies it. Then all from there on is written once more, and held promises wait for that write.
+
+use crate::entry::{Entry, LogSlice};
+use crate::event::Event;
+use crate::ids::{EntryId, Index, NodeId, Stamp};
+use crate::leader::Leader;
+use crate::log::Log;
+use crate::message::Body;
+use crate::outbox::Pending;
+use crate::output::Report;
+use crate::state::State;
+use alloc::vec::Vec;
+use core::mem;
+
+/// What a start found to be lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Repair {
+    /// The entries whose commands the disk lacks, in order: also those that are here again, until all are written again.
+    rotten: Vec<Index>,
+    /// The last entry that the disk was found to hold, less what was truncated since.
+    found: Index,
+    /// Ticks since the others were asked.
+    asked_ago: u32,
+}
+
+impl Repair {
+    /// What is lost of a log.
+    pub(crate) fn of(log: &Log) -> Repair {
+        Repair { rotten: log.decayed().to_vec(), found: log.last().index, asked_ago: u32::MAX }
+    }
+
+    /// Up to where the disk holds everything.
+    pub(crate) fn whole(&self) -> Index {
+        self.rotten.first().and_then(|first| first.previous()).unwrap_or(self.found)
+    }
+}
+
+impl State {
+    /// Whether commands are lost here.
+    pub(crate) fn repairs(&self) -> bool {
+        !self.log.decayed().is_empty()
+    }
+
+    /// Time passes: once a heartbeat every other member is asked for the first lost command, and what follows it.
+    pub(crate) fn ask_for_copies(&mut self, elapsed: u32) {
+        let Some(first) = self.log.decayed().first() else { return };
+        self.repair.asked_ago = self.repair.asked_ago.saturating_add(elapsed);
+        if self.repair.asked_ago < self.config.heartbeat_ticks || !self.may_hold() {
+            return;
+        }
+        self.repair.asked_ago = 0;
+        let first = self.log.id_at(*first).expect("what has decayed is in the log");
+        let own = self.config.id;
+        let members = self.log.membership().map(|it| it.members()).unwrap_or_default();
+        let others: Vec<NodeId> = members.iter().map(|member| member.id).filter(|id| *id != own).collect();
+        for id in others {
+            let message = self.request(Body::Lacks { first });
+            self.outbox.send(id, message);
+        }
+    }
+
+    /// Sends what is held of this entry and those behind it, as much as an append may carry. A leader whose log begins
+    /// later sends its snapshot.
+    pub(crate) fn give_copies(
+        &mut self,
+        from: NodeId,
+        asker: Stamp,
+        first: EntryId,
+        leader: Option<&mut Leader>,
+    ) {
+        if first.index <= self.log.base().index {
+            return match leader {
+                Some(leader) => leader.lacks(self, from, first.index),
+                None => self.ignored += 1,
+            };
+        }
+        let limits = &self.config.limits;
+        let (mut entries, mut size) = (Vec::new(), 0);
+        for entry in self.log.from(first.index).take(limits.batch_entries) {
+            let full = !entries.is_empty() && size + entry.weight() > limits.batch_bytes;
+            if full || entry.is_decayed() {
+                break;
+            }
+            size += entry.weight();
+            entries.push(entry.clone());
+        }
+        let prev = first.index.previous().and_then(|index| self.log.id_at(index));
+        match prev.and_then(|prev| LogSlice::new(prev, entries)) {
+            Some(slice) if slice.id_at(first.index) == Some(first) => {
+                let reply = self.reply(asker, Body::Copies { slice });
+                self.outbox.send(from, reply);
+            }
+            _ => self.ignored += 1,
+        }
+    }
+
+    /// Takes what a peer holds of lost commands. If some are still lost, it is asked for these at once.
+    pub(crate) fn take_copies(&mut self, from: NodeId, slice: &LogSlice) {
+        let mut mended = 0;
+        for entry in slice.entries() {
+            match self.mend(entry) {
+                Ok(news) => mended += usize::from(news),
+                Err(report) => return self.halt(report),
+            }
+        }
+        if mended == 0 {
+            self.ignored += 1;
+        } else if let Some(first) = self.log.decayed().first().and_then(|first| self.log.id_at(*first)) {
+            let message = self.request(Body::Lacks { first });
+            self.outbox.send(from, message);
+        }
+        self.rewrite_when_whole();
+    }
+
+    /// Puts a command in its place if it is lost here. Whether it was.
+    pub(crate) fn mend(&mut self, entry: &Entry) -> Result<bool, Report> {
+        let same = self.log.entry(entry.index()).filter(|ours| ours.is_decayed() && ours.id() == entry.id());
+        match same {
+            Some(ours) if ours.hash() != entry.hash() => Err(Report::SameIdOtherEntry { id: entry.id() }),
+            Some(_) => Ok(self.log.mend(entry)),
+            None => Ok(false),
+        }
+    }
+
+    /// Once no command is lost any more, all behind the first that was is written again: the next start finds it whole.
+    pub(crate) fn rewrite_when_whole(&mut self) {
+        if self.repairs() {
+            return;
+        }
+        let Some(first) = mem::take(&mut self.repair.rotten).first().copied() else { return };
+        if let Some(before) = first.previous() {
+            self.outbox.stage_truncation(before);
+            self.outbox.stage_entries(self.log.from(first).cloned().collect());
+        }
+        self.outbox.put(Pending::Event(Event::Repaired));
+    }
+
+    /// The entries after `keep` are gone, and what of them was lost.
+    pub(crate) fn forget_rotten_after(&mut self, keep: Index) {
+        self.repair.rotten.retain(|index| *index <= keep);
+        self.repair.found = self.repair.found.min(keep);
+    }
+
+    /// A durable snapshot covers everything up to `last`, and with it lost commands: the log in memory begins behind it. The
+    /// disk's log stays as it is, and holds what follows; the next start comes to the same by itself.
+    pub(crate) fn cover(&mut self, last: Index) {
+        self.log.compact(last);
+        self.repair.rotten.retain(|index| *index > last);
+        self.outbox.put(Pending::Release { through: last });
+        self.outbox.found_whole(self.repair.whole());
+        if self.repair.rotten.is_empty() {
+            self.outbox.put(Pending::Event(Event::Repaired));
+        }
+    }
+}
