@@ -189,7 +189,7 @@ impl World {
             let server = &mut self.servers[at];
             for (segment, place) in server.disk.rot(&mut self.choices) {
                 self.counts.rots += 1;
-                server.lost = true;
+                (server.lost, server.decays) = (true, true);
                 server.rot.push(segment);
                 self.trace.say(self.now, format_args!("{at} rots in segment {segment} at byte {place}"));
             }

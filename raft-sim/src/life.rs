@@ -94,6 +94,7 @@ impl World {
         let right = match why {
             ConfigError::SnapshotMissing => server.spoilt,
             ConfigError::GivenUp => server.gave_up,
+            ConfigError::DecayedAlone => server.decays,
             _ => false,
         };
         if !right {
@@ -304,7 +305,8 @@ impl World {
         server.disk.wipe();
         server.snapshots = Snapshots::default();
         server.disk_id = disk_id;
-        (server.lost, server.refused, server.spoilt) = (false, false, false);
+        (server.lost, server.decays) = (false, false);
+        (server.refused, server.spoilt) = (false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;
         server.rot.clear();

@@ -37,6 +37,8 @@ pub(crate) fn kind(body: &Body) -> &'static str {
         Body::ReadIndexReply { .. } => "ReadIndexReply",
         Body::Removed { .. } => "Removed",
         Body::RolledBack { .. } => "RolledBack",
+        Body::Lacks { .. } => "Lacks",
+        Body::Copies { .. } => "Copies",
         Body::TimeoutNow => "TimeoutNow",
         Body::Stale => "Stale",
     }
@@ -155,6 +157,8 @@ impl Display for Text<'_, Body> {
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
             Body::RolledBack { seen } => write!(f, " seen={seen}"),
+            Body::Lacks { first } => write!(f, " first={first}"),
+            Body::Copies { slice } => Text(slice).fmt(f),
         }
     }
 }
@@ -189,6 +193,7 @@ impl Display for Text<'_, Entry> {
                 _ => write!(f, "{id} of {} bytes", command.len()),
             },
             Payload::Membership(membership) => write!(f, "{id} {}", Text(membership)),
+            Payload::Decayed { length } => write!(f, "{id} decayed, {length} bytes"),
         }
     }
 }

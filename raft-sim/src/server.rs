@@ -148,6 +148,8 @@ pub struct Server {
     pub spoilt: bool,
     /// Its log was refused: it never runs again.
     pub refused: bool,
+    /// Its log decays, and nothing else is wrong with its disk.
+    pub decays: bool,
     /// Where a bit was flipped: the segments.
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
@@ -163,6 +165,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// Once it has got back what its disk had lost, and has it on stable storage, it is as good as any.
+    pub(crate) fn is_repaired(&mut self) {
+        let whole = |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
+        if self.decays && self.process.as_ref().is_some_and(whole) {
+            (self.lost, self.decays) = (self.spoilt, false);
+        }
+    }
+
     /// Whether its process runs and takes inputs.
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|process| !process.halted)

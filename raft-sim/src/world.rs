@@ -245,6 +245,7 @@ impl World {
                 left: Vec::new(),
                 spoilt: false,
                 refused: false,
+                decays: false,
                 rot: Vec::new(),
                 shadow: Vec::new(),
                 torn: false,

@@ -143,6 +143,7 @@ fn dump(looking: &Looking, from: Index, values: bool) -> Result<Exit, Exit> {
             Payload::Noop => "noop",
             Payload::Command(_) => "command",
             Payload::Membership(_) => "membership",
+            Payload::Decayed { .. } => "decayed",
         };
         let mut row = json!({
             "index": entry.index().0,

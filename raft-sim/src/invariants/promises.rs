@@ -74,7 +74,8 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
 
 /// The term, too, must be durable: an acknowledgement promises never to take part in an older one.
 fn acknowledgeable(seat: &Seat, message: &Message, matched: Index) -> bool {
-    seat.ledger.hard().term == message.term && seat.ledger.chain().last().index >= matched
+    let whole = seat.ledger.rotten().is_none_or(|first| first > matched);
+    whole && seat.ledger.hard().term == message.term && seat.ledger.chain().last().index >= matched
 }
 
 /// An acknowledgement, beside the log of the leader that it is for, if that process still leads this term. In a later
