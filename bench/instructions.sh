@@ -2,30 +2,51 @@
 # Instructions of fixed pieces of work, counted by callgrind and compared with bench/instructions.txt. A rise of more
 # than 3% fails. `bench/instructions.sh --accept` writes the new numbers down.
 set -euo pipefail
-cd "$(dirname "$0")"
-cargo build -q --release
+shopt -s inherit_errexit
+cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 2; }
+cargo build -q --profile sim -p raft-sim
+target=$(realpath "${CARGO_TARGET_DIR:-target}")
+cd bench
+cargo build -q --release --target-dir target
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Two lengths of the same work: what they differ by is the work itself, without the start of the process.
+# The instructions of a command; what it prints goes to $scratch/said, where they are to $scratch/profile.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file="$scratch/$1.$2" target/release/bench scenario "$1" "$2" 2>&1 |
-        sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+    valgrind --tool=callgrind --callgrind-out-file="$scratch/profile" "$@" >"$scratch/said" 2>"$scratch/log" ||
+        { cat "$scratch/said" "$scratch/log" >&2; return 1; }
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/log"
+}
+
+# Two lengths of the same work: what they differ by is the work itself, without the start of the process.
+of_scenario() {
+    local less more
+    less=$(count target/release/bench scenario "$1" "$2")
+    more=$(count target/release/bench scenario "$1" $((2 * $2)))
+    echo $(((more - less) / ($2 * $3)))
+}
+
+# A whole run of the simulator, a piece being an input to a node: nearly all of it is the run.
+of_seed() {
+    local all inputs
+    all=$(count "$target/sim/raft-sim" run --seed "$1")
+    inputs=$(sed -n 's/^clean: \([0-9]*\) inputs.*/\1/p' "$scratch/said")
+    echo $((all / inputs))
 }
 
 failed=0
 while read -r name times each expected; do
-    less=$(count "$name" "$times")
-    more=$(count "$name" $((2 * times)))
-    now=$(((more - less) / (times * each)))
+    case $name in
+        seed) now=$(of_seed "$times") ;;
+        *) now=$(of_scenario "$name" "$times" "$each") ;;
+    esac
     echo "$name $times $each $now" >>"$scratch/now"
+    echo "$name $times: $now instructions each, $expected before"
     if ((now * 100 > expected * 103)); then
         failed=1
-        echo "$name: $now instructions each, $expected before: more than 3% up. Look at what grew:"
-        callgrind_annotate "$scratch/$name.$((2 * times))" 2>/dev/null | grep -E '^ *[0-9,]+ \(' | sed -n 1,12p
-    else
-        echo "$name: $now instructions each, $expected before"
+        echo "That is more than 3% up. Look at what grew:"
+        callgrind_annotate "$scratch/profile" 2>/dev/null | grep -E '^ *[0-9,]+ \(' | sed -n 1,12p
     fi
 done < <(grep -v '^#' instructions.txt)
 if [[ ${1:-} == --accept ]]; then

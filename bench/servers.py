@@ -5,9 +5,12 @@ append + fdatasync. Prints the tables of docs/performance.md.
 
     bench/servers.py [--short] [--rounds N] [--seconds S] [--clients 1,16,64,256] [--kills N] [--log-mib 1024] [--only PARTS]
 
---short takes less than a minute and is for ratios only. --only takes a comma-separated choice of disk, writes, reads,
-open, failover, recovery. HTTPRAFT and HELLO name the binaries if they are not those of `cargo build --release` (the latter
-with `--manifest-path bench/Cargo.toml --bin hello`). etcd is Debian's etcd-server; without it the rest is measured."""
+--short takes a minute and is for ratios only. --only takes a comma-separated choice of disk, log, writes, reads, stale,
+open, failover, handover, recovery. Ends with 1 if a server did not come up, or ours gave a write or read an error or no
+answer; never because something was slow. HTTPRAFT, LOG and HELLO name the binaries if they are not those of
+`cargo build --release -p raft-http --bin httpraft --example log_speed` and
+`cargo build --release --manifest-path bench/Cargo.toml --target-dir bench/target`. etcd is Debian's etcd-server; without
+it the rest is measured."""
 
 import argparse
 import base64
@@ -29,10 +32,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 HTTPRAFT = os.environ.get("HTTPRAFT", str(TARGET / "httpraft"))
-HELLO = os.environ.get("HELLO", str(TARGET / "hello"))
+HELLO = os.environ.get("HELLO", str(ROOT / "bench/target/release/hello"))
+LOG = os.environ.get("LOG", str(TARGET / "examples/log_speed"))
 ETCD = shutil.which("etcd")
-# Both clusters' timeouts: httpraft's defaults.
-HEARTBEAT_MS, ELECTION_MS = 100, 500
+PARTS = ["disk", "log", "writes", "reads", "stale", "open", "failover", "handover", "recovery"]
+HEARTBEAT_MS = 100
 VALUE = b"x" * 256
 
 
@@ -65,8 +69,8 @@ def waited(what, seconds, look):
 class Servers:
     """Processes of one kind, ended by their ids."""
 
-    def __init__(self, name, target, count, directory):
-        self.name, self.target, self.directory = name, target, directory / name
+    def __init__(self, name, target, count, directory, election_ms=None):
+        self.name, self.target, self.directory, self.election_ms = name, target, directory / name, election_ms
         self.directory.mkdir()
         self.apis = [f"127.0.0.1:{free_port()}" for _ in range(count)]
         self.running = [None] * count
@@ -76,8 +80,8 @@ class Servers:
             self.running[node] = subprocess.Popen(
                 self.command(node), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def kill(self, node):
-        self.running[node].send_signal(signal.SIGKILL)
+    def kill(self, node, by=signal.SIGKILL):
+        self.running[node].send_signal(by)
         self.running[node].wait()
         self.running[node] = None
 
@@ -92,6 +96,9 @@ class Servers:
     def leader(self):
         return 0
 
+    def term(self):
+        return 0
+
 
 class Hello(Servers):
     def command(self, node):
@@ -101,14 +108,14 @@ class Hello(Servers):
 class Httpraft(Servers):
     settings = []
 
-    def __init__(self, count, directory, name="httpraft"):
-        super().__init__(name, "httpraft", count, directory)
+    def __init__(self, count, directory, election_ms, name="httpraft"):
+        super().__init__(name, "httpraft", count, directory, election_ms)
         peers = [f"127.0.0.1:{free_port()}" for _ in range(count)]
         (self.directory / "config.json").write_text(json.dumps({"peers": peers, "apis": self.apis}))
 
     def command(self, node):
         return [HTTPRAFT, "--log", "error", str(node), "--heartbeat", f"{HEARTBEAT_MS}ms",
-                "--election-timeout", f"{ELECTION_MS}ms", *self.settings]
+                "--election-timeout", f"{self.election_ms}ms", *self.settings]
 
     def leader(self):
         def look():
@@ -118,13 +125,16 @@ class Httpraft(Servers):
                     return [self.apis.index(leader)]
         return waited("a leader of httpraft", 20, look)[0]
 
+    def term(self):
+        return json.loads(ask(self.apis[self.leader()], "GET", "/v1/status")[2])["term"]
+
     def write(self, api, number):
         return ask(api, "PUT", f"/v1/kv/{number:016}", VALUE)[0] in (200, 201)
 
 
 class Etcd(Servers):
-    def __init__(self, count, directory):
-        super().__init__("etcd", "etcd", count, directory)
+    def __init__(self, count, directory, election_ms):
+        super().__init__("etcd", "etcd", count, directory, election_ms)
         self.peers = [f"http://127.0.0.1:{free_port()}" for _ in range(count)]
 
     def command(self, node):
@@ -134,17 +144,23 @@ class Etcd(Servers):
                 "--listen-client-urls", api, "--advertise-client-urls", api,
                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                 "--initial-cluster", cluster, "--log-level", "error",
-                "--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(ELECTION_MS),
+                "--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(self.election_ms),
                 "--quota-backend-bytes", str(4 << 30)]
+
+    def status(self, node):
+        return json.loads(ask(self.apis[node], "POST", "/v3/maintenance/status", "{}")[2])
 
     def leader(self):
         def look():
             for node, process in enumerate(self.running):
                 if process:
-                    status = json.loads(ask(self.apis[node], "POST", "/v3/maintenance/status", "{}")[2])
+                    status = self.status(node)
                     if status.get("leader") == status["header"]["member_id"]:
                         return [node]
         return waited("a leader of etcd", 20, look)[0]
+
+    def term(self):
+        return int(self.status(self.leader())["raftTerm"])
 
     def write(self, api, number):
         key, value = (base64.b64encode(part).decode() for part in (f"{number:016}".encode(), VALUE))
@@ -153,14 +169,15 @@ class Etcd(Servers):
 
 
 def load(servers, operation, clients, seconds, *more):
-    """The figures of one load on the leader."""
+    """The figures of one load on the leader, and how many terms began under it."""
+    before = servers.term()
     command = [HTTPRAFT, "bench", "-o", "json", "--target", servers.target, "--operation", operation,
                "-c", str(clients), "-d", f"{round(seconds * 1000)}ms", "-w", f"{round(seconds * 300)}ms",
                "--pids", servers.pids(), "--endpoints", servers.apis[servers.leader()], *more]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
         sys.exit(f"{' '.join(command)}\n{ran.stdout}{ran.stderr}")
-    return json.loads(ran.stdout)
+    return json.loads(ran.stdout) | {"elections": servers.term() - before}
 
 
 def median(numbers):
@@ -177,9 +194,10 @@ def side_by_side(all_servers, operation, options):
                     load(servers, operation, clients, options.seconds))
     names = [servers.name for servers in all_servers]
     print(f"\n### {operation}: {options.rounds} rounds of {options.seconds} s, values of 256 bytes, at the leader\n")
-    print("| clients | server | requests/s | p50 ms | p90 | p99 | p99.9 | max | server CPU us | errors | "
+    print("| clients | server | requests/s | p50 ms | p90 | p99 | p99.9 | max | server CPU us | errors | hung | elections | "
           "requests/s : etcd | CPU : etcd | p50 : etcd | p99 : etcd | requests/s : hello |")
-    print("|" + "---|" * 15)
+    print("|" + "---|" * 17)
+    wrong = []
     for clients in options.clients:
         for name in names:
             rows = figures[clients, name]
@@ -196,11 +214,15 @@ def side_by_side(all_servers, operation, options):
             rate, cpu = (lambda row: row["per_second"]), (lambda row: row["server_cpu_us"])
             latency = [lambda row, q=q: row["latency_ms"][q] for q in ("p50", "p90", "p99", "p99.9", "max")]
             shown = " | ".join(f"{of(get):.2f}" for get in latency)
-            errors = sum(sum(row["errors"].values()) for row in rows)
-            print(f"| {clients} | {name} | {of(rate):.0f} | {shown} | {of(cpu):.0f} | {errors} | "
+            errors = sum(row["total"]["failed"] for row in rows)
+            hung = sum(row["errors"].get("timeout", 0) for row in rows)
+            elections = sum(row["elections"] for row in rows)
+            if errors and name == "httpraft":
+                wrong.append(f"{operation} with {clients} clients: {errors} errors: {[row['errors'] for row in rows]}")
+            print(f"| {clients} | {name} | {of(rate):.0f} | {shown} | {of(cpu):.0f} | {errors} | {hung} | {elections} | "
                   f"{ratio('etcd', rate)} | {ratio('etcd', cpu)} | {ratio('etcd', latency[0])} | "
                   f"{ratio('etcd', latency[2])} | {ratio('hello', rate)} |", flush=True)
-    return figures
+    return wrong
 
 
 def open_loop(servers, options):
@@ -218,10 +240,21 @@ def open_loop(servers, options):
     print(f"\nmedian p99 : p50 = {median(ratios):.1f}")
 
 
+def others(servers, leader):
+    return [api for node, api in enumerate(servers.apis) if node != leader and servers.running[node]]
+
+
+def start_again(servers, node):
+    servers.start(node)
+    waited("a write at the node that came back", 20, lambda: servers.write(servers.apis[node], 0))
+    # The node that came back has the whole log before the next one ends.
+    time.sleep(1)
+
+
 def failover(servers):
     """Seconds from the leader's SIGKILL to the first answer to a write that began after it, at any of the others."""
     leader = servers.leader()
-    others = [api for node, api in enumerate(servers.apis) if node != leader and servers.running[node]]
+    apis = others(servers, leader)
     done, number = threading.Event(), 0
     first = []
 
@@ -237,28 +270,82 @@ def failover(servers):
         if time.monotonic() - killed > 20:
             sys.exit(f"{servers.name}: no write succeeded within 20 s after the leader's end")
         number += 1
-        threading.Thread(target=write, args=(others[number % len(others)], number), daemon=True).start()
-    servers.start(leader)
-    back = servers.apis[leader]
-    waited("a write at the node that came back", 20, lambda: servers.write(back, 0))
-    # The node that came back has the whole log before the next kill.
-    time.sleep(1)
+        threading.Thread(target=write, args=(apis[number % len(apis)], number), daemon=True).start()
+    start_again(servers, leader)
     return min(first) - killed
 
 
-def failovers(all_servers, options):
-    times = {servers.name: [] for servers in all_servers}
+def handover(servers):
+    """Four clients write at the others, one write after the other, while the leader gets SIGTERM. The longest time
+    without an acknowledgement in the second before it and from it on, and how many writes failed."""
+    leader = servers.leader()
+    apis = others(servers, leader)
+    ended, acknowledged, failed = threading.Event(), [], []
+
+    def client(number):
+        while not ended.is_set():
+            done = False
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                done = servers.write(apis[number % len(apis)], number)
+            (acknowledged if done else failed).append(time.monotonic())
+
+    clients = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(4)]
+    began = time.monotonic()
+    for thread in clients:
+        thread.start()
+    time.sleep(1)
+    told = time.monotonic()
+    servers.kill(leader, signal.SIGTERM)
+    # Until the others have gone on for a while, if they ever do.
+    waited("writes after the leader's SIGTERM", 20, lambda: max(acknowledged) > told + 1)
+    ended.set()
+    for thread in clients:
+        thread.join()
+    times = sorted(acknowledged)
+    gaps = [(later, later - earlier) for earlier, later in zip([began, *times], times)]
+    start_again(servers, leader)
+    before = max((gap for later, gap in gaps if later < told), default=told - began)
+    return before, max(gap for later, gap in gaps if later >= told), len(failed)
+
+
+def per_server(all_servers, options, measure):
+    """What it measures of each, in turns."""
+    rows = {servers.name: [] for servers in all_servers}
     for _ in range(options.kills):
         for servers in all_servers:
-            times[servers.name].append(failover(servers))
+            rows[servers.name].append(measure(servers))
+    return rows
+
+
+def spread(seconds):
+    return " | ".join(f"{1000 * of(seconds):.0f}" for of in (median, min, max))
+
+
+def failovers(all_servers, options):
+    times = per_server(all_servers, options, failover)
     print(f"\n### SIGKILL of the leader to the first write, {options.kills} kills in turns, "
-          f"heartbeat {HEARTBEAT_MS} ms, election timeout {ELECTION_MS} ms\n")
+          f"heartbeat {HEARTBEAT_MS} ms, election timeout {options.election_ms} ms\n")
     print("| server | median ms | least | most |\n|---|---|---|---|")
     for name, seconds in times.items():
-        low, mid, high = (1000 * of(seconds) for of in (min, median, max))
-        print(f"| {name} | {mid:.0f} | {low:.0f} | {high:.0f} |")
+        print(f"| {name} | {spread(seconds)} |")
     if "etcd" in times:
         print(f"\nhttpraft : etcd = {median(times['httpraft']) / median(times['etcd']):.2f}")
+
+
+def handovers(all_servers, options):
+    print(f"\n### the gap in writes at SIGTERM of the leader, {options.kills} times in turns, 4 clients at the others\n")
+    print("| server | median ms | least | most | longest gap in the second before, median ms | failed writes |\n|" + "---|" * 6)
+    for name, rows in per_server(all_servers, options, handover).items():
+        before, gaps, failed = zip(*rows)
+        print(f"| {name} | {spread(gaps)} | {1000 * median(before):.0f} | {sum(failed)} |")
+
+
+def log(directory):
+    print("\n### the log beside a naive preallocated writer of the same bytes to the same places, values of 256 bytes\n", flush=True)
+    if not pathlib.Path(LOG).exists():
+        sys.exit(f"{LOG} is not there: cargo build --release -p raft-http --example log_speed")
+    subprocess.run([LOG, directory / "log"], check=True)
+    shutil.rmtree(directory / "log")
 
 
 def disk(directory):
@@ -289,7 +376,7 @@ class Keeping(Httpraft):
 
 
 def recovery(directory, options):
-    servers = Keeping(1, directory, "recovery")
+    servers = Keeping(1, directory, options.election_ms, "recovery")
     entry = 64 << 10
     try:
         servers.start(0)
@@ -309,7 +396,7 @@ def recovery(directory, options):
     finally:
         servers.end()
     print(f"\n### recovery\n\n{written >> 20} MiB in entries of 64 KiB (snapshot at index {status['snapshot_index']}), "
-          f"one node: {took:.2f} s from its start to `/readyz` 200, its own election of up to {2 * ELECTION_MS} ms "
+          f"one node: {took:.2f} s from its start to `/readyz` 200, its own election of up to {2 * options.election_ms} ms "
           f"included: {(written >> 20) / took:.0f} MiB/s")
 
 
@@ -322,12 +409,18 @@ def arguments():
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--log-mib", type=int, default=1024)
     parser.add_argument("--directory", type=pathlib.Path, default=ROOT / "target", help="whose disk is used")
-    parser.add_argument("--only", type=lambda text: text.split(","),
-                        default=["disk", "writes", "reads", "open", "failover", "recovery"])
+    parser.add_argument("--only", type=lambda text: text.split(","), help=",".join(PARTS))
     options = parser.parse_args()
+    # Of both clusters; httpraft's default.
+    options.election_ms = 500
     if options.short:
         options.rounds, options.seconds, options.clients = 1, 1, [1, 64]
         options.kills, options.log_mib = 1, 64
+        # A leader that a slow machine let wait for half a second stays one.
+        options.election_ms = 2000
+    options.only = options.only or PARTS
+    if unknown := set(options.only) - set(PARTS):
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
     return options
 
 
@@ -342,10 +435,12 @@ def main():
         directory = pathlib.Path(directory)
         if "disk" in options.only:
             disk(directory)
-        ours = Httpraft(3, directory)
+        if "log" in options.only:
+            log(directory)
+        ours = Httpraft(3, directory, options.election_ms)
         clusters = [ours]
         if ETCD:
-            clusters.append(Etcd(3, directory))
+            clusters.append(Etcd(3, directory, options.election_ms))
         else:
             print("\netcd is not on this machine (apt-get install etcd-server): the others run without it")
         hello = Hello("hello", "plain", 1, directory)
@@ -355,19 +450,23 @@ def main():
                 servers.start(node)
             servers.leader()
         waited("hello", 5, lambda: ask(hello.apis[0], "GET", "/")[0] == 200)
-        if "writes" in options.only:
-            side_by_side([*clusters, hello], "put", options)
-        if "reads" in options.only:
-            side_by_side([*clusters, hello], "get", options)
+        wrong = []
+        for part, operation in (("writes", "put"), ("reads", "get"), ("stale", "stale")):
+            if part in options.only:
+                wrong += side_by_side([*clusters, hello], operation, options)
         if "open" in options.only:
             open_loop(ours, options)
         if "failover" in options.only:
             failovers(clusters, options)
+        if "handover" in options.only:
+            handovers(clusters, options)
         # Idle ones would take their share of the machine.
         ends.close()
         if "recovery" in options.only:
             recovery(directory, options)
     print(f"\nload average after: {os.getloadavg()[0]:.1f}")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-//! The core in memory beside raft-rs: `core` prints every figure, each measured in this run; `scenario NAME TIMES`
-//! does one fixed piece of work for an instruction counter.
+//! The core in memory beside raft-rs: `core` prints every figure, each measured in this run; `counts` those that are
+//! exact, and fails if one rose; `scenario NAME TIMES` does one fixed piece of work for an instruction counter.
 
 mod cluster;
 mod codec;
+mod counts;
 mod meter;
 mod ours;
 mod peer;
@@ -11,6 +12,7 @@ use cluster::Cluster;
 use meter::{Usage, median};
 use ours::Ours;
 use peer::Peer;
+use std::process::ExitCode;
 
 /// Rounds of each measurement; the contenders take turns within each.
 const ROUNDS: usize = 7;
@@ -29,7 +31,7 @@ struct Cost {
     messages: f64,
 }
 
-fn main() {
+fn main() -> ExitCode {
     meter::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -39,9 +41,18 @@ fn main() {
             elections_and_reads();
             codecs();
         }
+        ["counts"] => {
+            if let Err(risen) = counts::check() {
+                eprintln!("{risen}");
+                return ExitCode::FAILURE;
+            }
+        }
         ["scenario", name, times] => scenario(name, times.parse().expect("how many times, as a number")),
-        _ => panic!("usage: bench core | bench scenario commit1|commit256|read TIMES"),
+        _ => {
+            panic!("usage: bench core | bench counts | bench scenario commitBATCH|read|follower|leader TIMES")
+        }
     }
+    ExitCode::SUCCESS
 }
 
 fn commit_cost<C: Cluster>(nodes: usize, batch: u64, payload: &[u8]) -> Cost {
@@ -211,16 +222,24 @@ fn codecs() {
 /// One fixed piece of our work, so many times: what two runs differ by is the work's own.
 fn scenario(name: &str, times: u64) {
     let mut cluster = Ours::start(3);
-    let batch = match name {
-        "commit1" => 1,
-        "commit256" => 256,
-        "read" => return (0..times).for_each(|_| cluster.read(1)),
-        _ => panic!("there is no scenario {name:?}: commit1, commit256 or read"),
-    };
-    for round in 1..=times {
-        cluster.propose(batch, &[7; 256]);
-        if (round * batch).is_multiple_of(2048) {
-            cluster.compact();
+    match name {
+        "read" => (0..times).for_each(|_| cluster.read(1)),
+        "follower" => ticks(cluster.take(1), times),
+        "leader" => ticks(cluster.take(0), times),
+        _ => {
+            let batch = name.strip_prefix("commit").and_then(|batch| batch.parse().ok());
+            let batch =
+                batch.unwrap_or_else(|| panic!("no scenario {name:?}: commitBATCH, read, follower, leader"));
+            for round in 1..=times {
+                cluster.propose(batch, &[7; 256]);
+                if (round * batch).is_multiple_of(2048) {
+                    cluster.compact();
+                }
+            }
         }
     }
+}
+
+fn ticks(mut node: <Ours as Cluster>::Node, times: u64) {
+    (0..times).for_each(|_| Ours::idle_tick(&mut node));
 }

@@ -3,7 +3,8 @@
 use crate::cluster::Cluster;
 use bytes::Bytes;
 use raft_core::{
-    Answer, Config, DiskId, Input, Membership, Node, NodeId, Output, Payload, Recovered, RoleName, Snapshot, Ticket,
+    Answer, Config, DiskId, Input, Membership, Node, NodeId, Output, Payload, Recovered, RoleName, Snapshot,
+    Ticket,
 };
 use std::mem;
 

@@ -17,6 +17,8 @@ mod call;
 pub mod cli;
 mod client_api;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 pub mod contact;
 pub mod data_dir;
 mod disk_thread;

@@ -8,7 +8,7 @@ use crate::planted::{Lie, Planted};
 use crate::server::{InFlight, Sync};
 use crate::world::{Event, World};
 use raft_core::wal::Sequence;
-use raft_core::{Input, Message, NodeId, Output, Report, RoleName, Write};
+use raft_core::{Boot, Input, Message, NodeId, Output, Report, RoleName, Write};
 use std::mem;
 
 /// What the checkers are told of an input.
@@ -210,6 +210,8 @@ impl World {
                 return Err(self.violation("simulator", Class::Bounds, too_large.to_string()));
             }
         };
+        // Also if the process dies before it says so.
+        server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
         process.written = sequence;
         process.handed = write.number();

@@ -165,8 +165,11 @@ fn base(cluster: &Cluster, step: &Step<'_>) -> Verdict {
     if !moved || base.index == Index(0) {
         return Ok(());
     }
+    // Each founder has what it has heard of the others, until the first record of them, which is in its log then.
+    let hearsay = cluster.canon.configuration_at(base.index).is_some_and(|(at, _)| at == Index(0));
+    let superseded = hearsay && step.log.membership_index() > Some(base.index);
     let (ours, theirs) = (step.log.membership_at(base.index), cluster.canon.membership_at(base.index));
-    demand(ours == theirs, IN_FORCE, Class::Safety, || {
+    demand(ours == theirs || superseded, IN_FORCE, Class::Safety, || {
         format!(
             "the log of node {} begins behind {base} with {}; committed is {}",
             step.node,
