@@ -16,6 +16,10 @@ const RESERVE: &str = "reserve";
 /// How much is zeroed between syncs: little enough that a sync of the log beside it does not wait long.
 const CHUNK: usize = 1 << 20;
 
+/// How much of it is written by one call. What one call writes may become one folio of the system's cache, and whenever
+/// the log has put a few bytes there, a sync looks through all of the folio's blocks.
+const PIECE: usize = 16 << 10;
+
 /// A file of zeros that becomes a segment by getting its name.
 #[derive(Debug)]
 pub(super) struct Spare {
@@ -108,7 +112,7 @@ fn make(path: &Path, bytes: u64, sync: bool) -> io::Result<()> {
     let mut left = bytes;
     while left > 0 {
         let chunk = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        file.write_all(&zeros[..chunk])?;
+        zeros[..chunk].chunks(PIECE).try_for_each(|piece| file.write_all(piece))?;
         if sync {
             file.sync_all()?;
         }

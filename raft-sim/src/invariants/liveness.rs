@@ -4,7 +4,7 @@
 
 use super::{
     Rules, Verdict,
-    cluster::{Cluster, Seat},
+    cluster::{Cluster, Seat, Step},
     demand, quorum,
     tickets::Tickets,
 };
@@ -21,8 +21,10 @@ const LATE: Time = 10;
 const NEVER: Time = 100;
 /// Election timeouts from a leader's first turn until everything has converged.
 const CONVERGED: Time = 30;
-/// .. at most, if snapshots and changes go on.
+/// .. at most, if snapshots and changes go on, or somebody far behind catches up.
 const MOVED: Time = 300;
+/// How many entries are far: one by one they take a good part of the time that convergence may take.
+const FAR: u64 = 100;
 
 /// What became of the cluster since it was healed.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,7 @@ pub(crate) struct Liveness {
     vacant: Time,
     /// The newest leader and its first turn: one that was cut off until the healing may still step down.
     led: Option<(NodeId, Term, Time)>,
-    /// The last time that a snapshot or a change went on.
+    /// The last time that a snapshot, a change or catching up went on.
     moved: Time,
     /// What was asked since, and not answered.
     fresh: BTreeSet<(NodeId, Ticket)>,
@@ -82,6 +84,13 @@ impl Liveness {
     /// A snapshot arrives in part, or a configuration is appended: what follows takes its time.
     pub(crate) fn moves(&mut self, at: Time) {
         self.moved = at;
+    }
+
+    /// Whether a server that is far behind the leader gets on.
+    pub(crate) fn catches_up(&self, cluster: &Cluster, step: &Step<'_>) -> bool {
+        let gets_on = step.before.is_some_and(|before| before.last.index < step.after.last.index);
+        let last = self.led.map(|(leader, ..)| cluster.seat(leader).log.last().index);
+        gets_on && last.is_some_and(|last| step.after.last.index.0 + FAR < last.0)
     }
 
     /// Whether the time is over in which the cluster had to recover. Constant time, so that it can be asked often.

@@ -37,7 +37,8 @@ impl Judges {
             self.committed(&step)?;
         }
         configurations::stepped(&self.cluster, &mut self.coverage, &step)?;
-        if before.as_ref().is_some_and(|before| before.membership_at < status.membership_at) {
+        let changes = before.as_ref().is_some_and(|before| before.membership_at < status.membership_at);
+        if changes || self.liveness.catches_up(&self.cluster, &step) {
             self.liveness.moves(at);
         }
         sightings::stepped(&self.cluster, &mut self.coverage, &step);
