@@ -113,6 +113,8 @@ purposes! {
     Echoes,
     /// How a disk decays.
     Decays,
+    /// Commands that decay on all disks but one.
+    Moths,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

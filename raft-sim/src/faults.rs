@@ -81,6 +81,7 @@ impl World {
             Family::Absence => self.absence(),
             Family::Rollback => self.roll_back(at),
             Family::Bequest => self.bequest(3),
+            Family::Moth => self.moth(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -133,7 +134,7 @@ impl World {
         }
     }
 
-    fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
+    pub(crate) fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
         if self.servers[at].process.is_some() { self.crash(at) } else { Ok(()) }
     }
 

@@ -39,7 +39,8 @@ impl World {
     }
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
-        let Recovery { mut recovered, wal, discard, .. } = recovery;
+        let Recovery { mut recovered, wal, discard, decayed, .. } = recovery;
+        self.counts.decayed += decayed.len() as u64;
         if !self.may_start(at, self.servers[at].disk_id, &recovered)? {
             return Ok(());
         }
@@ -305,7 +306,7 @@ impl World {
         server.disk.wipe();
         server.snapshots = Snapshots::default();
         server.disk_id = disk_id;
-        (server.lost, server.decays) = (false, false);
+        (server.lost, server.decays, server.needs) = (false, false, None);
         (server.refused, server.spoilt) = (false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;

@@ -150,6 +150,8 @@ pub struct Server {
     pub refused: bool,
     /// Its log decays, and nothing else is wrong with its disk.
     pub decays: bool,
+    /// Who has what its disk has lost: it must not be lost before this one has got it back.
+    pub needs: Option<usize>,
     /// Where a bit was flipped: the segments.
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
@@ -166,11 +168,13 @@ pub struct Server {
 
 impl Server {
     /// Once it has got back what its disk had lost, and has it on stable storage, it is as good as any.
-    pub(crate) fn is_repaired(&mut self) {
+    pub(crate) fn is_repaired(&mut self) -> bool {
         let whole = |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
-        if self.decays && self.process.as_ref().is_some_and(whole) {
-            (self.lost, self.decays) = (self.spoilt, false);
+        let repaired = self.decays && self.process.as_ref().is_some_and(whole);
+        if repaired {
+            (self.lost, self.decays, self.needs) = (self.lost && self.spoilt, false, None);
         }
+        repaired
     }
 
     /// Whether its process runs and takes inputs.

@@ -76,6 +76,12 @@ crate::counts::counts! {
         wipes,
         /// Bits that flipped.
         rots,
+        /// Commands that decayed while another disk kept them.
+        moths,
+        /// Commands that a start found lost.
+        decayed,
+        /// Logs that got them back.
+        repaired,
         /// Starts that were refused because of decay.
         refusals,
         /// Nodes that halted.
@@ -246,6 +252,7 @@ impl World {
                 spoilt: false,
                 refused: false,
                 decays: false,
+                needs: None,
                 rot: Vec::new(),
                 shadow: Vec::new(),
                 torn: false,

@@ -51,11 +51,13 @@ pub enum Family {
     Rollback,
     /// A leader is lost when only a server without a vote has its newest entries.
     Bequest,
+    /// Commands decay on all disks but one.
+    Moth,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 22] = [
+    pub const ALL: [Family; 23] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -78,6 +80,7 @@ impl Family {
         Family::Absence,
         Family::Rollback,
         Family::Bequest,
+        Family::Moth,
     ];
 
     /// Where its choices are made.
@@ -105,6 +108,7 @@ impl Family {
             Family::Absence => Purpose::Absences,
             Family::Rollback => Purpose::Rollbacks,
             Family::Bequest => Purpose::Bequests,
+            Family::Moth => Purpose::Moths,
         }
     }
 
@@ -119,7 +123,8 @@ impl Family {
             | Family::Drift
             | Family::Leap
             | Family::Standstill
-            | Family::Rollback => (20, 6),
+            | Family::Rollback
+            | Family::Moth => (20, 6),
             Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
             Family::Change | Family::Renew => (6, 2),
             Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
@@ -138,7 +143,7 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest => {
+            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest | Family::Moth => {
                 draw.0.one_of(self.purpose().into(), &[None, None, low, high])
             }
             _ => draw.one_of(&[None, None, low, high]),
