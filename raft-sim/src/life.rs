@@ -4,6 +4,7 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::copies::thawed;
 use crate::facts::{Class, Fact, Violation};
 use crate::machine::Machine;
+use crate::operator::configured;
 use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::Process;
@@ -77,6 +78,7 @@ impl World {
         if let Some(behaviour) = &mut self.trace.behaviour {
             behaviour.started(server.id, stamp, &recovered);
         }
+        server.stood = configured(&recovered.entries).collect();
         server.process = Some(Process::new(node, wal, machine, discard));
         server.newest = stamp;
         let life = server.life;
@@ -240,7 +242,6 @@ impl World {
 
     /// Ends a process, if one runs.
     pub(crate) fn stop(&mut self, at: usize) -> Result<(), Violation> {
-        self.remember(at);
         let server = &mut self.servers[at];
         if server.process.take().is_none() {
             return Ok(());
@@ -313,7 +314,7 @@ impl World {
         server.rot.clear();
         server.shadow.clear();
         server.torn = false;
-        server.left.clear();
+        server.stood.clear();
     }
 }
 

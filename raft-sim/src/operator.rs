@@ -6,9 +6,7 @@ use crate::facts::Violation;
 use crate::options::Family;
 use crate::world::{Event, World};
 use bytes::Bytes;
-use raft_core::{
-    Change, Entry, Index, Input, Log, Member, Membership, NodeId, Payload, Standing, Status, Ticket,
-};
+use raft_core::{Change, Entry, Index, Input, Member, Membership, NodeId, Payload, Standing, Status, Ticket};
 
 /// Tickets from here on are the operator's.
 pub(crate) const OPERATOR: u64 = 1 << 40;
@@ -44,13 +42,14 @@ impl Operator {
     }
 }
 
-/// The configurations in a log after an index.
-fn configurations(log: &Log, after: Index) -> impl Iterator<Item = (Index, Membership)> {
-    let stands = |entry: &Entry| match entry.payload() {
+/// The configurations among some entries, with their places.
+pub(crate) fn configured<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> impl Iterator<Item = (Index, Membership)> {
+    entries.into_iter().filter_map(|entry| match entry.payload() {
         Payload::Membership(membership) => Some((entry.index(), membership.clone())),
         _ => None,
-    };
-    log.from(after.max(log.base().index).next()).filter_map(stands)
+    })
 }
 
 /// Whether those who are sound are a majority of each half, even if every entrant is made a voter before anybody notices
@@ -70,15 +69,6 @@ fn bears(membership: &Membership, sound: &impl Fn(&Member) -> bool) -> bool {
 }
 
 impl World {
-    /// A process is about to end: what its log holds beyond what is settled may come back with it.
-    pub(crate) fn remember(&mut self, at: usize) {
-        let after = self.operator.settled.as_ref().map_or(Index(0), |(at, _)| *at);
-        let server = &mut self.servers[at];
-        if let Some(process) = &server.process {
-            server.left = configurations(process.node.log(), after).collect();
-        }
-    }
-
     /// The newest configuration that is known to be committed; before there is one, that of the founders.
     pub(crate) fn settled(&self) -> Membership {
         if let Some((_, membership)) = &self.operator.settled {
@@ -94,14 +84,13 @@ impl World {
         let after = self.operator.settled.as_ref().map_or(Index(0), |(at, _)| *at);
         let mut all = vec![self.settled()];
         for server in &self.servers {
-            match &server.process {
-                Some(process) => {
-                    all.extend(configurations(process.node.log(), after).map(|(_, membership)| membership));
-                }
-                None => {
-                    all.extend(server.left.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone()))
-                }
+            if let Some(process) = &server.process {
+                all.extend(
+                    configured(process.node.log().from(after.next())).map(|(_, membership)| membership),
+                );
             }
+            // Also what was truncated: the truncation may be lost with the power.
+            all.extend(server.stood.iter().filter(|(at, _)| *at > after).map(|(_, it)| it.clone()));
         }
         all.dedup();
         all
@@ -378,10 +367,13 @@ impl World {
 
     /// After the faults: whoever belongs runs, on the disk that is asked for, and who was removed is shut down. It may not
     /// know, and without pre-vote and the check of a quorum it would disturb every leader (section 4.2.3 of the dissertation).
+    /// So is who runs on a disk that was put back, if nobody is left who could tell it: its clients would wait for ever.
     pub(crate) fn tend(&mut self) -> Result<(), Violation> {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
         for at in 1..self.servers.len() {
-            if !self.belongs(at) {
+            let forgotten = self.is_forgotten(at);
+            self.servers[at].refused |= forgotten;
+            if forgotten || !self.belongs(at) {
                 self.stop(at)?;
             }
         }

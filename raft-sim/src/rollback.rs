@@ -86,6 +86,16 @@ impl World {
         seen.is_some_and(|seen| seen.disk == stamp.disk && seen.boot >= stamp.boot)
     }
 
+    /// Whether a server runs on a disk that was put back, and nobody remembers its newest start.
+    pub(crate) fn is_forgotten(&self, at: usize) -> bool {
+        let server = &self.servers[at];
+        let put_back = self.rolled_back.get(&server.disk_id).filter(|it| server.newest.boot < it.newest);
+        put_back.is_some_and(|it| {
+            let newest = Stamp { disk: server.disk_id, boot: it.newest };
+            server.runs() && !(1..self.servers.len()).any(|by| self.has_seen(by, server.id, newest))
+        })
+    }
+
     /// Whether a message reaches its receiver, for all that has to do with disks that were put back.
     pub(crate) fn reaches(&mut self, from: usize, to: usize, message: &Message) -> bool {
         let Some(put_back) = self.rolled_back.get(&message.from.disk).copied() else { return true };

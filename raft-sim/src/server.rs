@@ -142,8 +142,8 @@ pub struct Server {
     pub lost: bool,
     /// Its clock stands still until then.
     pub stopped_until: Time,
-    /// The configurations in its log that were not known to be committed when its last process ended.
-    pub left: Vec<(Index, Membership)>,
+    /// The configurations that its disk was handed and may hold: also those that a write takes away which is not durable.
+    pub stood: Vec<(Index, Membership)>,
     /// A bit of one of its snapshots was flipped.
     pub spoilt: bool,
     /// Its log was refused: it never runs again.

@@ -3,12 +3,13 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Class, Fact, Violation};
+use crate::operator::configured;
 use crate::options::Family;
 use crate::planted::{Lie, Planted};
 use crate::server::{InFlight, Sync};
 use crate::world::{Event, World};
 use raft_core::wal::Sequence;
-use raft_core::{Boot, Input, Message, NodeId, Output, Report, RoleName, Write};
+use raft_core::{Boot, Index, Input, Message, NodeId, Output, Report, RoleName, Write};
 use std::mem;
 
 /// What the checkers are told of an input.
@@ -210,6 +211,7 @@ impl World {
                 return Err(self.violation("simulator", Class::Bounds, too_large.to_string()));
             }
         };
+        server.stood.extend(configured(&write.update().entries));
         // Also if the process dies before it says so.
         server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
@@ -277,6 +279,9 @@ impl World {
         if sync.writes > process.durable {
             process.durable = sync.writes;
             judges.observe(*now, &Fact::Synced { node: server.id, through: sync.writes })?;
+        }
+        if process.durable == process.handed {
+            server.stood = configured(process.node.log().from(Index(0))).collect();
         }
         let obsolete = process.wal.synced(sync.sequence);
         counts.released += obsolete.len() as u64;

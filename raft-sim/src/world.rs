@@ -248,7 +248,7 @@ impl World {
                 stalled_until: 0,
                 lost: false,
                 stopped_until: 0,
-                left: Vec::new(),
+                stood: Vec::new(),
                 spoilt: false,
                 refused: false,
                 decays: false,

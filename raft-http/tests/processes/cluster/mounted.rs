@@ -67,6 +67,12 @@ impl Mounted {
         std::fs::remove_file(self.filler(id)).expect("it was filled");
     }
 
+    /// Whether the node has the segment of zeros with which its log goes on when the disk is full.
+    pub(crate) fn has_reserve(&self, id: usize) -> bool {
+        let reserve = self.point(id).join("data/wal/reserve");
+        std::fs::metadata(reserve).is_ok_and(|file| file.len() == 16 << 20)
+    }
+
     fn filler(&self, id: usize) -> PathBuf {
         self.point(id).join("filler")
     }

@@ -15,19 +15,21 @@ pub(crate) struct Proxy {
     port: Port,
     /// Whose streams are held: a bit a node.
     held: Arc<AtomicU64>,
+    /// How often all streams were ended.
+    severed: Arc<AtomicU64>,
 }
 
 impl Proxy {
     /// A wire to this address.
     pub(crate) fn to(address: &str) -> Proxy {
-        let proxy = Proxy { port: Port::take(), held: Arc::default() };
+        let proxy = Proxy { port: Port::take(), held: Arc::default(), severed: Arc::default() };
         let listener = TcpListener::bind(proxy.address()).expect("the port is free");
-        let (address, held) = (address.to_string(), proxy.held.clone());
+        let (address, held, severed) = (address.to_string(), proxy.held.clone(), proxy.severed.clone());
         spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(&address) else { continue };
-                let held = held.clone();
-                spawn(move || join(near, far, &held));
+                let (held, severed) = (held.clone(), severed.clone());
+                spawn(move || join(near, far, &held, &severed));
             }
         });
         proxy
@@ -40,29 +42,40 @@ impl Proxy {
 
     /// Nothing arrives until further notice, and nothing is lost.
     pub(crate) fn hold(&self) {
-        self.held.store(u64::MAX, Ordering::Relaxed);
+        self.held.store(u64::MAX, Ordering::SeqCst);
     }
 
     /// .. of what this node sends.
     pub(crate) fn hold_from(&self, node: usize) {
-        self.held.fetch_or(1 << node, Ordering::Relaxed);
+        self.held.fetch_or(1 << node, Ordering::SeqCst);
     }
 
     /// What is under way arrives.
+    #[allow(dead_code)] // each test target uses its own part
     pub(crate) fn release(&self) {
-        self.held.store(0, Ordering::Relaxed);
+        self.held.store(0, Ordering::SeqCst);
+    }
+
+    /// What is under way is lost, with the streams that carry it; new ones get through.
+    #[allow(dead_code)] // each test target uses its own part
+    pub(crate) fn sever(&self) {
+        self.severed.fetch_add(1, Ordering::SeqCst);
+        self.held.store(0, Ordering::SeqCst);
     }
 }
 
-fn join(mut near: TcpStream, far: TcpStream, held: &Arc<AtomicU64>) {
+fn join(mut near: TcpStream, far: TcpStream, held: &Arc<AtomicU64>, severed: &Arc<AtomicU64>) {
     let Some(head) = head(&mut near) else { return };
     // Whoever doesn't say who they are is held with everybody.
     let sender = head.lines().find_map(|line| line.strip_prefix("raft-from: ")?.trim().parse().ok());
     let of = sender.map_or(u64::MAX, |node: u32| 1 << node);
     let (Ok(back_from), Ok(back_to)) = (far.try_clone(), near.try_clone()) else { return };
     for (from, to, first) in [(near, far, head), (back_from, back_to, String::new())] {
-        let held = held.clone();
-        spawn(move || carry(from, to, first.into_bytes(), &|| held.load(Ordering::Relaxed) & of != 0));
+        let (held, severed) = (held.clone(), severed.clone());
+        let before = severed.load(Ordering::SeqCst);
+        let is_severed = move || severed.load(Ordering::SeqCst) != before;
+        let is_held = move || held.load(Ordering::SeqCst) & of != 0;
+        spawn(move || carry(from, to, first.into_bytes(), &is_held, &is_severed));
     }
 }
 
@@ -76,7 +89,13 @@ fn head(near: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, first: Vec<u8>, is_held: &dyn Fn() -> bool) {
+fn carry(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    first: Vec<u8>,
+    is_held: &dyn Fn() -> bool,
+    is_severed: &dyn Fn() -> bool,
+) {
     let mut bytes = vec![0; 64 << 10];
     let mut ready = first;
     let _ = to.set_nodelay(true);
@@ -84,7 +103,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, first: Vec<u8>, is_held: &dyn F
         while is_held() {
             sleep(LOOK);
         }
-        let written = to.write_all(&ready);
+        let written =
+            if is_severed() { Err(ErrorKind::ConnectionAborted.into()) } else { to.write_all(&ready) };
         let length = match written.and_then(|()| from.read(&mut bytes)) {
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
