@@ -49,7 +49,7 @@ pub fn encode(message: &Message, out: &mut Vec<Bytes>) {
         _ => &[],
     };
     let chunk = match &message.body {
-        Body::Chunk { data, .. } => data.clone(),
+        Body::Chunk { data, .. } | Body::Piece { data, .. } => data.clone(),
         _ => Bytes::new(),
     };
     let joined: usize = entries.iter().map(Entry::size).filter(|size| *size < SHARED_BYTES).sum();
@@ -91,7 +91,9 @@ pub fn decode(frame: Bytes) -> Result<Message, CodecError> {
     // Requests and replies differ by their kind already; what is left to check is what they carry.
     match &message.body {
         _ if message.is_sound() => Ok(message),
-        Body::Chunk { snapshot, .. } => Err(CodecError::BadChunk { last: snapshot.last() }),
+        Body::Chunk { snapshot, .. } | Body::Piece { snapshot, .. } => {
+            Err(CodecError::BadChunk { last: snapshot.last() })
+        }
         _ => Err(CodecError::LaterTerm { term: message.term }),
     }
 }

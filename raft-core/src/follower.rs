@@ -69,9 +69,11 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
                 return Err(Report::ConflictBelowCommit { theirs: id, ours: ours.id() });
             }
             Some(_) => state.truncate(id.index.previous().unwrap_or_default()),
-            // What is lost comes first.
-            None if state.repairs() => break,
             None => {}
+        }
+        // What is lost comes first.
+        if state.repairs() {
+            break;
         }
         state.append(entry);
     }

@@ -11,11 +11,12 @@ use crate::ids::{Boot, Index, NodeId};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::log::Log;
-use crate::membership::Membership;
 use crate::message::{Body, Message};
 use crate::output::{Answer, Output};
 use crate::planted::Bug;
 use crate::receiving;
+use crate::repair;
+use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::voter::Asker;
 use crate::write::Recovered;
@@ -56,8 +57,9 @@ impl Node {
             Some(snapshot) if !log.holds(&snapshot.base) => return Err(ConfigError::SnapshotUnfit),
             _ => {}
         }
-        let others = |membership: &Membership| membership.members().iter().any(|it| it.id != config.id);
-        if !log.decayed().is_empty() && !log.membership().is_some_and(others) {
+        let covered = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
+        let lacks = log.decayed().last().is_some_and(|index| *index > covered);
+        if lacks && repair::others(&log, covered, config.id).is_empty() {
             return Err(ConfigError::DecayedAlone);
         }
         let mut state = State::new(config, recovered);
@@ -105,7 +107,12 @@ impl Node {
                 leader.transfer(&mut self.state, ticket, to);
             }
             (Role::Follower, Input::Read { ticket } | Input::LeaseRead { ticket }) => self.state.ask(ticket),
-            (Role::Leader(leader), Input::Missing { last }) => leader.missing(&mut self.state, last),
+            (role, Input::Missing { last }) => {
+                if let Role::Leader(leader) = role {
+                    leader.missing(&mut self.state, last);
+                }
+                self.state.cannot_give(last);
+            }
             (Role::Leader(leader), Input::Unreachable { peer }) => leader.unreachable(&mut self.state, peer),
             (Role::Leader(leader), Input::Heartbeat) => {
                 let beat = self.state.config.heartbeat_ticks;
@@ -117,7 +124,7 @@ impl Node {
                 receiving::stored(&mut self.state, receipt, matches!(role, Role::Follower));
             }
             (_, Input::Campaign) => self.election_timeout(),
-            (_, Input::Heartbeat | Input::Missing { .. } | Input::Unreachable { .. }) => {}
+            (_, Input::Heartbeat | Input::Unreachable { .. }) => {}
             (
                 Role::Follower | Role::Candidate(_),
                 input @ (Input::Propose { .. } | Input::Reconfigure { .. } | Input::Transfer { .. }),
@@ -185,7 +192,7 @@ impl Node {
             }
             Role::Follower | Role::Candidate(_) => None,
         };
-        self.state.capture(needed.is_some());
+        self.state.capture(needed.is_some() || self.state.gives());
         self.state.compact(needed);
         self.state.answer_asks();
         self.tell_changes();
@@ -332,7 +339,7 @@ impl Node {
             | (_, Body::ChunkReply { .. } | Body::ReadIndex { .. } | Body::ReadIndexReply { .. })
             | (_, Body::Hello | Body::HelloReply(_))
             | (_, Body::Removed { .. } | Body::RolledBack { .. })
-            | (_, Body::Lacks { .. } | Body::Copies { .. }) => state.ignored += 1,
+            | (_, Body::Lacks { .. } | Body::Copies { .. } | Body::Piece { .. }) => state.ignored += 1,
         }
     }
 

@@ -4,15 +4,16 @@
 //! again the server neither stands for election, for it could not lead, nor takes or acknowledges anything behind the first
 //! of them, nor applies it. Then all from there on is written once more, and held promises wait for that write.
 
+use crate::config::Config;
 use crate::entry::{Entry, LogSlice};
 use crate::event::Event;
 use crate::ids::{EntryId, Index, NodeId, Stamp};
-use crate::leader::Leader;
 use crate::log::Log;
 use crate::message::Body;
 use crate::outbox::Pending;
 use crate::output::Report;
 use crate::state::State;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -25,18 +26,49 @@ pub(crate) struct Repair {
     found: Index,
     /// Ticks since the others were asked.
     asked_ago: u32,
+    /// Ticks since more of a snapshot was here.
+    advanced_ago: u32,
+    /// The last entry of the snapshot that is half here, and how many bytes.
+    half: (EntryId, u64),
+    /// When part of the own snapshot was last given to somebody, in ticks.
+    gave_at: Option<u64>,
 }
 
 impl Repair {
     /// What is lost of a log.
     pub(crate) fn of(log: &Log) -> Repair {
-        Repair { rotten: log.decayed().to_vec(), found: log.last().index, asked_ago: u32::MAX }
+        let (rotten, found) = (log.decayed().to_vec(), log.last().index);
+        Repair { rotten, found, asked_ago: u32::MAX, advanced_ago: u32::MAX, ..Repair::default() }
     }
 
     /// Up to where the disk holds everything.
     pub(crate) fn whole(&self) -> Index {
         self.rotten.first().and_then(|first| first.previous()).unwrap_or(self.found)
     }
+
+    /// Up to where the disk holds everything once a log up to `last` is written.
+    pub(crate) fn whole_of(&self, last: Index) -> Index {
+        if self.rotten.is_empty() { last } else { self.whole() }
+    }
+
+    /// More of a snapshot is here.
+    pub(crate) fn has(&mut self, last: EntryId, have: u64) {
+        if self.half != (last, have) {
+            (self.half, self.advanced_ago) = ((last, have), 0);
+        }
+    }
+
+    /// Whether more of a snapshot came in the last election timeout.
+    pub(crate) fn advances(&self, config: &Config) -> bool {
+        self.advanced_ago < config.election_ticks
+    }
+}
+
+/// The other members of the configurations that may be in force, for a log of which everything up to `commit` is known to
+/// be committed: the newest one may yet be rolled back, and an earlier one's member may hold what is lost.
+pub(crate) fn others(log: &Log, commit: Index, own: NodeId) -> BTreeSet<NodeId> {
+    let members = log.memberships_from(commit).flat_map(|membership| membership.members());
+    members.map(|member| member.id).filter(|id| *id != own).collect()
 }
 
 impl State {
@@ -47,36 +79,34 @@ impl State {
 
     /// Time passes: once a heartbeat every other member is asked for the first lost command, and what follows it.
     pub(crate) fn ask_for_copies(&mut self, elapsed: u32) {
-        let Some(first) = self.log.decayed().first() else { return };
+        if !self.repairs() {
+            return;
+        }
         self.repair.asked_ago = self.repair.asked_ago.saturating_add(elapsed);
+        self.repair.advanced_ago = self.repair.advanced_ago.saturating_add(elapsed);
         if self.repair.asked_ago < self.config.heartbeat_ticks || !self.may_hold() {
             return;
         }
         self.repair.asked_ago = 0;
-        let first = self.log.id_at(*first).expect("what has decayed is in the log");
-        let own = self.config.id;
-        let members = self.log.membership().map(|it| it.members()).unwrap_or_default();
-        let others: Vec<NodeId> = members.iter().map(|member| member.id).filter(|id| *id != own).collect();
-        for id in others {
-            let message = self.request(Body::Lacks { first });
-            self.outbox.send(id, message);
+        for other in others(&self.log, self.commit, self.config.id) {
+            self.ask_for_more(other);
         }
     }
 
-    /// Sends what is held of this entry and those behind it, as much as an append may carry. A leader whose log begins
-    /// later sends its snapshot.
-    pub(crate) fn give_copies(
-        &mut self,
-        from: NodeId,
-        asker: Stamp,
-        first: EntryId,
-        leader: Option<&mut Leader>,
-    ) {
+    /// Asks one server for the first command that is still lost.
+    pub(crate) fn ask_for_more(&mut self, of: NodeId) {
+        let Some(first) = self.log.decayed().first() else { return };
+        let first = self.log.id_at(*first).expect("what has decayed is in the log");
+        let (last, have) = self.repair.half;
+        let message = self.request(Body::Lacks { first, last, have });
+        self.outbox.send(of, message);
+    }
+
+    /// Sends what is held of this entry and those behind it, as much as an append may carry. If the log begins later, a part
+    /// of the snapshot.
+    pub(crate) fn give_copies(&mut self, to: NodeId, asker: Stamp, first: EntryId, half: (EntryId, u64)) {
         if first.index <= self.log.base().index {
-            return match leader {
-                Some(leader) => leader.lacks(self, from, first.index),
-                None => self.ignored += 1,
-            };
+            return self.give_piece(to, asker, first, half);
         }
         let limits = &self.config.limits;
         let (mut entries, mut size) = (Vec::new(), 0);
@@ -92,9 +122,36 @@ impl State {
         match prev.and_then(|prev| LogSlice::new(prev, entries)) {
             Some(slice) if slice.id_at(first.index) == Some(first) => {
                 let reply = self.reply(asker, Body::Copies { slice });
-                self.outbox.send(from, reply);
+                self.outbox.send(to, reply);
             }
             _ => self.ignored += 1,
+        }
+    }
+
+    /// Sends what follows of the snapshot that covers this entry.
+    fn give_piece(&mut self, to: NodeId, asker: Stamp, first: EntryId, (last, have): (EntryId, u64)) {
+        let snapshot = self.snapshot.clone().filter(|it| it.last().index >= first.index);
+        let Some(snapshot) = snapshot.filter(|_| !self.outbox.holds_all()) else {
+            return self.ignored += 1;
+        };
+        let offset = if last == snapshot.last() { have.min(snapshot.size) } else { 0 };
+        let left = usize::try_from(snapshot.size - offset).unwrap_or(usize::MAX);
+        let length = left.min(self.config.limits.chunk_bytes);
+        let (from, term) = (self.stamp(), self.hard.term);
+        self.repair.gave_at = Some(self.clock.now);
+        self.outbox.put(Pending::Fetch { to, asker: Some(asker), from, term, snapshot, offset, length });
+    }
+
+    /// Whether the own snapshot is being given to somebody: while it is, the next one is patient.
+    pub(crate) fn gives(&self) -> bool {
+        let timeout = u64::from(self.config.election_ticks);
+        self.repair.gave_at.is_some_and(|at| self.clock.now - at < timeout)
+    }
+
+    /// The own snapshot can't be read any more: if somebody was given parts of it, another one is taken.
+    pub(crate) fn cannot_give(&mut self, last: EntryId) {
+        if self.gives() && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.last() == last) {
+            self.capture.replace();
         }
     }
 
@@ -109,9 +166,8 @@ impl State {
         }
         if mended == 0 {
             self.ignored += 1;
-        } else if let Some(first) = self.log.decayed().first().and_then(|first| self.log.id_at(*first)) {
-            let message = self.request(Body::Lacks { first });
-            self.outbox.send(from, message);
+        } else {
+            self.ask_for_more(from);
         }
         self.rewrite_when_whole();
     }

@@ -87,9 +87,9 @@ impl State {
         let mut log = Log::recovered(recovered.base.as_ref(), recovered.entries);
         let applied = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
         // What the snapshot covers is not missed.
-        let covered = log.decayed().iter().copied().filter(|index| *index <= applied).max();
-        if let Some(through) = covered {
-            log.compact(through);
+        let covered = log.decayed().first().is_some_and(|first| *first <= applied);
+        if covered {
+            log.compact(applied);
         }
         let repair = Repair::of(&log);
         let member = log.membership_at(applied).is_some_and(|it| it.on_record(config.id, config.disk));
@@ -97,8 +97,8 @@ impl State {
         let owner = Owner { node: config.id, boot };
         let mut outbox = Outbox::new(owner, repair.whole(), log.last().index, silent);
         outbox.stage_hard(hard);
-        if let Some(through) = covered {
-            outbox.put(Pending::Release { through });
+        if covered {
+            outbox.put(Pending::Release { through: applied });
         }
         State {
             hard,
@@ -424,13 +424,14 @@ impl State {
     /// Cuts the write of this turn.
     pub(crate) fn cut(&mut self) {
         let (last, now) = (self.log.last().index, self.clock.now);
+        let whole = self.repair.whole_of(last);
         if self.config.planted(Bug::TermAfterEntries)
             && let Some(hard) = self.outbox.split_hard()
         {
-            self.outbox.cut(last, now);
+            self.outbox.cut(last, whole, now);
             self.outbox.stage_hard(hard);
         }
-        self.outbox.cut(last, now);
+        self.outbox.cut(last, whole, now);
     }
 
     /// What the protocol depends on.

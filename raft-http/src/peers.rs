@@ -48,7 +48,7 @@ impl Lane {
     fn of(body: &Body) -> Lane {
         match body {
             Body::Append { .. } | Body::Copies { .. } => Lane::Appends,
-            Body::Chunk { .. } => Lane::Snapshots,
+            Body::Chunk { .. } | Body::Piece { .. } => Lane::Snapshots,
             Body::Hello
             | Body::HelloReply(_)
             | Body::PreVote { .. }

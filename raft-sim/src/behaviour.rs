@@ -3,7 +3,6 @@
 
 use crate::choices::{MILLION, Random, Source};
 use crate::mutants;
-use crate::notation::kind;
 use crate::options::{Family, Options, Workload};
 use crate::runner::{Ended, Failure, Play};
 use crate::tla::{Record, Value};
@@ -221,6 +220,7 @@ fn is_told(body: &Body) -> bool {
             | Body::RolledBack { .. }
             | Body::Lacks { .. }
             | Body::Copies { .. }
+            | Body::Piece { .. }
     )
 }
 
@@ -253,7 +253,7 @@ pub fn configuration(membership: &Membership) -> Value {
 
 fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
     let mut post: Record = vec![
-        ("kind", kind(&message.body).into()),
+        ("kind", message.body.name().into()),
         ("src", from.0.into()),
         ("dst", to.0.into()),
         ("term", message.term.0.into()),
@@ -281,7 +281,7 @@ fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
         Body::ReadIndex { batch } => vec![("batch", batch.0.into())],
         Body::ReadIndexReply { batch, index } => vec![("batch", batch.0.into()), ("index", index.0.into())],
         Body::Hello | Body::HelloReply(_) | Body::Removed { .. } | Body::RolledBack { .. } => Vec::new(),
-        Body::Lacks { .. } | Body::Copies { .. } => Vec::new(),
+        Body::Lacks { .. } | Body::Copies { .. } | Body::Piece { .. } => Vec::new(),
         Body::TimeoutNow | Body::Stale => Vec::new(),
     });
     Value::Record(post)

@@ -39,7 +39,8 @@ impl World {
             for (segment, place) in places {
                 self.counts.moths += 1;
                 server.rot.push(segment);
-                self.trace.say(self.now, format_args!("{at} loses a command in segment {segment} at byte {place}"));
+                self.trace
+                    .say(self.now, format_args!("{at} loses a command in segment {segment} at byte {place}"));
             }
             self.crash_if_up(at)?;
         }

@@ -148,6 +148,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::HeldUnbounded, &["bounds"]),
     core(Bug::CoveredIsLost, &["tickets"]),
     core(Bug::AckWithDecay, &["durable_before_sent"]),
+    core(Bug::StandsWithDecay, &["repair"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),

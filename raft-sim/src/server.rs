@@ -169,7 +169,8 @@ pub struct Server {
 impl Server {
     /// Once it has got back what its disk had lost, and has it on stable storage, it is as good as any.
     pub(crate) fn is_repaired(&mut self) -> bool {
-        let whole = |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
+        let whole =
+            |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
         let repaired = self.decays && self.process.as_ref().is_some_and(whole);
         if repaired {
             (self.lost, self.decays, self.needs) = (self.lost && self.spoilt, false, None);

@@ -271,8 +271,11 @@ fn content(body: &Body) -> [u64; 4] {
         Body::ReadIndexReply { batch, index } => [16, batch.0, index.0, 0],
         Body::Removed { at } => [17, at.0, 0, 0],
         Body::RolledBack { seen } => [18, seen.0, 0, 0],
-        Body::Lacks { first } => [19, place(*first), 0, 0],
+        Body::Lacks { first, last, have } => [19, place(*first), place(*last), *have],
         Body::Copies { slice } => [20, place(slice.prev()), place(slice.last()), 0],
+        Body::Piece { snapshot, offset, data } => {
+            [21, place(snapshot.last()), *offset, raft_core::hash::bytes(data)]
+        }
     }
 }
 

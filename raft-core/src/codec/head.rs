@@ -43,6 +43,7 @@ pub(super) enum Kind {
     RolledBack = 19,
     Lacks = 20,
     Copies = 21,
+    Piece = 22,
 }
 
 impl Kind {
@@ -69,6 +70,7 @@ impl Kind {
             Body::RolledBack { .. } => Kind::RolledBack,
             Body::Lacks { .. } => Kind::Lacks,
             Body::Copies { .. } => Kind::Copies,
+            Body::Piece { .. } => Kind::Piece,
         }
     }
 
@@ -95,6 +97,7 @@ impl Kind {
             19 => Kind::RolledBack,
             20 => Kind::Lacks,
             21 => Kind::Copies,
+            22 => Kind::Piece,
             _ => return Err(CodecError::UnknownKind { found: number }),
         })
     }
@@ -118,6 +121,7 @@ impl Kind {
             | Kind::Removed
             | Kind::RolledBack
             | Kind::Copies
+            | Kind::Piece
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote

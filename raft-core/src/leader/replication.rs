@@ -93,18 +93,6 @@ impl Leader {
         }
     }
 
-    /// A member's disk has lost an entry that the log begins behind: it is sent the snapshot, whatever it had acknowledged.
-    pub(crate) fn lacks(&mut self, state: &mut State, from: NodeId, index: Index) {
-        let snapshot = state.snapshot.clone().filter(|snapshot| snapshot.last().index >= index);
-        let peer = self.peers.iter_mut().find(|peer| peer.id == from);
-        let (Some(peer), Some(snapshot)) = (peer, snapshot) else { return state.ignored += 1 };
-        if peer.progress.name() != FlowName::Snapshot {
-            let flow = peer.progress.name();
-            peer.progress.send_snapshot(snapshot);
-            peer.tell_flow(state, flow);
-        }
-    }
-
     /// A member restarted, or can't be reached: what was on its way to it is gone (rule 16).
     pub(crate) fn restarted(&mut self, state: &mut State, id: NodeId) {
         let next = state.log.last().index.next();
@@ -199,7 +187,8 @@ fn send_chunks(state: &mut State, peer: &mut Peer) {
     let Some(sending) = peer.progress.sending() else { return };
     while let Some((offset, length)) = sending.next_chunk(&limits) {
         let snapshot = sending.snapshot.clone();
-        state.outbox.put(Pending::Fetch { to: peer.id, from, term, snapshot, offset, length });
+        let (to, asker) = (peer.id, None);
+        state.outbox.put(Pending::Fetch { to, asker, from, term, snapshot, offset, length });
     }
 }
 

@@ -86,24 +86,10 @@ pub fn recover(
     let read = |(number, bytes)| Segment::read(&identity, number, bytes);
     let segments = segments.into_iter().map(read).collect::<Result<Vec<Segment>, Refusal>>()?;
     let path = lineage::lineage(&segments, &identity);
-    let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
-    let rooted = chain.last().and_then(|newest| newest.header).is_some_and(|newest| newest.root != 0);
-    let root = chain.first().filter(|_| rooted).and_then(|root| root.header.as_ref());
-    let mut spares = 0;
-    let (mut walk, end, copies) = loop {
-        let mut walk = Walk::new(&identity, root, spares);
-        let end = walk.run(&chain)?;
-        let copies = look_around(&segments, &path, &end, &mut walk);
-        let evidence = headers_say(&segments, &path, &walk);
-        if walk.write > evidence.synced {
-            break (walk, end, copies);
-        }
-        // What was synced is there but for a command: on with the walk, now that it is known what no crash explains.
-        if !matches!(end.gone, Gone::Payload { command: true, .. }) || spares == evidence.synced {
-            return Err(Refusal::Decay(Box::new(decay(&segments, &walk, end.gone, evidence))));
-        }
-        spares = evidence.synced;
-    };
+    let header = |at: Option<&usize>| at.and_then(|at| segments[*at].header.as_ref());
+    let rooted = header(path.last()).is_some_and(|newest| newest.root != 0);
+    let root = header(path.first()).filter(|_| rooted);
+    let (mut walk, end, copies) = walk_through(&identity, root, &segments, &path)?;
     let cut = cut(&walk, &end.gone, copies);
     let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
     walk.roots.keep(kept.len());
@@ -140,6 +126,31 @@ pub fn recover(
         },
         recovered: walk.recovered,
     })
+}
+
+/// Reads all that was synced, and looks for evidence that there was more: then it has decayed. If it is a command that is
+/// gone, its entry is kept without it, now that it is known what no crash explains.
+fn walk_through<'a>(
+    identity: &'a Identity,
+    root: Option<&SegmentHeader>,
+    segments: &[Segment],
+    path: &[usize],
+) -> Result<(Walk<'a>, End, usize), Refusal> {
+    let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
+    let mut spares = 0;
+    loop {
+        let mut walk = Walk::new(identity, root, spares);
+        let end = walk.run(&chain)?;
+        let copies = look_around(segments, path, &end, &mut walk);
+        let evidence = headers_say(segments, path, &walk);
+        if walk.write > evidence.synced {
+            return Ok((walk, end, copies));
+        }
+        if !matches!(end.gone, Gone::Payload { command: true, .. }) || spares == evidence.synced {
+            return Err(Refusal::Decay(Box::new(decay(segments, &walk, end.gone, evidence))));
+        }
+        spares = evidence.synced;
+    }
 }
 
 /// Looks for evidence wherever the walk did not come. Returns how many intact copies stand behind its end: what an

@@ -128,8 +128,10 @@ pub(crate) fn answered(cluster: &Cluster, node: NodeId, id: EntryId) -> Verdict 
 }
 
 fn held(cluster: &Cluster, node: NodeId, id: EntryId) -> bool {
-    let chain = cluster.seat(node).ledger.chain();
+    let ledger = &cluster.seat(node).ledger;
+    let chain = ledger.chain();
     // A base is written only when its snapshot is on stable storage.
     let covered = id.index < chain.base().index;
-    covered || chain.hash_at(id.index) == cluster.canon.hash_at(id.index)
+    let whole = ledger.rotten().is_none_or(|first| first > id.index);
+    covered || (whole && chain.hash_at(id.index) == cluster.canon.hash_at(id.index))
 }
