@@ -12,6 +12,7 @@ use crate::log::Log;
 use crate::message::Body;
 use crate::outbox::Pending;
 use crate::output::Report;
+use crate::planted::Bug;
 use crate::state::State;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -130,7 +131,9 @@ impl State {
 
     /// Sends what follows of the snapshot that covers this entry.
     fn give_piece(&mut self, to: NodeId, asker: Stamp, first: EntryId, (last, have): (EntryId, u64)) {
-        let snapshot = self.snapshot.clone().filter(|it| it.last().index >= first.index);
+        let leads = self.leader == Some(self.config.id);
+        let gives = leads || !self.config.planted(Bug::OnlyLeadersGive);
+        let snapshot = self.snapshot.clone().filter(|it| gives && it.last().index >= first.index);
         let Some(snapshot) = snapshot.filter(|_| !self.outbox.holds_all()) else {
             return self.ignored += 1;
         };

@@ -424,7 +424,8 @@ impl State {
     /// Cuts the write of this turn.
     pub(crate) fn cut(&mut self) {
         let (last, now) = (self.log.last().index, self.clock.now);
-        let whole = self.repair.whole_of(last);
+        let lost = !self.config.planted(Bug::LostIsDurable);
+        let whole = if lost { self.repair.whole_of(last) } else { last };
         if self.config.planted(Bug::TermAfterEntries)
             && let Some(hard) = self.outbox.split_hard()
         {

@@ -149,6 +149,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::CoveredIsLost, &["tickets"]),
     core(Bug::AckWithDecay, &["durable_before_sent"]),
     core(Bug::StandsWithDecay, &["repair"]),
+    core(Bug::LostIsDurable, &["durable_before_sent"]),
+    core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),

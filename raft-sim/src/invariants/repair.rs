@@ -39,14 +39,15 @@ fn whole(node: NodeId, slice: &LogSlice) -> Verdict {
     })
 }
 
-/// Who lacks a command takes it by its id: it is the one that every log has there. The sender's own may have been reset since.
+/// Who lacks a command takes it by its id: it is the one that every log has there. The sender's own may have been reset since;
+/// and what a leader appended and gave up within one turn was in no log that anybody saw, and is lost nowhere.
 fn known(seat: &Seat, matching: &LogMatching, node: NodeId, slice: &LogSlice) -> Verdict {
     let prev = slice.prev();
     let mut before = matching.hash_of(prev).or_else(|| seat.log.hash_at(prev.index));
     for entry in slice.entries() {
         let hash = matching.hash_of(entry.id());
-        let same = before.is_none_or(|before| hash == Some(entry.running_hash(before)));
-        demand(hash.is_some() && same, NAME, Class::Safety, || {
+        let same = before.zip(hash).is_none_or(|(before, hash)| hash == entry.running_hash(before));
+        demand(same, NAME, Class::Safety, || {
             format!("node {node} gives entry {}, which is not the one that logs have there", entry.id())
         })?;
         before = hash;
