@@ -3,7 +3,8 @@
 use crate::draw::Draw;
 use crate::files::Files;
 use raft_core::{
-    Boot, Config, Input, Message, Node, NodeId, Output, Recovered, Status, Ticket, Update, Write,
+    Body, Boot, Config, Entry, EntryId, Input, LogSlice, Membership, Message, Node, NodeId, Output, Payload,
+    Recovered, Status, Ticket, Update, Write,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,6 +12,8 @@ pub(crate) struct Host {
     pub(crate) node: Node,
     pub(crate) sent: VecDeque<(NodeId, Message)>,
     durable: Recovered,
+    /// Commands that the disk has lost.
+    lost: Vec<Entry>,
     /// Writes that are not durable yet, or behind one that isn't; without their receipt once it is handed in.
     writes: VecDeque<(Update, Option<Write>)>,
     pub(crate) files: Files,
@@ -36,6 +39,7 @@ impl Host {
             node,
             sent: VecDeque::new(),
             durable,
+            lost: Vec::new(),
             writes: VecDeque::new(),
             files,
             tickets: BTreeSet::new(),
@@ -85,7 +89,38 @@ impl Host {
             return Host::new(dead.node.config().clone(), Recovered::default());
         }
         dead.files.crash();
-        Host::start(dead.node.config().clone(), dead.durable, dead.files)
+        dead.decay(draw);
+        let lost = dead.lost;
+        let mut host = Host::start(dead.node.config().clone(), dead.durable, dead.files);
+        host.lost = lost;
+        host
+    }
+
+    /// Commands that are on the disk are lost there. They can be had again from a peer alone.
+    fn decay(&mut self, draw: &mut Draw<'_>) {
+        let alone = |membership: &Membership| membership.members().len() < 2;
+        let disk = &self.durable;
+        let alone = disk.base.as_ref().is_none_or(|base| alone(&base.membership))
+            || disk
+                .entries
+                .iter()
+                .any(|entry| matches!(entry.payload(), Payload::Membership(it) if alone(it)));
+        if alone || !draw.rarely(4) {
+            return;
+        }
+        for entry in &mut self.durable.entries {
+            if matches!(entry.payload(), Payload::Command(_)) && draw.rarely(3) {
+                self.lost.push(entry.clone());
+                *entry = Entry::decayed(entry.id(), entry.hash(), entry.size() as u32);
+            }
+        }
+    }
+
+    /// What a peer that holds it gives of a command that was lost here.
+    pub(crate) fn copies(&self, first: EntryId) -> Option<Body> {
+        let prev = first.index.previous().and_then(|index| self.node.log().id_at(index))?;
+        let lost = self.lost.iter().find(|entry| entry.id() == first)?;
+        LogSlice::new(prev, vec![lost.clone()]).map(|slice| Body::Copies { slice })
     }
 
     /// One turn of the node.
@@ -131,7 +166,9 @@ impl Host {
             }
             Output::Restore(snapshot) => {
                 assert!(snapshot.last().index.0 > self.applied, "a restored state is newer");
-                assert_eq!(self.durable.base.as_ref(), Some(&snapshot.base), "the log is reset before");
+                let holds = self.durable.entries.iter().any(|entry| entry.id() == snapshot.last());
+                let reset = self.durable.base.as_ref() == Some(&snapshot.base);
+                assert!(reset || holds, "the log is reset before, or holds what the snapshot covers");
                 self.applied = snapshot.last().index.0;
                 self.files.keep_from(&snapshot);
             }

@@ -35,8 +35,8 @@ pub(crate) fn arbitrary(draw: &mut Draw<'_>, node: &Node) -> (NodeId, Message) {
     let mut term = Term(draw.near(node.status().term.0));
     let body = body(draw, node);
     match &body {
-        Body::Append { slice, .. } => term = term.max(slice.last().term),
-        Body::Chunk { snapshot, .. } => term = term.max(snapshot.last().term),
+        Body::Append { slice, .. } | Body::Copies { slice } => term = term.max(slice.last().term),
+        Body::Chunk { snapshot, .. } | Body::Piece { snapshot, .. } => term = term.max(snapshot.last().term),
         _ => {}
     }
     (id, Message { from, to: body.is_reply().then_some(asker), term, body })
@@ -44,7 +44,7 @@ pub(crate) fn arbitrary(draw: &mut Draw<'_>, node: &Node) -> (NodeId, Message) {
 
 fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
     let status = node.status();
-    match draw.below(24) {
+    match draw.below(28) {
         0 => Body::Hello,
         1 => Body::HelloReply(Acquaintance::Founding),
         2 => Body::HelloReply(Acquaintance::Stranger),
@@ -70,6 +70,15 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
         19..21 => {
             let ahead = 1 + draw.below(6) as u64;
             chunk(draw, node, Some(ahead))
+        }
+        21 => Body::Lacks { first: id(draw, node), last: id(draw, node), have: draw.near(8) },
+        22 => Body::Copies { slice: slice(draw, node) },
+        23 => {
+            let ahead = 1 + draw.below(6) as u64;
+            match chunk(draw, node, Some(ahead)) {
+                Body::Chunk { snapshot, offset, data } => Body::Piece { snapshot, offset, data },
+                other => other,
+            }
         }
         _ => Body::Append { slice: slice(draw, node), commit: Index(draw.near(status.last.index.0)) },
     }
@@ -155,6 +164,11 @@ pub(crate) fn favourable(to: NodeId, sent: &Message) -> Option<Message> {
         Body::ReadIndex { batch } => Body::ReadIndexReply { batch: *batch, index: Index(0) },
         _ => return None,
     };
+    Some(reply(to, sent, body))
+}
+
+/// An answer of whom a message was sent to.
+pub(crate) fn reply(to: NodeId, sent: &Message, body: Body) -> Message {
     let from = Stamp { disk: disk(to), boot: Boot(1) };
-    Some(Message { from, to: Some(sent.from), term: sent.term, body })
+    Message { from, to: Some(sent.from), term: sent.term, body }
 }

@@ -3,9 +3,11 @@
 use crate::draw::Draw;
 use crate::files::Done;
 use crate::host::Host;
-use crate::peer::{arbitrary, disk, favourable, members};
+use crate::peer::{arbitrary, disk, favourable, members, reply};
 use raft_core::write::Base;
-use raft_core::{Change, Config, EntryId, Input, Limits, Membership, NodeId, Recovered, Snapshot, Standing};
+use raft_core::{
+    Body, Change, Config, EntryId, Input, Limits, Membership, NodeId, Recovered, Snapshot, Standing,
+};
 
 /// Drives a node with inputs made of the bytes: it must not panic, whatever other servers say, and what it puts out is
 /// bounded. Accepted is what made it commit something.
@@ -83,7 +85,11 @@ fn input(draw: &mut Draw<'_>, host: &mut Host) -> Option<Input> {
         8..12 => {
             let at = draw.below(host.sent.len().max(1));
             let (from, sent) = host.sent.remove(at)?;
-            Input::Receive { from, message: favourable(from, &sent)? }
+            let message = match sent.body {
+                Body::Lacks { first, .. } => reply(from, &sent, host.copies(first)?),
+                _ => favourable(from, &sent)?,
+            };
+            Input::Receive { from, message }
         }
         12 => Input::LeaseRead { ticket: host.ticket() },
         13 | 14 => {

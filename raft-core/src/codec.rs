@@ -45,11 +45,11 @@ const ROW_BYTES: usize = 21;
 pub fn encode(message: &Message, out: &mut Vec<Bytes>) {
     assert!(message.is_sound(), "only sound messages are sent: {message:?}");
     let entries = match &message.body {
-        Body::Append { slice, .. } => slice.entries(),
+        Body::Append { slice, .. } | Body::Copies { slice } => slice.entries(),
         _ => &[],
     };
     let chunk = match &message.body {
-        Body::Chunk { data, .. } => data.clone(),
+        Body::Chunk { data, .. } | Body::Piece { data, .. } => data.clone(),
         _ => Bytes::new(),
     };
     let joined: usize = entries.iter().map(Entry::size).filter(|size| *size < SHARED_BYTES).sum();
@@ -91,7 +91,9 @@ pub fn decode(frame: Bytes) -> Result<Message, CodecError> {
     // Requests and replies differ by their kind already; what is left to check is what they carry.
     match &message.body {
         _ if message.is_sound() => Ok(message),
-        Body::Chunk { snapshot, .. } => Err(CodecError::BadChunk { last: snapshot.last() }),
+        Body::Chunk { snapshot, .. } | Body::Piece { snapshot, .. } => {
+            Err(CodecError::BadChunk { last: snapshot.last() })
+        }
         _ => Err(CodecError::LaterTerm { term: message.term }),
     }
 }
@@ -110,7 +112,7 @@ fn put_row(entry: &Entry, frame: &mut BytesMut) -> usize {
 fn with_encoded<T>(payload: &Payload, then: impl FnOnce(&Bytes) -> T) -> T {
     match payload {
         Payload::Command(bytes) => then(bytes),
-        Payload::Noop | Payload::Membership(_) => then(&payload.encoded()),
+        _ => then(&payload.encoded()),
     }
 }
 

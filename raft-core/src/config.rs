@@ -103,6 +103,8 @@ pub enum ConfigError {
     SnapshotMissing,
     /// The snapshot is not one of this log.
     SnapshotUnfit,
+    /// The disk has lost commands, and there is no other member that could have them.
+    DecayedAlone,
     /// The data directory has lost what it had promised, and was given up when that was found out (rules 8 and 16).
     GivenUp,
 }
@@ -121,6 +123,10 @@ impl core::fmt::Display for ConfigError {
             }
             ConfigError::SnapshotUnfit => {
                 "the snapshot is not one of this log: it covers an entry that the log doesn't hold"
+            }
+            ConfigError::DecayedAlone => {
+                "the disk has lost commands of the log, and no other member could have them: restore the data directory from \
+                 a good copy of its newest state"
             }
             ConfigError::GivenUp => {
                 "this data directory has lost what it had promised, and was given up when that was found out: it was put \

@@ -15,6 +15,12 @@ pub enum Payload {
     Command(Bytes),
     /// A configuration, in force from its append on (dissertation 4.1).
     Membership(Membership),
+    /// A command whose bytes this server's disk has lost. The entry's id and hash are good, so it is known which command it
+    /// was: a peer has it. It is never sent, applied or acknowledged.
+    Decayed {
+        /// How many bytes there were.
+        length: u32,
+    },
 }
 
 impl Payload {
@@ -22,17 +28,21 @@ impl Payload {
     pub fn kind(&self) -> u8 {
         match self {
             Payload::Noop => 0,
-            Payload::Command(_) => 1,
+            Payload::Command(_) | Payload::Decayed { .. } => 1,
             Payload::Membership(_) => 2,
         }
     }
 
     /// The payload's bytes as written to disk and to peers.
+    ///
+    /// # Panics
+    /// If they have decayed: nobody writes or sends what it doesn't have.
     pub fn encoded(&self) -> Bytes {
         match self {
             Payload::Noop => Bytes::new(),
             Payload::Command(bytes) => bytes.clone(),
             Payload::Membership(membership) => membership.encode(),
+            Payload::Decayed { .. } => panic!("what has decayed is neither written nor sent"),
         }
     }
 
@@ -61,9 +71,19 @@ impl Entry {
         let hash = match &payload {
             Payload::Noop => hash::bytes(b""),
             Payload::Command(bytes) => hash::bytes(bytes),
-            Payload::Membership(membership) => hash::bytes(&membership.encode()),
+            Payload::Membership(_) | Payload::Decayed { .. } => hash::bytes(&payload.encoded()),
         };
         Entry { id, hash, payload }
+    }
+
+    /// An entry of which the disk has only this left: the bytes of its command had this hash and length.
+    pub fn decayed(id: EntryId, hash: u64, length: u32) -> Entry {
+        Entry { id, hash, payload: Payload::Decayed { length } }
+    }
+
+    /// Whether its command's bytes are lost here.
+    pub fn is_decayed(&self) -> bool {
+        matches!(self.payload, Payload::Decayed { .. })
     }
 
     /// An entry from the wire or the disk: `None` if the payload is not the one that was hashed.
@@ -101,6 +121,7 @@ impl Entry {
     pub fn size(&self) -> usize {
         match &self.payload {
             Payload::Command(bytes) => bytes.len(),
+            Payload::Decayed { length } => usize::try_from(*length).unwrap_or(usize::MAX),
             Payload::Noop | Payload::Membership(_) => 0,
         }
     }
@@ -109,7 +130,7 @@ impl Entry {
     pub(crate) fn weight(&self) -> usize {
         match &self.payload {
             Payload::Membership(membership) => membership.size(),
-            Payload::Noop | Payload::Command(_) => self.size(),
+            Payload::Noop | Payload::Command(_) | Payload::Decayed { .. } => self.size(),
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Event {
         /// The last entry that it covers.
         last: EntryId,
     },
+    /// Nothing that the disk had lost is lacking any more.
+    Repaired,
     /// The log in memory begins later.
     Compacted {
         /// The last entry that it does without.

@@ -24,6 +24,10 @@ pub(crate) fn append(state: &mut State, from: NodeId, asker: Stamp, slice: LogSl
     if let Err(report) = take(state, slice) {
         return state.halt(report);
     }
+    state.rewrite_when_whole();
+    if state.repairs() && !state.config.planted(Bug::AckWithDecay) {
+        return;
+    }
     let cap = if state.config.planted(Bug::CommitByOwnLast) { state.log.last().index } else { last.index };
     state.met = state.met.max(last.index);
     state.commit_to(commit.min(cap).max(state.commit));
@@ -43,7 +47,7 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
     if let Some(theirs) = theirs {
         return Err(Report::ConflictBelowCommit { theirs, ours: base });
     }
-    if slice.prev() == state.log.last() {
+    if slice.prev() == state.log.last() && !state.repairs() {
         // As a rule all of it is new.
         state.append_all(slice.into_entries());
         return Ok(());
@@ -58,6 +62,7 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
                 if ours.hash() != entry.hash() {
                     return Err(Report::SameIdOtherEntry { id });
                 }
+                state.log.mend(&entry);
                 continue;
             }
             Some(ours) if id.index <= state.commit && !state.config.planted(Bug::TruncatesBelowCommit) => {
@@ -65,6 +70,10 @@ fn take(state: &mut State, slice: LogSlice) -> Result<(), Report> {
             }
             Some(_) => state.truncate(id.index.previous().unwrap_or_default()),
             None => {}
+        }
+        // What is lost comes first.
+        if state.repairs() {
+            break;
         }
         state.append(entry);
     }

@@ -113,6 +113,7 @@ pub mod planted;
 mod progress;
 mod reads;
 mod receiving;
+mod repair;
 mod sending;
 pub mod snapshot;
 mod state;

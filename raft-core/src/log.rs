@@ -15,14 +15,15 @@ struct Slot {
 }
 
 /// The log. Invariants: indexes are contiguous from the base, terms never go down, each running hash continues the one
-/// before it, and `memberships` holds exactly the configuration in force at the base, with the index where it stands as far as that
-/// is known, and those of the entries, in order.
+/// before it, `memberships` holds exactly the configuration in force at the base, with the index where it stands as far as that
+/// is known, and those of the entries, in order; `decayed` holds exactly the indexes of decayed entries, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     base: EntryId,
     base_hash: u64,
     slots: VecDeque<Slot>,
     memberships: Vec<(Index, Membership)>,
+    decayed: Vec<Index>,
 }
 
 impl Log {
@@ -33,6 +34,7 @@ impl Log {
             base_hash: base.map_or(0, |base| base.hash),
             slots: VecDeque::new(),
             memberships: base.map(|base| (base.id.index, base.membership.clone())).into_iter().collect(),
+            decayed: Vec::new(),
         }
     }
 
@@ -85,6 +87,7 @@ impl Log {
         self.slots.drain(..gone);
         let in_force = self.memberships.partition_point(|(at, _)| *at <= through);
         self.memberships.drain(..in_force.saturating_sub(1));
+        self.decayed.retain(|index| *index > through);
         (self.base, self.base_hash) = (base.id, base.hash);
     }
 
@@ -167,8 +170,29 @@ impl Log {
         if let crate::entry::Payload::Membership(membership) = entry.payload() {
             self.memberships.push((entry.index(), membership.clone()));
         }
+        if entry.is_decayed() {
+            self.decayed.push(entry.index());
+        }
         let hash = entry.running_hash(before);
         self.slots.push_back(Slot { entry, hash });
+    }
+
+    /// The indexes of the entries whose commands this server's disk has lost, in order.
+    pub fn decayed(&self) -> &[Index] {
+        &self.decayed
+    }
+
+    /// Puts an entry in the place of the same one whose command is lost. Whether there is such a one.
+    pub(crate) fn mend(&mut self, entry: &Entry) -> bool {
+        let Ok(at) = self.decayed.binary_search(&entry.index()) else { return false };
+        let slot = (entry.index().0 - self.base.index.0 - 1) as usize;
+        let Some(slot) = self.slots.get_mut(slot) else { return false };
+        let same = slot.entry.id() == entry.id() && slot.entry.hash() == entry.hash();
+        if same {
+            slot.entry = entry.clone();
+            self.decayed.remove(at);
+        }
+        same
     }
 
     /// Removes the entries after `keep`, and with them their configurations.
@@ -182,6 +206,7 @@ impl Log {
     pub(crate) fn truncate_entries(&mut self, keep: Index) {
         let kept = usize::try_from(keep.0 - self.base.index.0).unwrap_or(usize::MAX);
         self.slots.truncate(kept);
+        self.decayed.retain(|index| *index <= keep);
     }
 
     fn slot(&self, index: Index) -> Option<&Slot> {

@@ -126,6 +126,30 @@ pub enum Body {
         /// The boot that was heard.
         seen: Boot,
     },
+    /// The sender's disk has lost the command of this entry, of which it has the id: whoever holds it sends it, or what of a
+    /// snapshot that covers it is not here yet.
+    Lacks {
+        /// The first such entry.
+        first: EntryId,
+        /// The last entry of the snapshot that is half here.
+        last: EntryId,
+        /// Everything of it before this byte.
+        have: u64,
+    },
+    /// Entries that the sender holds: the first is the one that was asked for.
+    Copies {
+        /// The entries, and the one before them.
+        slice: LogSlice,
+    },
+    /// A part of a snapshot of the sender's that covers the entry that was asked for.
+    Piece {
+        /// The whole of which this is a part.
+        snapshot: Snapshot,
+        /// Where in the snapshot the data begins, in bytes.
+        offset: u64,
+        /// The data.
+        data: Bytes,
+    },
     /// The leader hands over: campaign at once (dissertation 3.10).
     TimeoutNow,
     /// The request's term is over; this message's term is the newer one.
@@ -160,6 +184,8 @@ impl Body {
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. }
             | Body::RolledBack { .. }
+            | Body::Copies { .. }
+            | Body::Piece { .. }
             | Body::Stale => true,
             Body::Hello
             | Body::PreVote { .. }
@@ -168,6 +194,7 @@ impl Body {
             | Body::Heartbeat { .. }
             | Body::Chunk { .. }
             | Body::ReadIndex { .. }
+            | Body::Lacks { .. }
             | Body::TimeoutNow => false,
         }
     }
@@ -178,8 +205,8 @@ impl Message {
     /// message, and a chunk lies within its snapshot. What isn't sound is dropped where bytes become values.
     pub fn is_sound(&self) -> bool {
         let entries = match &self.body {
-            Body::Append { slice, .. } => slice.last().term <= self.term,
-            Body::Chunk { snapshot, offset, data } => {
+            Body::Append { slice, .. } | Body::Copies { slice } => slice.last().term <= self.term,
+            Body::Chunk { snapshot, offset, data } | Body::Piece { snapshot, offset, data } => {
                 let end = offset.checked_add(data.len() as u64);
                 snapshot.base.id.term <= self.term
                     && (snapshot.base.id.term == Term(0)) == (snapshot.base.id.index == Index(0))

@@ -15,6 +15,8 @@ use crate::message::{Body, Message};
 use crate::output::{Answer, Output};
 use crate::planted::Bug;
 use crate::receiving;
+use crate::repair;
+use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::voter::Asker;
 use crate::write::Recovered;
@@ -54,6 +56,11 @@ impl Node {
             None if log.base().index > Index(0) => return Err(ConfigError::SnapshotMissing),
             Some(snapshot) if !log.holds(&snapshot.base) => return Err(ConfigError::SnapshotUnfit),
             _ => {}
+        }
+        let covered = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
+        let lacks = log.decayed().last().is_some_and(|index| *index > covered);
+        if lacks && repair::others(&log, covered, config.id).is_empty() {
+            return Err(ConfigError::DecayedAlone);
         }
         let mut state = State::new(config, recovered);
         founding::ask(&mut state);
@@ -100,7 +107,12 @@ impl Node {
                 leader.transfer(&mut self.state, ticket, to);
             }
             (Role::Follower, Input::Read { ticket } | Input::LeaseRead { ticket }) => self.state.ask(ticket),
-            (Role::Leader(leader), Input::Missing { last }) => leader.missing(&mut self.state, last),
+            (role, Input::Missing { last }) => {
+                if let Role::Leader(leader) = role {
+                    leader.missing(&mut self.state, last);
+                }
+                self.state.cannot_give(last);
+            }
             (Role::Leader(leader), Input::Unreachable { peer }) => leader.unreachable(&mut self.state, peer),
             (Role::Leader(leader), Input::Heartbeat) => {
                 let beat = self.state.config.heartbeat_ticks;
@@ -112,7 +124,7 @@ impl Node {
                 receiving::stored(&mut self.state, receipt, matches!(role, Role::Follower));
             }
             (_, Input::Campaign) => self.election_timeout(),
-            (_, Input::Heartbeat | Input::Missing { .. } | Input::Unreachable { .. }) => {}
+            (_, Input::Heartbeat | Input::Unreachable { .. }) => {}
             (
                 Role::Follower | Role::Candidate(_),
                 input @ (Input::Propose { .. } | Input::Reconfigure { .. } | Input::Transfer { .. }),
@@ -180,7 +192,7 @@ impl Node {
             }
             Role::Follower | Role::Candidate(_) => None,
         };
-        self.state.capture(needed.is_some());
+        self.state.capture(needed.is_some() || self.state.gives());
         self.state.compact(needed);
         self.state.answer_asks();
         self.tell_changes();
@@ -190,6 +202,7 @@ impl Node {
     fn tick(&mut self, elapsed: u32) -> bool {
         self.state.clock.advance(elapsed);
         self.state.ask_again(elapsed);
+        self.state.ask_for_copies(elapsed);
         match &mut self.role {
             Role::Leader(leader) => {
                 if !leader.tick(&mut self.state, elapsed) {
@@ -325,7 +338,8 @@ impl Node {
             | (_, Body::Appended { .. } | Body::Conflict { .. } | Body::HeartbeatReply { .. })
             | (_, Body::ChunkReply { .. } | Body::ReadIndex { .. } | Body::ReadIndexReply { .. })
             | (_, Body::Hello | Body::HelloReply(_))
-            | (_, Body::Removed { .. } | Body::RolledBack { .. }) => state.ignored += 1,
+            | (_, Body::Removed { .. } | Body::RolledBack { .. })
+            | (_, Body::Lacks { .. } | Body::Copies { .. } | Body::Piece { .. }) => state.ignored += 1,
         }
     }
 

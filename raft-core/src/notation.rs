@@ -1,7 +1,8 @@
-//! A change of state in words, the same in the simulator's trace and on a running server.
+//! Messages and changes of state in words, the same in the simulator's trace and on a running server.
 
 use crate::event::Event;
 use crate::membership::{Membership, Standing};
+use crate::message::Body;
 use crate::status::RoleName;
 use core::fmt::{Display, Formatter, Result};
 
@@ -50,6 +51,36 @@ impl Display for Membership {
     }
 }
 
+impl Body {
+    /// The message's kind in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::Hello => "Hello",
+            Body::HelloReply(_) => "HelloReply",
+            Body::PreVote { .. } => "PreVote",
+            Body::PreVoteReply { .. } => "PreVoteReply",
+            Body::Vote { .. } => "Vote",
+            Body::VoteReply { .. } => "VoteReply",
+            Body::Append { .. } => "Append",
+            Body::Appended { .. } => "Appended",
+            Body::Conflict { .. } => "Conflict",
+            Body::Heartbeat { .. } => "Heartbeat",
+            Body::HeartbeatReply { .. } => "HeartbeatReply",
+            Body::Chunk { .. } => "Chunk",
+            Body::ChunkReply { .. } => "ChunkReply",
+            Body::ReadIndex { .. } => "ReadIndex",
+            Body::ReadIndexReply { .. } => "ReadIndexReply",
+            Body::Removed { .. } => "Removed",
+            Body::RolledBack { .. } => "RolledBack",
+            Body::Lacks { .. } => "Lacks",
+            Body::Copies { .. } => "Copies",
+            Body::Piece { .. } => "Piece",
+            Body::TimeoutNow => "TimeoutNow",
+            Body::Stale => "Stale",
+        }
+    }
+}
+
 impl Display for Event {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
@@ -66,6 +97,7 @@ impl Display for Event {
             Event::Receiving { from, last } => write!(f, "receiving {last} from {from}"),
             Event::Restored { last } => write!(f, "restored {last}"),
             Event::Captured { last } => write!(f, "captured {last}"),
+            Event::Repaired => f.write_str("repaired"),
             Event::Compacted { base } => write!(f, "compacted up to {base}"),
         }
     }

@@ -33,16 +33,39 @@ struct Held {
 /// An output that nobody has taken yet. Not an [`Output`], because a node can be cloned and a write can't.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pending {
-    Persist { number: u64, update: Update },
-    Send { to: NodeId, message: Message },
+    Persist {
+        number: u64,
+        update: Update,
+    },
+    Send {
+        to: NodeId,
+        message: Message,
+    },
     Apply(Entry),
     Restore(Snapshot),
     Capture(Base),
-    Fetch { to: NodeId, from: Stamp, term: Term, snapshot: Snapshot, offset: u64, length: usize },
-    Store { snapshot: Snapshot, offset: u64, data: Bytes },
-    Release { through: Index },
+    Fetch {
+        to: NodeId,
+        asker: Option<Stamp>,
+        from: Stamp,
+        term: Term,
+        snapshot: Snapshot,
+        offset: u64,
+        length: usize,
+    },
+    Store {
+        snapshot: Snapshot,
+        offset: u64,
+        data: Bytes,
+    },
+    Release {
+        through: Index,
+    },
     Event(Event),
-    Answer { ticket: Ticket, answer: Answer },
+    Answer {
+        ticket: Ticket,
+        answer: Answer,
+    },
     Halt(Report),
 }
 
@@ -70,9 +93,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// The outbox of a new boot, on a log that is durable up to `durable`. `silent`: nothing leaves before the first write
-    /// is durable.
-    pub(crate) fn new(owner: Owner, durable: Index, silent: bool) -> Outbox {
+    /// The outbox of a new boot, on a log up to `written` that is durable up to `durable`. `silent`: nothing leaves before
+    /// the first write is durable.
+    pub(crate) fn new(owner: Owner, durable: Index, written: Index, silent: bool) -> Outbox {
         Outbox {
             owner,
             next_write: 1,
@@ -80,7 +103,7 @@ impl Outbox {
             usual: 0,
             in_flight: VecDeque::new(),
             issued: VecDeque::new(),
-            written: durable,
+            written,
             durable_write: 0,
             durable,
             silent,
@@ -93,6 +116,11 @@ impl Outbox {
     /// The end of the unbroken durable part of the log.
     pub(crate) fn durable(&self) -> Index {
         self.durable
+    }
+
+    /// What a start found on the disk up to here is durable after all: what it had lost before is covered.
+    pub(crate) fn found_whole(&mut self, through: Index) {
+        self.durable = self.durable.max(through.min(self.written));
     }
 
     /// How many messages wait for a write.
@@ -200,8 +228,9 @@ impl Outbox {
         self.to_self.pop_front()
     }
 
-    /// Cuts the write of this turn, if there is anything to write. `last`: the last index of the log.
-    pub(crate) fn cut(&mut self, last: Index, now: u64) {
+    /// Cuts the write of this turn, if there is anything to write. `last`: the last index of the log; `whole`: up to where
+    /// the disk will hold everything.
+    pub(crate) fn cut(&mut self, last: Index, whole: Index, now: u64) {
         if self.staged == Update::default() {
             return;
         }
@@ -209,7 +238,7 @@ impl Outbox {
         self.usual = update.entries.len();
         self.next_write += 1;
         self.written = last;
-        self.in_flight.push_back(InFlight { number, persisted: false, last });
+        self.in_flight.push_back(InFlight { number, persisted: false, last: whole });
         self.issued.push_back(now);
         self.out.push_back(Pending::Persist { number, update });
     }
@@ -275,8 +304,8 @@ impl Outbox {
             Pending::Apply(entry) => Output::Apply(entry),
             Pending::Restore(snapshot) => Output::Restore(snapshot),
             Pending::Capture(base) => Output::Capture(base),
-            Pending::Fetch { to, from, term, snapshot, offset, length } => {
-                Output::Fetch(Fetch { to, from, term, snapshot, offset, length })
+            Pending::Fetch { to, asker, from, term, snapshot, offset, length } => {
+                Output::Fetch(Fetch { to, asker, from, term, snapshot, offset, length })
             }
             Pending::Store { snapshot, offset, data } => {
                 Output::Store(Store { owner: self.owner, snapshot, offset, data })

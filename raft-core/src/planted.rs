@@ -163,6 +163,14 @@ pub enum Bug {
     WindowUnbounded,
     /// There is no bound on the messages that wait for the disk (rule 18).
     HeldUnbounded,
+    /// An append is acknowledged though the disk has lost what stands before (rule 8).
+    AckWithDecay,
+    /// A server stands for election though it has lost entries that its followers may need (rule 8).
+    StandsWithDecay,
+    /// The receipt of a later write makes lost commands durable (rule 8).
+    LostIsDurable,
+    /// Only a leader gives of its snapshot what covers a lost command (rule 8).
+    OnlyLeadersGive,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).

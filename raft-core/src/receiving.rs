@@ -4,9 +4,10 @@
 use crate::event::Event;
 use crate::ids::{EntryId, Index, NodeId, Stamp};
 use crate::log::Log;
-use crate::message::Body;
+use crate::message::{Body, Message};
 use crate::outbox::Pending;
 use crate::planted::Bug;
+use crate::repair::Repair;
 use crate::snapshot::{Snapshot, Stored};
 use crate::state::State;
 use bytes::Bytes;
@@ -17,12 +18,19 @@ pub(crate) struct Receiving {
     snapshot: Snapshot,
     from: NodeId,
     asker: Stamp,
+    /// It was asked for because commands are lost here: whoever has it gives it.
+    repairs: bool,
 }
 
 impl Receiving {
     /// The last entry that it covers.
     pub(crate) fn last(&self) -> EntryId {
         self.snapshot.last()
+    }
+
+    /// Whether it was asked for because commands are lost here.
+    pub(crate) fn repairs(&self) -> bool {
+        self.repairs
     }
 }
 
@@ -38,6 +46,25 @@ pub(crate) fn chunk(
     if is_known(state, &snapshot) {
         return acknowledge(state, from, asker, snapshot.last());
     }
+    store(state, Receiving { snapshot, from, asker, repairs: false }, offset, data);
+}
+
+/// Takes a part of a snapshot that covers a lost command. What a leader sends goes before, and what has been begun, as long
+/// as it goes on.
+pub(crate) fn piece(state: &mut State, from: NodeId, message: Message) {
+    let Body::Piece { snapshot, offset, data } = message.body else { return };
+    let other = state.receiving.as_ref().filter(|receiving| receiving.snapshot != snapshot);
+    let goes_on = |other: &Receiving| {
+        if other.repairs { state.repair.advances(&state.config) } else { state.leader == Some(other.from) }
+    };
+    if !lacks_below(state, snapshot.last().index) || other.is_some_and(goes_on) {
+        return state.ignored += 1;
+    }
+    store(state, Receiving { snapshot, from, asker: message.from, repairs: true }, offset, data);
+}
+
+fn store(state: &mut State, receiving: Receiving, offset: u64, data: Bytes) {
+    let (from, snapshot) = (receiving.from, receiving.snapshot.clone());
     // A window of parts and a question, whatever they are of (rule 18).
     let too_many =
         state.storing > state.config.limits.inflight_chunks && !state.config.planted(Bug::StoresUnbounded);
@@ -50,7 +77,7 @@ pub(crate) fn chunk(
         let last = snapshot.last();
         state.outbox.put(Pending::Event(Event::Receiving { from, last }));
     }
-    state.receiving = Some(Receiving { snapshot: snapshot.clone(), from, asker });
+    state.receiving = Some(receiving);
     state.outbox.put(Pending::Store { snapshot, offset, data });
 }
 
@@ -58,13 +85,18 @@ pub(crate) fn chunk(
 /// all before. Then what follows it stays (Figure 13, rule 6).
 fn is_known(state: &State, snapshot: &Snapshot) -> bool {
     let last = snapshot.last();
-    if state.config.planted(Bug::SnapshotGoesBack) {
+    if lacks_below(state, last.index) || state.config.planted(Bug::SnapshotGoesBack) {
         return false;
     }
     if state.config.planted(Bug::SuffixKept) {
         return last.index <= state.log.last().index;
     }
     last.index <= state.commit || state.log.holds(&snapshot.base)
+}
+
+/// Whether a command is lost here that the snapshot covers.
+fn lacks_below(state: &State, last: Index) -> bool {
+    state.log.decayed().first().is_some_and(|first| *first <= last)
 }
 
 /// What the snapshot covers is committed, and is here.
@@ -93,6 +125,9 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
         return;
     };
     let (from, asker, last) = (receiving.from, receiving.asker, receiving.last());
+    if receiving.repairs() {
+        return given(state, from, receipt);
+    }
     if !follows || state.leader != Some(from) {
         return;
     }
@@ -104,29 +139,56 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
     if is_known(state, &receipt.snapshot) {
         return acknowledge(state, from, asker, last);
     }
-    install(state, from, asker, receipt.snapshot);
-}
-
-/// The log begins anew behind the snapshot; the acknowledgement and the application's restore wait for that write.
-fn install(state: &mut State, from: NodeId, asker: Stamp, snapshot: Snapshot) {
-    let (last, mut base) = (snapshot.last(), snapshot.base.clone());
-    if state.config.planted(Bug::InstalledMembershipIgnored)
-        && let Some(before) = state.log.membership()
-    {
-        base.membership = before.clone();
+    let covers = install(state, receipt.snapshot);
+    if covers {
+        return acknowledge(state, from, asker, last);
     }
-    state.log = Log::new(Some(&base));
-    state.outbox.stage_base(base, state.commit.min(last.index));
-    state.commit_to(last.index);
-    state.met = state.met.max(last.index);
-    state.snapshot = Some(snapshot);
-    state.capture.restored();
     let reply = state.reply(asker, Body::Appended { matched: last.index });
     if state.config.planted(Bug::InstallAckBeforeDurable) {
         state.outbox.send(from, reply);
     } else {
         state.outbox.promise(from, reply);
     }
+}
+
+/// A part was stored of a snapshot that covers lost commands. Whoever gave it is asked for what follows; once all is here,
+/// it takes their place. All that it covers is committed, so nobody has to be a leader for that, and nobody waits for word
+/// of it.
+fn given(state: &mut State, from: NodeId, receipt: Stored) {
+    state.repair.has(receipt.snapshot.last(), receipt.have);
+    if receipt.have < receipt.snapshot.size {
+        return state.ask_for_more(from);
+    }
+    state.receiving = None;
+    if lacks_below(state, receipt.snapshot.last().index) {
+        install(state, receipt.snapshot);
+    }
+}
+
+/// The log begins anew behind the snapshot; what is said of it and the application's restore wait for that write. If it
+/// holds what the snapshot covers, but for lost commands, it stays as it is: whether that is so.
+fn install(state: &mut State, snapshot: Snapshot) -> bool {
+    let (last, mut base) = (snapshot.last(), snapshot.base.clone());
+    if lacks_below(state, last.index) && state.log.holds(&base) {
+        state.commit_to(last.index);
+        state.snapshot = Some(snapshot);
+        state.capture.restored();
+        state.cover(last.index);
+        return true;
+    }
+    if state.config.planted(Bug::InstalledMembershipIgnored)
+        && let Some(before) = state.log.membership()
+    {
+        base.membership = before.clone();
+    }
+    state.log = Log::new(Some(&base));
+    state.repair = Repair::of(&state.log);
+    state.outbox.stage_base(base, state.commit.min(last.index));
+    state.commit_to(last.index);
+    state.met = state.met.max(last.index);
+    state.snapshot = Some(snapshot);
+    state.capture.restored();
+    false
 }
 
 impl State {

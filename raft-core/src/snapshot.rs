@@ -24,12 +24,14 @@ impl Snapshot {
     }
 }
 
-/// A part of a snapshot that a follower needs.
+/// A part of a snapshot that another member needs.
 #[must_use = "a follower waits for it"]
 #[derive(Debug)]
 #[cfg_attr(feature = "fork", derive(Clone, PartialEq, Eq, Hash))]
 pub struct Fetch {
     pub(crate) to: NodeId,
+    /// Who asked for it, if it was not this server's own idea as the leader.
+    pub(crate) asker: Option<Stamp>,
     pub(crate) from: Stamp,
     pub(crate) term: Term,
     pub(crate) snapshot: Snapshot,
@@ -64,8 +66,12 @@ impl Fetch {
     /// If they are not as many as were asked for.
     pub fn fill(self, data: Bytes) -> Message {
         assert_eq!(data.len(), self.length, "a chunk is as long as was asked for");
-        let body = Body::Chunk { snapshot: self.snapshot, offset: self.offset, data };
-        Message { from: self.from, to: None, term: self.term, body }
+        let Fetch { asker: to, from, term, snapshot, offset, .. } = self;
+        let body = match to {
+            None => Body::Chunk { snapshot, offset, data },
+            Some(_) => Body::Piece { snapshot, offset, data },
+        };
+        Message { from, to, term, body }
     }
 }
 

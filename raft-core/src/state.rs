@@ -15,6 +15,7 @@ use crate::outbox::{Outbox, Pending};
 use crate::output::{Answer, Report};
 use crate::planted::Bug;
 use crate::receiving::Receiving;
+use crate::repair::Repair;
 use crate::snapshot::Snapshot;
 use crate::status::RoleName;
 use crate::tickets::Tickets;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) capture: Capture,
     pub(crate) receiving: Option<Receiving>,
+    /// What the disk was found to have lost.
+    pub(crate) repair: Repair,
     /// Parts of snapshots at the disk.
     pub(crate) storing: usize,
     /// A candidate with an older log took this server for a voter, and no leader was heard since.
@@ -81,12 +84,22 @@ impl State {
         let restarted = recovered.hard.boot > Boot(0);
         let boot = Boot(recovered.hard.boot.0 + 1);
         let hard = HardState { boot, ..recovered.hard };
-        let log = Log::recovered(recovered.base.as_ref(), recovered.entries);
+        let mut log = Log::recovered(recovered.base.as_ref(), recovered.entries);
         let applied = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
+        // What the snapshot covers is not missed.
+        let covered = log.decayed().first().is_some_and(|first| *first <= applied);
+        if covered {
+            log.compact(applied);
+        }
+        let repair = Repair::of(&log);
         let member = log.membership_at(applied).is_some_and(|it| it.on_record(config.id, config.disk));
         let silent = !config.planted(Bug::SpeaksBeforeBoot);
-        let mut outbox = Outbox::new(Owner { node: config.id, boot }, log.last().index, silent);
+        let owner = Owner { node: config.id, boot };
+        let mut outbox = Outbox::new(owner, repair.whole(), log.last().index, silent);
         outbox.stage_hard(hard);
+        if covered {
+            outbox.put(Pending::Release { through: applied });
+        }
         State {
             hard,
             commit: applied,
@@ -100,6 +113,7 @@ impl State {
             snapshot: recovered.snapshot,
             capture: Capture::default(),
             receiving: None,
+            repair,
             storing: 0,
             wanted: false,
             member,
@@ -139,6 +153,9 @@ impl State {
     /// still be elected (dissertation 4.2.2). So may be who holds entries that a lost leader gave to nobody else, and is a
     /// voter only in the joint configuration of a candidate that it must refuse: its word for itself counts in no quorum.
     pub(crate) fn may_campaign(&self) -> bool {
+        if self.repairs() && !self.config.planted(Bug::StandsWithDecay) {
+            return false;
+        }
         let mut memberships = self.log.memberships_from(self.commit);
         memberships.any(|membership| membership.is_voter(self.config.id))
             || (self.founded() && self.wanted && !self.config.planted(Bug::WantedStaysSilent))
@@ -276,6 +293,7 @@ impl State {
             self.log.truncate(keep);
         }
         self.outbox.stage_truncation(keep);
+        self.forget_rotten_after(keep);
         if !self.config.planted(Bug::TruncationKeepsAcks) {
             self.outbox.forget_after(keep);
         }
@@ -406,13 +424,15 @@ impl State {
     /// Cuts the write of this turn.
     pub(crate) fn cut(&mut self) {
         let (last, now) = (self.log.last().index, self.clock.now);
+        let lost = !self.config.planted(Bug::LostIsDurable);
+        let whole = if lost { self.repair.whole_of(last) } else { last };
         if self.config.planted(Bug::TermAfterEntries)
             && let Some(hard) = self.outbox.split_hard()
         {
-            self.outbox.cut(last, now);
+            self.outbox.cut(last, whole, now);
             self.outbox.stage_hard(hard);
         }
-        self.outbox.cut(last, now);
+        self.outbox.cut(last, whole, now);
     }
 
     /// What the protocol depends on.
@@ -425,6 +445,7 @@ impl State {
                 &self.snapshot,
                 &self.capture,
                 &self.receiving,
+                &self.repair,
                 self.storing,
                 (self.member, self.wanted),
                 (self.hears_leader(), self.disk_stalls()),

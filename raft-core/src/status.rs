@@ -57,6 +57,8 @@ pub struct Status {
     pub held: usize,
     /// Proposals without an answer.
     pub tickets: usize,
+    /// Commands of the log that this disk has lost, and no peer has given back yet.
+    pub decayed: usize,
     /// Messages dropped because nothing could come of them, or because they were not sound.
     pub ignored: u64,
 }

@@ -4,7 +4,7 @@
 mod messages;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use messages::{message, more_samples, samples};
+use messages::{message, more_samples, repair_samples, samples};
 use proptest::prelude::*;
 use raft_core::codec::{self, CodecError, HEAD_BYTES};
 use raft_core::{Body, EntryId, Message, Payload, Stamp, Term};
@@ -15,8 +15,12 @@ const CONTENTS: &str = include_str!("fixtures/frames-v1.txt");
 const MORE_FRAMES: &[u8] = include_bytes!("fixtures/frames-v1-more.bin");
 const MORE_CONTENTS: &str = include_str!("fixtures/frames-v1-more.txt");
 
+/// The kinds that came with the repair of decayed logs.
+const REPAIR_FRAMES: &[u8] = include_bytes!("fixtures/frames-v1-repair.bin");
+const REPAIR_CONTENTS: &str = include_str!("fixtures/frames-v1-repair.txt");
+
 fn all_samples() -> impl Iterator<Item = (&'static str, Message)> {
-    samples().into_iter().chain(more_samples())
+    samples().into_iter().chain(more_samples()).chain(repair_samples())
 }
 
 fn frame(message: &Message) -> Bytes {
@@ -107,7 +111,8 @@ fn every_truncation_and_every_forged_byte_is_an_error_or_a_sound_message() {
             let cut = [&whole[..end], &whole[whole.len() - payloads..]].concat();
             let cut = codec::decode(repaired(&cut));
             // A whole row less, of an entry without payload, is another append.
-            assert!(cut.is_err() || matches!(message.body, Body::Append { .. }), "{name} cut at {end}");
+            let entries = matches!(message.body, Body::Append { .. } | Body::Copies { .. });
+            assert!(cut.is_err() || entries, "{name} cut at {end}");
         }
         for at in HEAD_BYTES..whole.len() - payloads {
             for value in [0, 1, 2, 3, 4, 6, 20, 21, 127, 255] {
@@ -272,7 +277,7 @@ fn large_payloads_are_shared_both_ways_and_small_ones_joined() {
     let commands = |slice: &raft_core::LogSlice| -> Vec<Bytes> {
         let command = |entry: &raft_core::Entry| match entry.payload() {
             Payload::Command(bytes) => Some(bytes.clone()),
-            Payload::Noop | Payload::Membership(_) => None,
+            _ => None,
         };
         slice.entries().iter().filter_map(command).collect()
     };
@@ -303,6 +308,7 @@ fn an_unsound_message_is_not_sent() {
 fn the_frames_of_version_1_are_read_for_ever() {
     check_frames(samples(), FRAMES, CONTENTS);
     check_frames(more_samples(), MORE_FRAMES, MORE_CONTENTS);
+    check_frames(repair_samples(), REPAIR_FRAMES, REPAIR_CONTENTS);
 }
 
 fn check_frames(samples: Vec<(&str, Message)>, frames: &'static [u8], contents: &str) {

@@ -71,7 +71,7 @@ macro_rules! scripts {
 }
 
 scripts!(
-    election replication conflict commit crash restart founding reads transfer tickets one_node check_quorum
+    election replication conflict commit crash restart repair founding reads transfer tickets one_node check_quorum
     joining learners joint change_refused change_rollback leaving removed replacing
     compaction snapshot_install snapshot_transfer snapshot_losses snapshot_membership
     lease follower_reads unreachable transfer_and_change together

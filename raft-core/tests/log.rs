@@ -17,7 +17,7 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        4 => (0..2_u64, 0..3_u8).prop_map(|(later, kind)| Change::Append { later, kind }),
+        4 => (0..2_u64, 0..4_u8).prop_map(|(later, kind)| Change::Append { later, kind }),
         1 => (0..11_u64).prop_map(|tenths| Change::Truncate { tenths }),
         1 => (0..11_u64).prop_map(|tenths| Change::Compact { tenths }),
     ]
@@ -48,7 +48,7 @@ impl Model {
     fn membership(&self, of: usize) -> (Index, &Membership) {
         let newest = self.all[..of].iter().rev().find_map(|entry| match entry.payload() {
             Payload::Membership(membership) => Some((entry.index(), membership)),
-            Payload::Noop | Payload::Command(_) => None,
+            _ => None,
         });
         newest.unwrap_or((self.first.id.index, &self.first.membership))
     }
@@ -67,6 +67,8 @@ fn check(log: &Log, whole: &Model) -> Result<(), TestCaseError> {
     let last = model.last().map_or(base.id, Entry::id);
     prop_assert_eq!((log.base(), log.last()), (base.id, last));
     prop_assert_eq!(log.from(Index(0)).cloned().collect::<Vec<_>>(), model);
+    let decayed = model.iter().filter(|entry| entry.is_decayed()).map(Entry::index);
+    prop_assert_eq!(log.decayed(), decayed.collect::<Vec<_>>());
     let mut hash = base.hash;
     for entry in model {
         hash = entry.running_hash(hash);
@@ -111,11 +113,14 @@ proptest! {
                 Change::Append { later, kind } => {
                     let last = model.last();
                     let id = EntryId { term: Term((last.term.0 + later).max(1)), index: last.index.next() };
-                    let entry = Entry::new(id, match kind {
+                    let mut entry = Entry::new(id, match kind {
                         0 => Payload::Noop,
-                        1 => Payload::Command(format!("{number}").into()),
+                        1 | 3 => Payload::Command(format!("{number}").into()),
                         _ => Payload::Membership(members(1 + number % 5)),
                     });
+                    if kind == 3 {
+                        entry = Entry::decayed(id, entry.hash(), entry.size() as u32);
+                    }
                     log.append(entry.clone());
                     model.all.push(entry);
                 }

@@ -159,6 +159,6 @@ fn applied(cluster: &Cluster, id: u64) -> Vec<(Index, String)> {
 fn text(entry: &Entry) -> Option<String> {
     match entry.payload() {
         Payload::Command(command) => Some(String::from_utf8_lossy(command).into_owned()),
-        Payload::Noop | Payload::Membership(_) => None,
+        _ => None,
     }
 }

@@ -72,6 +72,7 @@ struct State {
     last: Gauge,
     snapshot: Gauge,
     proposals: Gauge,
+    decayed: Gauge,
     lag: Family<Peer, Gauge>,
     silent: Family<Peer, Gauge<f64, AtomicU64>>,
     memory: Gauge,
@@ -151,6 +152,7 @@ impl State {
             ("last_index", "The end of the log", &self.last),
             ("snapshot_index", "What the newest snapshot covers", &self.snapshot),
             ("proposals_in_flight", "Proposals without an answer", &self.proposals),
+            ("decayed_commands", "Commands that the disk has lost and no peer has given back", &self.decayed),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -177,6 +179,7 @@ impl State {
             shown.set(gauge(index));
         }
         self.proposals.set(gauge(status.tickets as u64));
+        self.decayed.set(gauge(status.decayed as u64));
         self.memory.set(gauge(resident_bytes().unwrap_or(0)));
         // Of those who are gone nothing is shown, and a follower shows nobody.
         self.lag.clear();

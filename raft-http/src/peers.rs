@@ -47,8 +47,8 @@ impl Lane {
 
     fn of(body: &Body) -> Lane {
         match body {
-            Body::Append { .. } => Lane::Appends,
-            Body::Chunk { .. } => Lane::Snapshots,
+            Body::Append { .. } | Body::Copies { .. } => Lane::Appends,
+            Body::Chunk { .. } | Body::Piece { .. } => Lane::Snapshots,
             Body::Hello
             | Body::HelloReply(_)
             | Body::PreVote { .. }
@@ -64,6 +64,7 @@ impl Lane {
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. }
             | Body::RolledBack { .. }
+            | Body::Lacks { .. }
             | Body::TimeoutNow
             | Body::Stale => Lane::Control,
         }

@@ -96,6 +96,14 @@ fn salvage(data: &DataDir) -> Result<Origin, Exit> {
             format!("{:?} holds no entry: there is nothing to recover", data.path()),
         ));
     }
+    if let Some(lost) = log.decayed().iter().find(|index| **index > state.applied()) {
+        let line = format!(
+            "{:?} has lost the command at index {lost}, and what follows can't be in effect without it: recover from \
+             another node's directory, or restore a backup",
+            data.path()
+        );
+        return Err(Exit::new(Code::Corrupt, line));
+    }
     for entry in log.from(state.applied().next()) {
         state.apply(entry).map_err(|unreadable| Exit::new(Code::Newer, unreadable))?;
     }

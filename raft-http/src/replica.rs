@@ -80,6 +80,7 @@ impl<S: StateMachine> Replicated for Hosted<S> {
     fn apply(&mut self, entry: &Entry) -> Result<Option<Reply>, Unreadable> {
         assert_eq!(entry.index(), self.applied.next(), "entries are applied in order, each once");
         self.applied = entry.index();
+        assert!(!entry.is_decayed(), "a command that the disk has lost is not applied: {}", entry.id());
         let Payload::Command(command) = entry.payload() else { return Ok(None) };
         // Whatever is no envelope was not proposed by this program; it is a command all the same, on all replicas alike.
         let (key, body) = match Envelope::decode(command.clone()) {

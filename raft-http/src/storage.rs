@@ -163,6 +163,12 @@ impl Storage {
                 "the disk decays: {place} is damaged, and its copy elsewhere was used; replace the disk"
             );
         }
+        for (id, place) in &recovery.decayed {
+            tracing::warn!(
+                "the disk decays: the command of entry {id} is lost ({place}); it is asked of the other members, and until \
+                 it is here this node takes and acknowledges nothing behind it; replace the disk"
+            );
+        }
         segments.prepare()?;
         let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };
         Ok((Storage::Files(Box::new(files)), recovery.recovered))

@@ -98,9 +98,10 @@ impl Machine {
     /// [`Unreadable`] if a newer version wrote it; the state is then as before.
     ///
     /// # Panics
-    /// If it is not the next.
+    /// If it is not the next, or its command is lost.
     pub fn apply(&mut self, entry: &Entry) -> Result<Option<Reply>, Unreadable> {
         assert_eq!(entry.index(), self.applied.next(), "entries are applied in order, each once");
+        assert!(!entry.is_decayed(), "a command that the disk has lost is not applied: {}", entry.id());
         let mut reply = None;
         if let Payload::Command(command) = entry.payload() {
             let unreadable = |why| Unreadable { id: entry.id(), why };

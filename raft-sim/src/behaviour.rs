@@ -3,7 +3,6 @@
 
 use crate::choices::{MILLION, Random, Source};
 use crate::mutants;
-use crate::notation::kind;
 use crate::options::{Family, Options, Workload};
 use crate::runner::{Ended, Failure, Play};
 use crate::tla::{Record, Value};
@@ -213,7 +212,16 @@ impl Behaviour {
 
 /// Whether the specification knows of such messages.
 fn is_told(body: &Body) -> bool {
-    !matches!(body, Body::Hello | Body::HelloReply(_) | Body::Removed { .. } | Body::RolledBack { .. })
+    !matches!(
+        body,
+        Body::Hello
+            | Body::HelloReply(_)
+            | Body::Removed { .. }
+            | Body::RolledBack { .. }
+            | Body::Lacks { .. }
+            | Body::Copies { .. }
+            | Body::Piece { .. }
+    )
 }
 
 /// A hash is a string: it has more bits than TLC's numbers.
@@ -228,7 +236,7 @@ fn id(id: EntryId) -> Value {
 fn entry(entry: &Entry) -> Value {
     let (kind, val, conf) = match entry.payload() {
         Payload::Noop => ("noop", "".into(), Value::Set(Vec::new())),
-        Payload::Command(_) => ("cmd", hash(entry.hash()), Value::Set(Vec::new())),
+        Payload::Command(_) | Payload::Decayed { .. } => ("cmd", hash(entry.hash()), Value::Set(Vec::new())),
         Payload::Membership(membership) => ("conf", "".into(), configuration(membership)),
     };
     Value::Record(vec![("term", entry.term().0.into()), ("kind", kind.into()), ("val", val), ("conf", conf)])
@@ -245,7 +253,7 @@ pub fn configuration(membership: &Membership) -> Value {
 
 fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
     let mut post: Record = vec![
-        ("kind", kind(&message.body).into()),
+        ("kind", message.body.name().into()),
         ("src", from.0.into()),
         ("dst", to.0.into()),
         ("term", message.term.0.into()),
@@ -273,6 +281,7 @@ fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
         Body::ReadIndex { batch } => vec![("batch", batch.0.into())],
         Body::ReadIndexReply { batch, index } => vec![("batch", batch.0.into()), ("index", index.0.into())],
         Body::Hello | Body::HelloReply(_) | Body::Removed { .. } | Body::RolledBack { .. } => Vec::new(),
+        Body::Lacks { .. } | Body::Copies { .. } | Body::Piece { .. } => Vec::new(),
         Body::TimeoutNow | Body::Stale => Vec::new(),
     });
     Value::Record(post)

@@ -117,6 +117,8 @@ purposes! {
     Fills,
     /// How hard clients are on the table of idempotency keys, and what the clocks say that ages are told by.
     Keys,
+    /// Commands that decay on all disks but one.
+    Moths,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

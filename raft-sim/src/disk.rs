@@ -3,7 +3,8 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use bytes::Bytes;
-use raft_core::wal::{Layout, Op, Sequence};
+use raft_core::EntryId;
+use raft_core::wal::{HEADER_BYTES, Layout, Op, Sequence};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +29,31 @@ struct Content(Arc<Vec<u8>>);
 impl AsRef<[u8]> for Content {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// A record as it stands in a file, `docs/wal.md`.
+struct Stored {
+    write: Sequence,
+    /// An entry's id and the length of its command, if that has any bytes.
+    command: Option<(EntryId, usize)>,
+    payload: usize,
+    end: usize,
+}
+
+impl Stored {
+    /// The record at a place, if one stands there.
+    fn read(bytes: &[u8], at: usize) -> Option<Stored> {
+        let header = bytes.get(at..at + 104).filter(|header| header.starts_with(b"RREC"))?;
+        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
+        let length = u32::from_le_bytes(std::array::from_fn(|byte| header[12 + byte])) as usize;
+        let command = (header[4], header[6]) == (1, 1) && length > 0;
+        Some(Stored {
+            write: Sequence(word(32)),
+            command: command.then(|| (EntryId::new(word(56), word(48)), length)),
+            payload: at + 104,
+            end: at + 104 + length.next_multiple_of(8),
+        })
     }
 }
 
@@ -254,6 +280,29 @@ impl Disk {
                 vec![(segment, place)]
             }
         }
+    }
+
+    /// Commands that may be lost are: a bit of their bytes flips. What a crash could have lost is left alone. Where, the
+    /// segments and their places.
+    pub fn moth(&mut self, may: impl Fn(EntryId) -> bool, choices: &mut impl Choices) -> Vec<(u64, usize)> {
+        let site = Site::from(Purpose::Moths);
+        let (vouched, data_at) = (self.vouched, HEADER_BYTES as usize + self.layout.ids_bytes as usize);
+        let mut places = Vec::new();
+        for file in &mut self.files {
+            let mut at = data_at;
+            while let Some(record) = Stored::read(&file.bytes, at) {
+                at = record.end;
+                let command = record.command.filter(|(id, _)| record.write <= vouched && may(*id));
+                if let Some((_, length)) = command
+                    && choices.pick(site, 4) == 0
+                {
+                    let place = record.payload + choices.pick(site, length as u64) as usize;
+                    Arc::make_mut(&mut file.bytes)[place] ^= 1 << choices.pick(site, 8);
+                    places.push((file.segment, place));
+                }
+            }
+        }
+        places
     }
 
     /// What may decay, or of it the newest: the file, the place and the length.

@@ -85,6 +85,7 @@ impl World {
                 self.fill(at);
                 Ok(())
             }
+            Family::Moth => self.moth(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -137,7 +138,7 @@ impl World {
         }
     }
 
-    fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
+    pub(crate) fn crash_if_up(&mut self, at: usize) -> Result<(), Violation> {
         if self.servers[at].process.is_some() { self.crash(at) } else { Ok(()) }
     }
 
@@ -193,7 +194,7 @@ impl World {
             let server = &mut self.servers[at];
             for (segment, place) in server.disk.rot(&mut self.choices) {
                 self.counts.rots += 1;
-                server.lost = true;
+                (server.lost, server.decays) = (true, true);
                 server.rot.push(segment);
                 self.trace.say(self.now, format_args!("{at} rots in segment {segment} at byte {place}"));
             }

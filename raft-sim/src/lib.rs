@@ -25,6 +25,7 @@ pub mod hunt;
 pub mod invariants;
 mod life;
 pub mod machine;
+mod moth;
 pub mod mutants;
 pub mod naming;
 pub mod network;

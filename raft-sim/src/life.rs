@@ -41,7 +41,8 @@ impl World {
     }
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
-        let Recovery { mut recovered, wal, discard, .. } = recovery;
+        let Recovery { mut recovered, wal, discard, decayed, .. } = recovery;
+        self.counts.decayed += decayed.len() as u64;
         if !self.may_start(at, self.servers[at].disk_id, &recovered)? {
             return Ok(());
         }
@@ -104,6 +105,7 @@ impl World {
         let right = match why {
             ConfigError::SnapshotMissing => server.spoilt,
             ConfigError::GivenUp => server.gave_up,
+            ConfigError::DecayedAlone => server.decays,
             _ => false,
         };
         if !right {
@@ -314,7 +316,8 @@ impl World {
         server.snapshots = Snapshots::default();
         server.space = Space::default();
         server.disk_id = disk_id;
-        (server.lost, server.refused, server.spoilt) = (false, false, false);
+        (server.lost, server.decays, server.needs) = (false, false, None);
+        (server.refused, server.spoilt) = (false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;
         server.rot.clear();

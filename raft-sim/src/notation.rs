@@ -17,31 +17,6 @@ pub(crate) struct At<'a, T>(pub(crate) NodeId, pub(crate) &'a T);
 /// A message from one node to another.
 pub(crate) struct Packet<'a>(pub(crate) NodeId, pub(crate) NodeId, pub(crate) &'a Message);
 
-/// A message's kind.
-pub(crate) fn kind(body: &Body) -> &'static str {
-    match body {
-        Body::Hello => "Hello",
-        Body::HelloReply(_) => "HelloReply",
-        Body::PreVote { .. } => "PreVote",
-        Body::PreVoteReply { .. } => "PreVoteReply",
-        Body::Vote { .. } => "Vote",
-        Body::VoteReply { .. } => "VoteReply",
-        Body::Append { .. } => "Append",
-        Body::Appended { .. } => "Appended",
-        Body::Conflict { .. } => "Conflict",
-        Body::Heartbeat { .. } => "Heartbeat",
-        Body::HeartbeatReply { .. } => "HeartbeatReply",
-        Body::Chunk { .. } => "Chunk",
-        Body::ChunkReply { .. } => "ChunkReply",
-        Body::ReadIndex { .. } => "ReadIndex",
-        Body::ReadIndexReply { .. } => "ReadIndexReply",
-        Body::Removed { .. } => "Removed",
-        Body::RolledBack { .. } => "RolledBack",
-        Body::TimeoutNow => "TimeoutNow",
-        Body::Stale => "Stale",
-    }
-}
-
 impl Display for At<'_, Input> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let At(node, input) = self;
@@ -114,7 +89,7 @@ impl Display for Packet<'_> {
     /// Boots are named only after a restart: `boot` is the sender's, `for` the asker's.
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let Packet(from, to, Message { from: sender, to: asker, term, body }) = self;
-        write!(f, "{from}->{to} {} term={term}{}", kind(body), Text(body))?;
+        write!(f, "{from}->{to} {} term={term}{}", body.name(), Text(body))?;
         if sender.boot.0 > 1 {
             write!(f, " boot={}", sender.boot)?;
         }
@@ -146,7 +121,7 @@ impl Display for Text<'_, Body> {
             Body::Conflict { asked, hint } => write!(f, " asked={asked} hint={hint}"),
             Body::Heartbeat { commit, round } => write!(f, " commit={commit} round={round}"),
             Body::HeartbeatReply { round } => write!(f, " round={round}"),
-            Body::Chunk { snapshot, offset, data } => {
+            Body::Chunk { snapshot, offset, data } | Body::Piece { snapshot, offset, data } => {
                 let end = offset + data.len() as u64;
                 write!(f, " of {} {offset}..{end}/{}", snapshot.last(), snapshot.size)
             }
@@ -155,6 +130,8 @@ impl Display for Text<'_, Body> {
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
             Body::RolledBack { seen } => write!(f, " seen={seen}"),
+            Body::Lacks { first, last, have } => write!(f, " first={first} last={last} have={have}"),
+            Body::Copies { slice } => Text(slice).fmt(f),
         }
     }
 }
@@ -189,6 +166,7 @@ impl Display for Text<'_, Entry> {
                 _ => write!(f, "{id} of {} bytes", command.len()),
             },
             Payload::Membership(membership) => write!(f, "{id} {}", Text(membership)),
+            Payload::Decayed { length } => write!(f, "{id} decayed, {length} bytes"),
         }
     }
 }

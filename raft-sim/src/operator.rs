@@ -97,7 +97,7 @@ impl World {
     }
 
     /// Whether a member has its disk, and nothing speaks against it.
-    fn is_sound(&self, member: &Member) -> bool {
+    pub(crate) fn is_sound(&self, member: &Member) -> bool {
         let at = member.id.0 as usize;
         let server = &self.servers[at];
         let kept = server.seated && !server.lost && !server.refused;
@@ -108,6 +108,9 @@ impl World {
     /// to hear that the cluster is formed from the very server that is lost. A disk that is on no record yet may come to
     /// be at any time: a leader has heard of it.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
+        if self.servers.iter().any(|server| server.needs == Some(at)) {
+            return false;
+        }
         let id = NodeId(at as u64);
         let founded = |member: &Member| self.servers[member.id.0 as usize].founded;
         let sound = |member: &Member| member.id != id && founded(member) && self.is_sound(member);

@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::facts::Time;
-use crate::notation::{At, kind};
+use crate::notation::At;
 use crate::runner::{Ended, Ran};
 use crate::trace::Reader;
 use crate::world::{Event, World};
@@ -329,7 +329,7 @@ fn arrows(moments: &[Moment], world: &World) -> Vec<Arrow> {
     let mut arrows: Vec<Arrow> = Vec::new();
     for (at, moment) in moments.iter().enumerate() {
         let Some(post) = &moment.post else { continue };
-        let kind = kind(&post.message.body);
+        let kind = post.message.body.name();
         if moment.what == What::Send {
             arrows.push(Arrow {
                 post: post.clone(),

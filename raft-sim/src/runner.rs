@@ -267,6 +267,9 @@ impl Totals {
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
             ("decayed places", counts.rots),
+            ("decayed commands", counts.moths),
+            ("lost commands", counts.decayed),
+            ("repaired logs", counts.repaired),
             ("refused starts", counts.refusals),
         ]
     }

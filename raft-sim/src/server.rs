@@ -151,6 +151,10 @@ pub struct Server {
     pub spoilt: bool,
     /// Its log was refused: it never runs again.
     pub refused: bool,
+    /// Its log decays, and nothing else is wrong with its disk.
+    pub decays: bool,
+    /// Who has what its disk has lost: it must not be lost before this one has got it back.
+    pub needs: Option<usize>,
     /// Where a bit was flipped: the segments.
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
@@ -166,6 +170,17 @@ pub struct Server {
 }
 
 impl Server {
+    /// Once it has got back what its disk had lost, and has it on stable storage, it is as good as any.
+    pub(crate) fn is_repaired(&mut self) -> bool {
+        let whole =
+            |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
+        let repaired = self.decays && self.process.as_ref().is_some_and(whole);
+        if repaired {
+            (self.lost, self.decays, self.needs) = (self.lost && self.spoilt, false, None);
+        }
+        repaired
+    }
+
     /// Whether its process runs and takes inputs.
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|process| !process.halted)

@@ -194,6 +194,7 @@ impl Trace {
             Event::Restored { last } => [17, place(*last), 0],
             Event::Captured { last } => [18, place(*last), 0],
             Event::Compacted { base } => [19, place(*base), 0],
+            Event::Repaired => [20, 0, 0],
         };
         self.absorb(&[at, node.0, 35, kind, a, b]);
     }
@@ -270,6 +271,11 @@ fn content(body: &Body) -> [u64; 4] {
         Body::ReadIndexReply { batch, index } => [16, batch.0, index.0, 0],
         Body::Removed { at } => [17, at.0, 0, 0],
         Body::RolledBack { seen } => [18, seen.0, 0, 0],
+        Body::Lacks { first, last, have } => [19, place(*first), place(*last), *have],
+        Body::Copies { slice } => [20, place(slice.prev()), place(slice.last()), 0],
+        Body::Piece { snapshot, offset, data } => {
+            [21, place(snapshot.last()), *offset, raft_core::hash::bytes(data)]
+        }
     }
 }
 

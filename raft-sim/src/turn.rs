@@ -88,6 +88,7 @@ impl World {
             return self.crash(at);
         }
         self.gives_up(at);
+        self.counts.repaired += u64::from(self.servers[at].is_repaired());
         if role == RoleName::Leader && self.leader != Some(at) {
             self.leader = Some(at);
             self.bequeath(at);

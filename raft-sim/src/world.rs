@@ -79,6 +79,12 @@ crate::counts::counts! {
         wipes,
         /// Bits that flipped.
         rots,
+        /// Commands that decayed while another disk kept them.
+        moths,
+        /// Commands that a start found lost.
+        decayed,
+        /// Logs that got them back.
+        repaired,
         /// Starts that were refused because of decay.
         refusals,
         /// Nodes that halted.
@@ -265,6 +271,8 @@ impl World {
                 stood: Vec::new(),
                 spoilt: false,
                 refused: false,
+                decays: false,
+                needs: None,
                 rot: Vec::new(),
                 shadow: Vec::new(),
                 torn: false,

@@ -41,6 +41,9 @@ pub(super) enum Kind {
     ReadIndexReply = 17,
     Removed = 18,
     RolledBack = 19,
+    Lacks = 20,
+    Copies = 21,
+    Piece = 22,
 }
 
 impl Kind {
@@ -65,6 +68,9 @@ impl Kind {
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::Removed { .. } => Kind::Removed,
             Body::RolledBack { .. } => Kind::RolledBack,
+            Body::Lacks { .. } => Kind::Lacks,
+            Body::Copies { .. } => Kind::Copies,
+            Body::Piece { .. } => Kind::Piece,
         }
     }
 
@@ -89,6 +95,9 @@ impl Kind {
             17 => Kind::ReadIndexReply,
             18 => Kind::Removed,
             19 => Kind::RolledBack,
+            20 => Kind::Lacks,
+            21 => Kind::Copies,
+            22 => Kind::Piece,
             _ => return Err(CodecError::UnknownKind { found: number }),
         })
     }
@@ -111,6 +120,8 @@ impl Kind {
             | Kind::ReadIndexReply
             | Kind::Removed
             | Kind::RolledBack
+            | Kind::Copies
+            | Kind::Piece
             | Kind::Stale => true,
             Kind::Hello
             | Kind::PreVote
@@ -119,6 +130,7 @@ impl Kind {
             | Kind::Heartbeat
             | Kind::Chunk
             | Kind::ReadIndex
+            | Kind::Lacks
             | Kind::TimeoutNow => false,
         }
     }

@@ -48,7 +48,9 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
             out.put_u64_le(round.0);
         }
         Body::HeartbeatReply { round } => out.put_u64_le(round.0),
-        Body::Chunk { snapshot, offset, data } => put_chunk(snapshot, *offset, data, out),
+        Body::Chunk { snapshot, offset, data } | Body::Piece { snapshot, offset, data } => {
+            put_chunk(snapshot, *offset, data, out);
+        }
         Body::ChunkReply { last, have } => {
             put_id(*last, out);
             out.put_u64_le(*have);
@@ -60,6 +62,12 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
         }
         Body::Removed { at } => out.put_u64_le(at.0),
         Body::RolledBack { seen } => out.put_u64_le(seen.0),
+        Body::Lacks { first, last, have } => {
+            put_id(*first, out);
+            put_id(*last, out);
+            out.put_u64_le(*have);
+        }
+        Body::Copies { slice } => put_id(slice.prev(), out),
     }
 }
 
@@ -159,16 +167,17 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn chunk(&mut self, data: Bytes) -> Result<Body, CodecError> {
+    /// The snapshot that a chunk is of, and where in it the chunk begins.
+    fn chunk(&mut self, data: &Bytes) -> Result<(Snapshot, u64), CodecError> {
         let (id, hash) = (self.id("last entry")?, self.u64("running hash")?);
         let (size, digest) = (self.u64("size")?, self.u64("digest")?);
         let offset = self.u64("offset")?;
-        if self.u64("data's hash")? != hash::bytes(&data) {
+        if self.u64("data's hash")? != hash::bytes(data) {
             return Err(CodecError::ChunkHash { last: id, offset });
         }
         let membership = self.membership()?;
         let base = Base { id, hash, membership };
-        Ok(Body::Chunk { snapshot: Snapshot { base, size, digest }, offset, data })
+        Ok((Snapshot { base, size, digest }, offset))
     }
 
     /// A configuration: all that is left.
@@ -179,7 +188,7 @@ impl<'a> Part<'a> {
 
     /// The message of a kind.
     pub(super) fn message(&mut self, kind: Kind, flags: u16, payloads: Bytes) -> Result<Message, CodecError> {
-        if !matches!(kind, Kind::Append | Kind::Chunk) && !payloads.is_empty() {
+        if !matches!(kind, Kind::Append | Kind::Copies | Kind::Chunk | Kind::Piece) && !payloads.is_empty() {
             return Err(CodecError::PayloadLeft { bytes: payloads.len() });
         }
         let from = self.stamp()?;
@@ -207,7 +216,10 @@ impl<'a> Part<'a> {
                 Body::Heartbeat { commit: Index(self.u64("commit")?), round: Round(self.u64("round")?) }
             }
             Kind::HeartbeatReply => Body::HeartbeatReply { round: Round(self.u64("round")?) },
-            Kind::Chunk => self.chunk(payloads)?,
+            Kind::Chunk => {
+                let (snapshot, offset) = self.chunk(&payloads)?;
+                Body::Chunk { snapshot, offset, data: payloads }
+            }
             Kind::ChunkReply => {
                 Body::ChunkReply { last: self.id("last entry")?, have: self.u64("bytes there")? }
             }
@@ -217,6 +229,18 @@ impl<'a> Part<'a> {
             }
             Kind::Removed => Body::Removed { at: Index(self.u64("configuration")?) },
             Kind::RolledBack => Body::RolledBack { seen: Boot(self.u64("boot")?) },
+            Kind::Lacks => {
+                let (first, last) = (self.id("first entry")?, self.id("last entry")?);
+                Body::Lacks { first, last, have: self.u64("bytes there")? }
+            }
+            Kind::Copies => {
+                let prev = self.id("entry before")?;
+                Body::Copies { slice: slice(prev, self, payloads)? }
+            }
+            Kind::Piece => {
+                let (snapshot, offset) = self.chunk(&payloads)?;
+                Body::Piece { snapshot, offset, data: payloads }
+            }
             Kind::TimeoutNow => Body::TimeoutNow,
             Kind::Stale => Body::Stale,
         };

@@ -187,7 +187,8 @@ fn send_chunks(state: &mut State, peer: &mut Peer) {
     let Some(sending) = peer.progress.sending() else { return };
     while let Some((offset, length)) = sending.next_chunk(&limits) {
         let snapshot = sending.snapshot.clone();
-        state.outbox.put(Pending::Fetch { to: peer.id, from, term, snapshot, offset, length });
+        let (to, asker) = (peer.id, None);
+        state.outbox.put(Pending::Fetch { to, asker, from, term, snapshot, offset, length });
     }
 }
 

@@ -6,6 +6,7 @@ use crate::founding;
 use crate::ids::{Boot, NodeId, Stamp};
 use crate::message::{Body, Message};
 use crate::planted::Bug;
+use crate::receiving;
 
 /// How far ahead a message's term may be. Elections raise terms one by one, so a larger step is not Raft's, and terms
 /// never come near the end of their numbers.
@@ -27,6 +28,9 @@ impl Node {
             return;
         }
         self.notice_boot(from, seen, message.from);
+        if let Body::Piece { .. } = message.body {
+            return self.take_piece(from, message);
+        }
         match &message.body {
             Body::Hello => founding::hello(&mut self.state, from, &message),
             Body::HelloReply(acquaintance) => {
@@ -35,10 +39,24 @@ impl Node {
             // A fact of the past, whatever the term: an answer to it must not depose who said so.
             Body::Removed { at } => self.state.told_removed(*at),
             Body::RolledBack { seen } => self.state.told_rolled_back(from, *seen),
+            // Who holds an entry holds it, whoever leads.
+            Body::Lacks { first, last, have } => {
+                self.state.give_copies(from, message.from, *first, (*last, *have));
+            }
+            Body::Copies { slice } => self.state.take_copies(from, slice),
             _ if self.is_strangers(from, &message) => {}
             _ if self.settle_term(from, &message) => self.dispatch(from, message),
             _ => {}
         }
+    }
+
+    /// A part of a snapshot, whoever leads. Its last entry may be of a term that was not heard of here.
+    fn take_piece(&mut self, from: NodeId, message: Message) {
+        if message.term > self.state.hard.term {
+            self.become_follower();
+            self.state.adopt(message.term);
+        }
+        receiving::piece(&mut self.state, from, message);
     }
 
     /// Whether a server asks for votes that isn't a member, by a leader's word that would refuse it anyhow: it is told
@@ -168,6 +186,7 @@ impl Node {
                 older || (message.term == state.hard.term && !leads)
             }
             Body::Stale => message.term <= state.hard.term,
+            Body::Copies { .. } | Body::Piece { .. } => !state.repairs(),
             Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => older,
             Body::Hello
             | Body::PreVote { .. }
@@ -178,6 +197,7 @@ impl Node {
             | Body::ReadIndex { .. }
             | Body::Removed { .. }
             | Body::RolledBack { .. }
+            | Body::Lacks { .. }
             | Body::TimeoutNow => false,
         };
         state.halted || !message.is_sound() || other_asker || too_late

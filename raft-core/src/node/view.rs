@@ -40,6 +40,7 @@ impl Node {
             ignored: state.ignored,
             held: state.outbox.held(),
             tickets: state.tickets.len(),
+            decayed: state.log.decayed().len(),
         }
     }
 

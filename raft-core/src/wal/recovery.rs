@@ -9,6 +9,8 @@ use super::segment::{Segment, SegmentHeader};
 use super::walk::{End, Walk};
 use super::writer::Wal;
 use super::{Identity, Sequence};
+use crate::entry::Entry;
+use crate::ids::EntryId;
 use crate::write::Recovered;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,6 +29,9 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// Places of synced records whose other copy was used instead: the disk decays.
     pub mended: Vec<Place>,
+    /// Entries whose commands are lost, and where these stood: the disk decays. They are in `recovered` without them, and
+    /// the node gets them from its peers.
+    pub decayed: Vec<(EntryId, Place)>,
 }
 
 /// The end of the log after a crash: from this write on nothing is left.
@@ -81,26 +86,26 @@ pub fn recover(
     let read = |(number, bytes)| Segment::read(&identity, number, bytes);
     let segments = segments.into_iter().map(read).collect::<Result<Vec<Segment>, Refusal>>()?;
     let path = lineage::lineage(&segments, &identity);
-    let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
-    let rooted = chain.last().and_then(|newest| newest.header).is_some_and(|newest| newest.root != 0);
-    let root = chain.first().filter(|_| rooted).and_then(|root| root.header.as_ref());
-    let mut walk = Walk::new(&identity, root);
-    let end = walk.run(&chain)?;
-    let copies = look_around(&segments, &path, &end, &mut walk);
-    let evidence = headers_say(&segments, &path, &walk);
-    if walk.write <= evidence.synced {
-        return Err(Refusal::Decay(Box::new(decay(&segments, &walk, end.gone, evidence))));
-    }
+    let header = |at: Option<&usize>| at.and_then(|at| segments[*at].header.as_ref());
+    let rooted = header(path.last()).is_some_and(|newest| newest.root != 0);
+    let root = header(path.first()).filter(|_| rooted);
+    let (mut walk, end, copies) = walk_through(&identity, root, &segments, &path)?;
     let cut = cut(&walk, &end.gone, copies);
     let kept = walk.tip.map_or(&path[..0], |tip| &path[..=tip]);
     walk.roots.keep(kept.len());
+    // What was cut off since, or is behind a base, is not missed.
+    let missed = walk.recovered.entries.iter().filter(|entry| entry.is_decayed()).map(Entry::id);
+    let missed: Vec<EntryId> = missed.collect();
+    walk.decayed.retain(|(id, _)| missed.contains(id));
+    let mended = mended(&walk, kept.iter().filter_map(|at| segments[*at].header));
     Ok(Recovery {
-        mended: mended(&walk, kept.iter().filter_map(|at| segments[*at].header)),
+        mended,
         discard: (0..segments.len())
             .filter(|at| kept.binary_search(at).is_err())
             .map(|at| segments[at].number)
             .collect(),
         cut,
+        decayed: walk.decayed,
         wal: Wal {
             identity,
             layout,
@@ -121,6 +126,31 @@ pub fn recover(
         },
         recovered: walk.recovered,
     })
+}
+
+/// Reads all that was synced, and looks for evidence that there was more: then it has decayed. If it is a command that is
+/// gone, its entry is kept without it, now that it is known what no crash explains.
+fn walk_through<'a>(
+    identity: &'a Identity,
+    root: Option<&SegmentHeader>,
+    segments: &[Segment],
+    path: &[usize],
+) -> Result<(Walk<'a>, End, usize), Refusal> {
+    let chain: Vec<&Segment> = path.iter().map(|at| &segments[*at]).collect();
+    let mut spares = 0;
+    loop {
+        let mut walk = Walk::new(identity, root, spares);
+        let end = walk.run(&chain)?;
+        let copies = look_around(segments, path, &end, &mut walk);
+        let evidence = headers_say(segments, path, &walk);
+        if walk.write > evidence.synced {
+            return Ok((walk, end, copies));
+        }
+        if !matches!(end.gone, Gone::Payload { command: true, .. }) || spares == evidence.synced {
+            return Err(Refusal::Decay(Box::new(decay(segments, &walk, end.gone, evidence))));
+        }
+        spares = evidence.synced;
+    }
 }
 
 /// Looks for evidence wherever the walk did not come. Returns how many intact copies stand behind its end: what an

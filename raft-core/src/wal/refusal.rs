@@ -55,6 +55,8 @@ pub enum Gone {
         bytes: u32,
         /// The entry, or the base, that it belongs to.
         id: EntryId,
+        /// Whether it is a command, which a peer may have.
+        command: bool,
     },
     /// A segment says that it continues another one at this write, and what stands there is not what it names.
     Succession {
@@ -182,7 +184,7 @@ impl Display for Decay {
                 f.write_str("a record is gone")?;
                 list(f, " in both copies, ", places)?;
             }
-            Gone::Payload { places, bytes, id } => {
+            Gone::Payload { places, bytes, id, .. } => {
                 write!(f, "the {bytes} bytes of entry {id} are gone")?;
                 list(f, ", ", places)?;
             }

@@ -54,6 +54,10 @@ pub(super) struct Walk<'a> {
     pub(super) damaged: Vec<(Sequence, Place)>,
     /// Whether something stands where the missing record should.
     pub(super) torn: bool,
+    /// The commands of synced writes up to this one may be lost: their entries are kept without them.
+    spares: u64,
+    /// Those that are.
+    pub(super) decayed: Vec<(EntryId, Place)>,
 }
 
 /// A record that was read, or what it lacks; a refusal if it is intact and wrong.
@@ -61,7 +65,7 @@ type Read<T> = Result<Result<T, Gone>, Refusal>;
 
 impl<'a> Walk<'a> {
     /// A walk from a root, or from a log's first segment.
-    pub(super) fn new(identity: &'a Identity, root: Option<&SegmentHeader>) -> Walk<'a> {
+    pub(super) fn new(identity: &'a Identity, root: Option<&SegmentHeader>, spares: u64) -> Walk<'a> {
         let chain = root.map_or(identity.chain(), |root| root.chain);
         Walk {
             identity,
@@ -82,6 +86,8 @@ impl<'a> Walk<'a> {
             evidence: Evidence::default(),
             damaged: Vec::new(),
             torn: false,
+            spares,
+            decayed: Vec::new(),
         }
     }
 
@@ -234,8 +240,15 @@ impl<'a> Walk<'a> {
                 None if hash::bytes(bytes) == header.hash => Some(Err("the entry's payload can't be read")),
                 None => None,
             });
-        let Some(entry) = read else { return Ok(Err(lost(segment, header))) };
-        let entry = entry?;
+        let entry = match read {
+            Some(entry) => entry?,
+            None if header.payload == 1 && header.write <= self.spares => {
+                let [_, place] = segment.payload_places(header.at);
+                self.decayed.push((id, place));
+                Entry::decayed(id, header.hash, header.length)
+            }
+            None => return Ok(Err(lost(segment, header))),
+        };
         let (last, running) = self.end();
         if last.index.0.checked_add(1) != Some(id.index.0) || id.term < last.term || id.term == Term(0) {
             return Err("the entry does not follow the one before it");
@@ -324,5 +337,7 @@ impl<'a> Walk<'a> {
 fn lost(segment: &Segment, header: &Header) -> Gone {
     let [ids, data] = segment.payload_places(header.at);
     let places = if header.twice() { vec![ids, data] } else { vec![data] };
-    Gone::Payload { places, bytes: header.length, id: EntryId::new(header.term, header.index) }
+    let id = EntryId::new(header.term, header.index);
+    let command = header.kind == Kind::Entry as u8 && header.payload == 1;
+    Gone::Payload { places, bytes: header.length, id, command }
 }

@@ -181,6 +181,7 @@ impl Wal {
                 Payload::Noop => add(0, false)?,
                 Payload::Command(bytes) => add(bytes.len(), false)?,
                 Payload::Membership(membership) => add(membership.encode().len(), true)?,
+                Payload::Decayed { .. } => panic!("what has decayed is not written"),
             }
         }
         Ok(size)
@@ -221,7 +222,7 @@ impl Writing<'_> {
         };
         match entry.payload() {
             Payload::Command(bytes) => self.put(header, bytes),
-            Payload::Noop | Payload::Membership(_) => self.put(header, &entry.payload().encoded()),
+            _ => self.put(header, &entry.payload().encoded()),
         }
         // Not before: an anchor that stands in front of it leaves it out.
         self.wal.tail.push(entry, running);

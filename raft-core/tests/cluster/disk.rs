@@ -1,6 +1,6 @@
 //! A disk that keeps what was synced, and nothing else, over a crash.
 
-use raft_core::{Index, Log, Recovered, Update, Write};
+use raft_core::{Entry, Index, Log, Recovered, Update, Write};
 use std::collections::VecDeque;
 
 /// A write that the node put out. Its receipt is handed in once.
@@ -76,6 +76,12 @@ impl Disk {
     /// Entries up to here may go. They do when the log is next recovered: until then nobody can tell.
     pub(crate) fn release(&mut self, through: Index) {
         self.released = self.released.max(through);
+    }
+
+    /// The bytes of a command are lost.
+    pub(crate) fn decay(&mut self, index: Index) {
+        let entry = self.image.entries.iter_mut().find(|entry| entry.index() == index).expect("it is stored");
+        *entry = Entry::decayed(entry.id(), entry.hash(), entry.size() as u32);
     }
 
     /// What a start finds.

@@ -364,6 +364,12 @@ impl Cluster {
         server.disk = Disk::new(server.image.clone().expect("an image was kept"));
     }
 
+    /// The disk of a crashed server loses the bytes of a command.
+    #[allow(dead_code)] // each test target uses its own part of the cluster
+    pub(crate) fn decay(&mut self, id: u64, index: Index) {
+        self.server(id).disk.decay(index);
+    }
+
     /// What a start of a crashed server would find.
     #[allow(dead_code)] // each test target uses its own part of the cluster
     pub(crate) fn found(&mut self, id: u64) -> Recovered {

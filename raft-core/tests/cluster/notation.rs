@@ -141,7 +141,7 @@ impl Display for Packet {
     /// Boots are named only after a restart: `boot` is the sender's, `for` the asker's.
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let Packet { from, to, message: Message { from: sender, to: asker, term, body } } = self;
-        write!(f, "{from}->{to} {} term={term}{}", name(body), Text(body))?;
+        write!(f, "{from}->{to} {} term={term}{}", body.name(), Text(body))?;
         if sender.boot.0 > 1 {
             write!(f, " boot={}", sender.boot)?;
         }
@@ -149,30 +149,6 @@ impl Display for Packet {
             Some(asker) if asker.boot.0 > 1 => write!(f, " for={}", asker.boot),
             _ => Ok(()),
         }
-    }
-}
-
-fn name(body: &Body) -> &'static str {
-    match body {
-        Body::Hello => "Hello",
-        Body::HelloReply(_) => "HelloReply",
-        Body::PreVote { .. } => "PreVote",
-        Body::PreVoteReply { .. } => "PreVoteReply",
-        Body::Vote { .. } => "Vote",
-        Body::VoteReply { .. } => "VoteReply",
-        Body::Append { .. } => "Append",
-        Body::Appended { .. } => "Appended",
-        Body::Conflict { .. } => "Conflict",
-        Body::Heartbeat { .. } => "Heartbeat",
-        Body::HeartbeatReply { .. } => "HeartbeatReply",
-        Body::Chunk { .. } => "Chunk",
-        Body::ChunkReply { .. } => "ChunkReply",
-        Body::ReadIndex { .. } => "ReadIndex",
-        Body::ReadIndexReply { .. } => "ReadIndexReply",
-        Body::Removed { .. } => "Removed",
-        Body::RolledBack { .. } => "RolledBack",
-        Body::TimeoutNow => "TimeoutNow",
-        Body::Stale => "Stale",
     }
 }
 
@@ -200,7 +176,7 @@ impl Display for Text<'_, Body> {
             Body::Conflict { asked, hint } => write!(f, " asked={asked} hint={hint}"),
             Body::Heartbeat { commit, round } => write!(f, " commit={commit} round={round}"),
             Body::HeartbeatReply { round } => write!(f, " round={round}"),
-            Body::Chunk { snapshot, offset, data } => {
+            Body::Chunk { snapshot, offset, data } | Body::Piece { snapshot, offset, data } => {
                 let (last, size, end) = (snapshot.last(), snapshot.size, offset + data.len() as u64);
                 write!(f, " of {last} {offset}..{end}/{size}")?;
                 if data.is_empty() { Ok(()) } else { write!(f, " {:?}", String::from_utf8_lossy(data)) }
@@ -210,6 +186,9 @@ impl Display for Text<'_, Body> {
             Body::ReadIndexReply { batch, index } => write!(f, " batch={batch} index={index}"),
             Body::Removed { at } => write!(f, " at={at}"),
             Body::RolledBack { seen } => write!(f, " seen={seen}"),
+            Body::Lacks { first, last, have } if *last == EntryId::default() => write!(f, " first={first}"),
+            Body::Lacks { first, last, have } => write!(f, " first={first} last={last} have={have}"),
+            Body::Copies { slice } => Text(slice).fmt(f),
         }
     }
 }
@@ -229,6 +208,7 @@ impl Display for Text<'_, Entry> {
             Payload::Noop => id.fmt(f),
             Payload::Command(command) => write!(f, "{id} {}", String::from_utf8_lossy(command)),
             Payload::Membership(membership) => write!(f, "{id} {}", Text(membership)),
+            Payload::Decayed { length } => write!(f, "{id} decayed, {length} bytes"),
         }
     }
 }

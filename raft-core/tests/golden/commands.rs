@@ -8,6 +8,7 @@
 //! elect 1                       elects and settles without a word: what happens is in `election.txt`
 //! wipe 2                        server 2 is started on a new, empty data directory
 //! crash 2 | restart 2           what was not synced is lost
+//! decay 2 5                     while 2 is down: its disk loses the bytes of the command at 5
 //! image 2 | put-back 2          what the disk holds now is kept; the server is down, and its disk holds that again
 //! slow 1 | fast 1               receipts wait for `persist`, or come at once (as at first)
 //! persist 1 [#4]                all writes or one are synced and their receipts handed in
@@ -291,6 +292,7 @@ fn act(cluster: &mut Cluster, verb: &str, words: &[&str], place: &str) {
             let lost = cluster.crash(id);
             cluster.events.extend(lost.into_iter().map(|number| Event::Gone { at: id, number }));
         }
+        "decay" => cluster.decay(id, raft_core::Index(second().expect("an index"))),
         "restart" => cluster.restart(id),
         "image" => cluster.image(id),
         "put-back" => cluster.put_back(id),

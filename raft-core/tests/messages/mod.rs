@@ -86,6 +86,22 @@ pub(crate) fn more_samples() -> Vec<(&'static str, Message)> {
     ]
 }
 
+/// The messages that came with the repair of decayed logs, as in `fixtures/frames-v1-repair.bin`. Never changed.
+pub(crate) fn repair_samples() -> Vec<(&'static str, Message)> {
+    let (from, asker) = (stamp_of(0x0123_4567_89ab_cdef, 3), stamp_of(0xfedc_ba98_7654_3210, 258));
+    let first = EntryId::new(5, 101);
+    let last = EntryId::new(6, 0x0102_0304_0506_0708);
+    let base = Base { id: last, hash: 9, membership: Membership::founders([1, 2].map(NodeId)).unwrap() };
+    let snapshot = Snapshot { base, size: 5000, digest: 0x1122_3344_5566_7788 };
+    let piece = Body::Piece { snapshot, offset: 100, data: Bytes::from_static(b"some of the state") };
+    let reply = |body| Message { from, to: Some(asker), term: Term(7), body };
+    vec![
+        ("Lacks", Message { from, to: None, term: Term(7), body: Body::Lacks { first, last, have: 100 } }),
+        ("Copies of each kind of entry", reply(Body::Copies { slice: entries() })),
+        ("Piece", reply(piece)),
+    ]
+}
+
 fn stamp_of(disk: u64, boot: u64) -> Stamp {
     Stamp { disk: DiskId(disk), boot: Boot(boot) }
 }
@@ -221,13 +237,19 @@ fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
         (round(), index()).prop_map(|(batch, index)| Body::ReadIndexReply { batch, index }),
         index().prop_map(|at| Body::Removed { at }),
         number().prop_map(|boot| Body::RolledBack { seen: Boot(boot) }),
+        (id(), id(), number()).prop_map(|(first, last, have)| Body::Lacks { first, last, have }),
         Just(Body::TimeoutNow),
         Just(Body::Stale),
     ];
     prop_oneof![
         3 => plain.prop_map(|body| (body, None)),
         1 => (slice(), index()).prop_map(|((slice, term), commit)| (Body::Append { slice, commit }, Some(term))),
+        1 => slice().prop_map(|(slice, term)| (Body::Copies { slice }, Some(term))),
         1 => chunk().prop_map(|(body, term)| (body, Some(term))),
+        1 => chunk().prop_map(|(body, term)| match body {
+            Body::Chunk { snapshot, offset, data } => (Body::Piece { snapshot, offset, data }, Some(term)),
+            other => (other, Some(term)),
+        }),
     ]
 }
 

@@ -43,7 +43,7 @@ fn it_is_put_on_record_before_it_votes() {
     cluster.settle();
     let configurations = cluster.node(1).log().from(Index(3)).filter_map(|entry| match entry.payload() {
         Payload::Membership(membership) => membership.get(NodeId(4)).cloned(),
-        Payload::Noop | Payload::Command(_) => None,
+        _ => None,
     });
     let steps: Vec<_> = configurations.map(|member| (member.standing, member.disk.is_some())).collect();
     let expected = [

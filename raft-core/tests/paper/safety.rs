@@ -172,3 +172,38 @@ fn all_servers_apply_the_same_entries_in_the_same_order() {
     assert!(first.iter().all(|(_, command)| command.starts_with("kept")));
     assert_eq!((applied(&cluster, 2), applied(&cluster, 3)), (first.clone(), first));
 }
+
+/// A disk that has lost the bytes of a command still has its id: its server votes by its log's end (5.4.1), and counts for no
+/// commit of what it can't show ("Protocol-Aware Recovery for Consensus-Based Storage", section 3.3: the decayed entry is
+/// neither taken for absent nor for present).
+#[test]
+fn what_a_disk_has_lost_is_voted_by_and_not_acknowledged() {
+    let mut cluster = led(3);
+    cluster.isolate(2);
+    cluster.propose(1, &["kept"]);
+    cluster.settle();
+    let last = cluster.status(3).last;
+    cluster.crash(3);
+    cluster.decay(3, last.index);
+    cluster.restart(3);
+    cluster.crash(1);
+    cluster.heal();
+    cluster.campaign(2);
+    cluster.settle();
+    assert_ne!(role(&cluster, 2), RoleName::Leader, "server 3 refuses the shorter log");
+    cluster.campaign(3);
+    assert_eq!(role(&cluster, 3), RoleName::Follower, "and doesn't stand");
+    cluster.restart(1);
+    cluster.campaign(1);
+    cluster.deliver(|packet| !matches!(packet.message.body, raft_core::Body::Copies { .. }));
+    let durable = cluster.status(3).durable;
+    assert!(durable < last.index, "what is lost is not durable: {durable}");
+    for _ in 0..20 {
+        cluster.tick(1, 2);
+        cluster.tick(3, 2);
+        cluster.settle();
+    }
+    assert_eq!((role(&cluster, 1), cluster.status(3).decayed), (RoleName::Leader, 0));
+    assert!(cluster.status(3).durable > last.index);
+    assert_eq!(applied(&cluster, 3).last(), applied(&cluster, 1).last());
+}

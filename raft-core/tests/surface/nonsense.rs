@@ -63,7 +63,7 @@ fn slice(draw: &mut Draw, node: &Node) -> LogSlice {
 
 fn body(draw: &mut Draw, node: &Node) -> Body {
     let granted = draw.rarely(2);
-    match draw.below(27) {
+    match draw.below(31) {
         0 => Body::Hello,
         1 => Body::HelloReply(match (draw.below(4), membership(draw)) {
             (0, _) if draw.rarely(9) => Acquaintance::Stranger,
@@ -86,8 +86,23 @@ fn body(draw: &mut Draw, node: &Node) -> Body {
         15 if draw.rarely(5) => Body::Removed { at: index(draw, node) },
         16 if draw.rarely(5) => Body::RolledBack { seen: Boot(number(draw)) },
         17..=19 => chunk(draw, node),
+        20 => Body::Lacks { first: id(draw, node), last: id(draw, node), have: number(draw) },
+        21 => match node.log().decayed().first().and_then(|index| node.log().id_at(*index)) {
+            Some(lost) if !draw.rarely(4) => Body::Copies { slice: copies(node, lost) },
+            _ => Body::Copies { slice: slice(draw, node) },
+        },
+        22 => match chunk(draw, node) {
+            Body::Chunk { snapshot, offset, data } => Body::Piece { snapshot, offset, data },
+            other => other,
+        },
         _ => Body::Append { slice: slice(draw, node), commit: index(draw, node) },
     }
+}
+
+/// The command that was lost, as [`recovered`] made it.
+fn copies(node: &Node, lost: EntryId) -> LogSlice {
+    let prev = lost.index.previous().and_then(|index| node.log().id_at(index)).unwrap();
+    LogSlice::new(prev, vec![Entry::new(lost, Payload::Command(format!("c{}", lost.index).into()))]).unwrap()
 }
 
 /// A part of a snapshot, mostly of a longer log.
@@ -150,8 +165,8 @@ fn message(draw: &mut Draw, node: &Node) -> (NodeId, Message) {
     let near = node.status().term.0.saturating_add(draw.below(3)).saturating_sub(1);
     let mut term = Term(if draw.rarely(9) { number(draw) } else { near });
     match &body {
-        Body::Append { slice, .. } => term = term.max(slice.last().term),
-        Body::Chunk { snapshot, .. } => term = term.max(snapshot.last().term),
+        Body::Append { slice, .. } | Body::Copies { slice } => term = term.max(slice.last().term),
+        Body::Chunk { snapshot, .. } | Body::Piece { snapshot, .. } => term = term.max(snapshot.last().term),
         _ => {}
     }
     let message = Message { from: stamp, to: body.is_reply().then_some(asker), term, body };
@@ -166,13 +181,19 @@ fn recovered(draw: &mut Draw) -> Recovered {
         _ => {
             let mut terms = vec![1 + draw.below(2)];
             (0..draw.below(4)).for_each(|_| terms.push(terms[terms.len() - 1] + draw.below(2)));
-            with_log(3, &terms, 4, None)
+            let mut recovered = with_log(3, &terms, 4, None);
+            for entry in &mut recovered.entries {
+                if draw.rarely(4) {
+                    *entry = Entry::decayed(entry.id(), entry.hash(), entry.size() as u32);
+                }
+            }
+            recovered
         }
     }
 }
 
-/// Runs a node on nonsense and an honest disk. What it heard, and what it did: applies and wins.
-fn run(seed: u64) -> (u64, u64) {
+/// Runs a node on nonsense and an honest disk. What it heard, and what it did: what it applied, wrote and repaired.
+fn run(seed: u64) -> (u64, u64, u64) {
     let mut draw = Draw(seed);
     let mut config = config(1, 3);
     config.check_quorum = draw.rarely(2);
@@ -180,7 +201,7 @@ fn run(seed: u64) -> (u64, u64) {
     (config.limits.snapshot_entries, config.limits.retain_entries) = (2, 1 + draw.below(2));
     (config.limits.chunk_bytes, config.limits.inflight_chunks) = (3, 2);
     let mut node = Node::new(config, recovered(&mut draw)).unwrap();
-    let (mut writes, mut applied, mut appended) = (Vec::new(), 0, 0);
+    let (mut writes, mut applied, mut appended, mut repaired) = (Vec::new(), 0, 0, 0);
     let mut works = Works::default();
     writes.extend(node.turn().drain().filter_map(|output| match output {
         Output::Persist(write) => Some(write),
@@ -227,13 +248,14 @@ fn run(seed: u64) -> (u64, u64) {
                     writes.push(write);
                 }
                 Output::Apply(_) => applied += 1,
+                Output::Event(raft_core::Event::Repaired) => repaired += 1,
                 Output::Capture(base) => works.captures.push(base),
                 Output::Store(store) => works.stores.push(store),
                 _ => {}
             }
         }
     }
-    (applied, appended)
+    (applied, appended, repaired)
 }
 
 /// A message that is said to be inert changes nothing that the protocol depends on, and has no outputs but the word to an
@@ -262,8 +284,12 @@ fn assert_deterministic(node: &Node, from: NodeId, message: &Message) {
 
 #[test]
 fn no_sound_message_panics() {
-    let totals = (0..5_000).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    assert!(totals.0 > 1_000 && totals.1 > 5_000, "the nonsense was listened to: {totals:?}");
+    let add = |sum: (u64, u64, u64), one: (u64, u64, u64)| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2);
+    let totals = (0..5_000).map(run).fold((0, 0, 0), add);
+    assert!(
+        totals.0 > 1_000 && totals.1 > 5_000 && totals.2 > 100,
+        "the nonsense was listened to: {totals:?}"
+    );
 }
 
 fn from_2(node: &Node, term: u64, body: Body) -> Input {

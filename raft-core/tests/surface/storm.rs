@@ -116,7 +116,7 @@ impl Witness {
 fn command(entry: &Entry) -> Option<String> {
     match entry.payload() {
         Payload::Command(command) => String::from_utf8(command.to_vec()).ok(),
-        Payload::Noop | Payload::Membership(_) => None,
+        _ => None,
     }
 }
 

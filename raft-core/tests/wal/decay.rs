@@ -3,7 +3,9 @@
 use crate::disk::*;
 use bytes::Bytes;
 use proptest::prelude::*;
-use raft_core::wal::{Decay, Gone, HEADER_BYTES, Identity, Layout, Refusal, Region, Sequence, recover};
+use raft_core::wal::{
+    Decay, Gone, HEADER_BYTES, Identity, Layout, Recovery, Refusal, Region, Sequence, recover,
+};
 use raft_core::{ClusterId, DiskId, EntryId, Index, NodeId, Recovered, Update};
 
 /// The files and the state after some writes.
@@ -56,12 +58,14 @@ fn written(layout: Layout, story: Story) -> (Files, Recovered, Vec<Image>) {
     (files, state, images)
 }
 
-/// What became of a damaged log: everything is there, or it is refused as decay. `None`: untouched by the damage.
-fn outcome(files: &Files, layout: Layout, state: &Recovered) -> Option<Result<usize, Box<Decay>>> {
+/// What became of a damaged log: everything is there, but perhaps for commands that are known to be lost; or it is refused
+/// as decay. `None`: untouched by the damage.
+fn outcome(files: &Files, layout: Layout, state: &Recovered) -> Option<Result<Recovery, Box<Decay>>> {
     match reopen(files, layout) {
         Ok(recovery) => {
-            assert!(found(&recovery.recovered, state, Index(12)), "something synced was cut");
-            (!recovery.mended.is_empty()).then_some(Ok(recovery.mended.len()))
+            assert!(found(&refilled(&recovery, state), state, Index(12)), "something synced was cut");
+            let touched = !recovery.mended.is_empty() || !recovery.decayed.is_empty();
+            touched.then_some(Ok(recovery))
         }
         Err(Refusal::Decay(decay)) => {
             assert!(decay.write <= decay.synced);
@@ -82,34 +86,34 @@ fn put_bytes(files: &Files) -> Vec<(u64, usize)> {
 }
 
 #[test]
-fn a_flipped_byte_anywhere_is_mended_or_refused() {
-    let (mut mended, mut refused) = (0, 0);
+fn a_flipped_byte_anywhere_is_mended_or_a_command_that_is_known() {
+    let (mut mended, mut lost) = (0, 0);
     for (layout, story) in ALL {
         let (mut files, state, _) = written(layout, story);
         for (number, at) in put_bytes(&files) {
             let flip = |files: &mut Files| files.get_mut(&number).unwrap()[at] ^= 1 << (at % 8);
             flip(&mut files);
             match outcome(&files, layout, &state) {
-                Some(Ok(_)) => mended += 1,
-                Some(Err(decay)) => {
-                    refused += 1;
-                    let Gone::Payload { places, .. } = &decay.gone else {
-                        panic!("headers stand twice: {decay}")
-                    };
-                    assert_eq!((places[0].segment, places[0].region), (number, Region::Data));
-                    assert!((places[0].at..places[0].at + 1024).contains(&(at as u64)), "{decay}");
-                }
+                Some(Ok(recovery)) => match recovery.decayed.first() {
+                    None => mended += 1,
+                    Some((_, place)) => {
+                        lost += 1;
+                        assert_eq!((place.segment, place.region), (number, Region::Data));
+                        assert!((place.at..place.at + 1024).contains(&(at as u64)), "{place}");
+                    }
+                },
+                Some(Err(decay)) => panic!("all but commands stands twice: {decay}"),
                 // The mark itself: nothing vouches for it, and nothing is lost with it.
                 None => {}
             }
             flip(&mut files);
         }
     }
-    assert!(mended > 9000 && refused > 4000, "{mended} {refused}");
+    assert!(mended > 9000 && lost > 4000, "{mended} {lost}");
 }
 
 #[test]
-fn a_payload_that_is_gone_is_named() {
+fn a_command_that_is_gone_is_named_and_its_entry_kept() {
     let (mut files, state, _) = written(SMALL, Story::Reset);
     let payload = match state.entries[0].payload() {
         raft_core::Payload::Command(bytes) => bytes.clone(),
@@ -121,16 +125,13 @@ fn a_payload_that_is_gone_is_named() {
         .find_map(|(number, file)| Some((*number, file.windows(9).rposition(|window| window == payload)?)))
         .expect("it is stored");
     files.get_mut(&number).unwrap()[at] ^= 1;
-    let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
-    let Gone::Payload { places, bytes, id } = &decay.gone else { panic!("{decay}") };
-    assert_eq!((*bytes, *id, places[0].at), (9, EntryId::new(3, 21), at as u64));
-    let report = decay.to_string();
-    let place = format!("000000000000000{number}.wal at byte {at} (data)");
-    for part in
-        ["the 9 bytes of entry 21@3 are gone", &place, "Nothing was changed", "httpraft member replace"]
-    {
-        assert!(report.contains(part), "{report}");
-    }
+    let recovery = reopen(&files, SMALL).expect("a peer may have it");
+    let [(id, place)] = recovery.decayed[..] else { panic!("{:?}", recovery.decayed) };
+    assert_eq!((id, place.at), (EntryId::new(3, 21), at as u64));
+    assert_eq!(place.to_string(), format!("000000000000000{number}.wal at byte {at} (data)"));
+    let kept = recovery.recovered.entries.iter().find(|entry| entry.id() == id).expect("it is known");
+    assert_eq!((kept.is_decayed(), kept.hash(), kept.size()), (true, state.entries[0].hash(), 9));
+    assert_eq!(recovery.cut, None);
 }
 
 #[test]
@@ -188,8 +189,12 @@ fn a_segment_or_its_header_that_is_gone_is_refused() {
                 one.get_mut(&number).unwrap()[copy..copy + 96].fill(0xff);
                 // Nothing vouched for a life's last write when the next one began: that may have been a crash.
                 let first = u64::from_le_bytes(core::array::from_fn(|byte| files[&number][56 + byte]));
-                let expected = (number != newest && first % 6 != 0).then_some(Ok(1));
-                assert_eq!(outcome(&one, TINY, &state), expected, "{number}");
+                let mended = match outcome(&one, TINY, &state) {
+                    Some(Ok(recovery)) => recovery.mended.len(),
+                    None => 0,
+                    Some(Err(decay)) => panic!("{decay}"),
+                };
+                assert_eq!(mended, usize::from(number != newest && first % 6 != 0), "{number}");
             }
             let mut absent = files.clone();
             absent.remove(&number);
@@ -251,6 +256,7 @@ fn what_a_start_found_whole_is_never_cut_again() {
     }
     let found = files.values().next_back().unwrap().clone();
     let mut wal = reopen(&files, SMALL).expect("undamaged").wal;
+    let before = state.clone();
     let boot = Update { hard: Some(hard(2, None, 2)), ..Update::default() };
     store(&mut wal, &mut files, SMALL, &boot);
     apply(&mut state, &boot);
@@ -260,13 +266,22 @@ fn what_a_start_found_whole_is_never_cut_again() {
     assert_eq!(files[&rotten], found, "each start opens a segment");
     let last = found.iter().rposition(|byte| *byte != 0).unwrap();
     files.get_mut(&rotten).unwrap()[last] ^= 1;
+    let lost = reopen(&files, SMALL).expect("only a command is lost");
+    assert_eq!((refilled(&lost, &state), lost.decayed.len()), (state, 1));
+    // The header alone will do: the write behind it may be lost to a crash, the one before it was there.
+    files.get_mut(&number).unwrap()[HEADER_BYTES as usize..].fill(0);
+    let lost = reopen(&files, SMALL).expect("only a command is lost");
+    assert_eq!((refilled(&lost, &before), lost.decayed.len()), (before, 1));
+    // And so if the record is gone as a whole.
+    let file = files.get_mut(&rotten).unwrap();
+    for at in
+        (0..found.len()).step_by(8).filter(|at| found[*at..].starts_with(b"RREC") && found[at + 32] == 8)
+    {
+        file[at..at + 104].fill(0);
+    }
     let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
     assert_eq!((decay.write, decay.evidence.segment), (Sequence(8), number));
     assert_eq!(decay.evidence.region, Region::Header);
-    // The header alone will do: the write behind it may be lost to a crash, the one before it was there.
-    files.get_mut(&number).unwrap()[HEADER_BYTES as usize..].fill(0);
-    let Err(Refusal::Decay(decay)) = reopen(&files, SMALL) else { panic!("not refused") };
-    assert_eq!(decay.write, Sequence(8));
 }
 
 /// What can't be told from a crash, or from an earlier moment of the same disk. `docs/wal.md` says so; the protocol's
@@ -412,7 +427,8 @@ proptest! {
             match reopen(&files, ALL[kind].0) {
                 Ok(recovery) => {
                     // The last such image: a write may leave the state as it was.
-                    let image = images.iter().rposition(|(_, state)| found(&recovery.recovered, state, Index(12)));
+                    let is = |state: &Recovered| found(&refilled(&recovery, state), state, Index(12));
+                    let image = images.iter().rposition(|(_, state)| is(state));
                     assert!(image.is_some() || recovery.recovered == Recovered::default());
                     let writes = image.map_or(0, |before| before as u64 + 1);
                     assert!(writes >= vouched, "{writes} of {vouched} writes");

@@ -71,6 +71,22 @@ fn standing(state: &Recovered, at: EntryId) -> Option<Base> {
     (state.entries[count - 1].id() == at).then_some(standing)
 }
 
+/// What recovery found, with each command that it says is lost put back from this state: it knows which one it was.
+pub(crate) fn refilled(recovery: &Recovery, state: &Recovered) -> Recovered {
+    let mut recovered = recovery.recovered.clone();
+    let lost = recovered.entries.iter_mut().filter(|entry| entry.is_decayed());
+    let mut ids = Vec::new();
+    for entry in lost {
+        ids.push(entry.id());
+        let had = state.entries.iter().find(|had| had.id() == entry.id());
+        if let Some(had) = had.filter(|had| (had.hash(), had.size()) == (entry.hash(), entry.size())) {
+            *entry = had.clone();
+        }
+    }
+    assert_eq!(ids, recovery.decayed.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    recovered
+}
+
 /// Whether recovery found this state: as it is, or without entries that were released.
 pub(crate) fn found(recovered: &Recovered, state: &Recovered, released: Index) -> bool {
     if recovered.base == state.base {

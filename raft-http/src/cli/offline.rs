@@ -70,6 +70,7 @@ fn verify(looking: &Looking) -> Result<Exit, Exit> {
         "last_term": last.term.0,
         "cut": recovery.cut.as_ref().map(ToString::to_string),
         "mended": recovery.mended.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "lost": recovery.decayed.iter().map(|(id, place)| format!("entry {id} ({place})")).collect::<Vec<_>>(),
         "snapshots": copies,
     });
     match looking.output {
@@ -82,6 +83,11 @@ fn verify(looking: &Looking) -> Result<Exit, Exit> {
     if base > Index(0) && !copies.iter().any(covered) {
         let line =
             format!("the log begins behind index {base}, and no intact snapshot covers what is before");
+        return Err(Exit::new(Code::Corrupt, line));
+    }
+    if !recovery.decayed.is_empty() {
+        let line =
+            "commands are lost; a node can start, and gets them from the other members: replace the disk";
         return Err(Exit::new(Code::Corrupt, line));
     }
     if damaged > 0 || !recovery.mended.is_empty() {
@@ -123,6 +129,8 @@ fn summary(report: &Value) -> String {
     lines.extend(
         mended.filter_map(Value::as_str).map(|place| format!("damaged, with an intact copy: {place}")),
     );
+    let lost = report["lost"].as_array().into_iter().flatten();
+    lines.extend(lost.filter_map(Value::as_str).map(|entry| format!("its command is lost: {entry}")));
     for copy in report["snapshots"].as_array().into_iter().flatten() {
         let file = copy["file"].as_str().unwrap_or("?");
         lines.push(match copy["error"].as_str() {
@@ -143,6 +151,7 @@ fn dump(looking: &Looking, from: Index, values: bool) -> Result<Exit, Exit> {
             Payload::Noop => "noop",
             Payload::Command(_) => "command",
             Payload::Membership(_) => "membership",
+            Payload::Decayed { .. } => "decayed",
         };
         let mut row = json!({
             "index": entry.index().0,

@@ -92,6 +92,7 @@ pub(super) fn status(api: &Api) -> Value {
         "commit_index": status.commit.0,
         "durable_index": status.durable.0,
         "last_index": status.last.index.0,
+        "decayed": status.decayed,
         "founded": status.founded,
         "boot": status.boot.0,
         "members": members,

@@ -21,6 +21,7 @@ impl Told {
             }
             Event::TransferBegun { .. } | Event::TransferEnded { .. } => "transfer",
             Event::Flow { .. } => "flow",
+            Event::Repaired => "repair",
             Event::Receiving { .. }
             | Event::Restored { .. }
             | Event::Captured { .. }

@@ -218,7 +218,7 @@ fn rubbish_at_the_end_is_cut() {
 }
 
 #[test]
-fn decay_is_refused_and_nothing_is_changed() {
+fn a_lost_command_is_named_and_anything_else_that_decays_is_refused_and_nothing_is_changed() {
     let directory = tempfile::tempdir().unwrap();
     let (mut log, _) = open(directory.path());
     let mut story = Story::new(4);
@@ -235,6 +235,27 @@ fn decay_is_refused_and_nothing_is_changed() {
     let place = |bytes: &Vec<u8>| bytes.windows(rare.len()).position(|window| window == rare.as_ref());
     let (bytes, at) = rotten.values_mut().find_map(|bytes| place(bytes).map(|at| (bytes, at))).unwrap();
     bytes[at] ^= 1;
+    put_back(&rotten);
+    let before = files(directory.path());
+    let (log, recovered) = open(directory.path());
+    let lost = recovered.entries.iter().find(|entry| entry.is_decayed()).unwrap();
+    assert_eq!((lost.id(), lost.size()), (id, rare.len()));
+    drop(log);
+    put_back(&before);
+    // Both copies of the record's head, by the id and the hash that stand in them.
+    let head = [id.index.0.to_le_bytes(), id.term.0.to_le_bytes()].concat();
+    let mut rotten = before.clone();
+    rotten.retain(|path, _| path.extension().is_some_and(|name| name == "wal"));
+    let mut heads = 0;
+    for bytes in rotten.values_mut() {
+        for at in (0..bytes.len() - 104).step_by(8) {
+            if bytes[at..].starts_with(b"RREC") && bytes[at + 48..].starts_with(&head) {
+                bytes[at] ^= 1;
+                heads += 1;
+            }
+        }
+    }
+    assert_eq!(heads, 2);
     put_back(&rotten);
     let before = files(directory.path());
     let error = try_open(directory.path()).unwrap_err();

@@ -5,6 +5,7 @@ mod cli;
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod cluster;
 mod crashes;
+mod decay;
 mod exactly_once;
 mod idle;
 mod leases;

@@ -5,7 +5,7 @@ use super::bounds::Bounds;
 use super::model::{Move, State};
 use super::server::Act;
 use super::tables::Tables;
-use crate::notation::{At, Packet, Text, kind};
+use crate::notation::{At, Packet, Text};
 use raft_core::Output;
 use std::fmt::Write;
 
@@ -40,7 +40,7 @@ fn cluster(bounds: &Bounds) -> String {
 
 fn which(tables: &Tables, packet: u32) -> String {
     let packet = tables.packet(packet);
-    format!("{}->{} {}", packet.sent.0, packet.to, kind(&packet.sent.1.body))
+    format!("{}->{} {}", packet.sent.0, packet.to, packet.sent.1.body.name())
 }
 
 fn begin(

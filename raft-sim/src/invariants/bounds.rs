@@ -51,6 +51,8 @@ struct Transfers {
     storing: usize,
     /// Chunks that were fetched for each member since it was last heard of them, and the round then.
     fetched: BTreeMap<NodeId, (Led, usize)>,
+    /// Questions of members whose disks have lost commands: each may be answered by one chunk.
+    lacking: BTreeMap<NodeId, usize>,
     /// Appends, and their bytes, that were sent to each member since it was last heard, and the round then.
     appends: BTreeMap<NodeId, (Led, usize, usize)>,
 }
@@ -106,6 +108,11 @@ impl Bounds {
         self.of(node).fetched.remove(&from);
     }
 
+    /// The word that commands are lost reaches a node that may have them.
+    pub(crate) fn lacks(&mut self, node: NodeId, from: NodeId) {
+        *self.of(node).lacking.entry(from).or_default() += 1;
+    }
+
     /// Anything of a member reaches a leader.
     pub(crate) fn heard(&mut self, node: NodeId, from: NodeId) {
         self.of(node).appends.remove(&from);
@@ -130,7 +137,7 @@ impl Bounds {
         })
     }
 
-    /// A chunk is asked of a leader's disk, in its newest round.
+    /// A chunk is asked of a disk: a leader's, in its newest round, or for who lacks commands.
     pub(crate) fn fetching(&mut self, node: NodeId, to: NodeId, bytes: usize, round: Led) -> Verdict {
         let Limits { chunk_bytes, inflight_chunks, .. } = self.limits;
         demand(bytes <= chunk_bytes, NAME, Class::Bounds, || {
@@ -138,6 +145,11 @@ impl Bounds {
                 "node {node} is to send {bytes} bytes of a snapshot at once, more than the {chunk_bytes} allowed"
             )
         })?;
+        let asked = self.of(node).lacking.get_mut(&to).filter(|asked| **asked > 0);
+        if let Some(asked) = asked {
+            *asked -= 1;
+            return Ok(());
+        }
         let (since, count) = self.of(node).fetched.entry(to).or_insert((round, 0));
         if *since != round {
             (*since, *count) = (round, 0);

@@ -19,7 +19,7 @@ pub(crate) fn received(seat: &mut Seat, message: &Message) {
         Body::Append { slice, commit } => (*commit).min(slice.last().index),
         Body::Heartbeat { commit, .. } => *commit,
         // Its last entry may come into the log in another way, before all of it is here.
-        Body::Chunk { snapshot, .. } => {
+        Body::Chunk { snapshot, .. } | Body::Piece { snapshot, .. } => {
             seat.snapshot_told = seat.snapshot_told.max(snapshot.last().index);
             return;
         }

@@ -2,8 +2,8 @@
 
 use super::{Broken, Verdict, chain::Chain, demand, monotone, one_vote};
 use crate::facts::Class;
-use raft_core::{Base, EntryId, HardState, Index, NodeId, Recovered, Term, Update};
-use std::collections::VecDeque;
+use raft_core::{Base, Entry, EntryId, HardState, Index, NodeId, Recovered, Snapshot, Term, Update};
+use std::collections::{BTreeSet, VecDeque};
 
 /// The name of the invariant that a node's writes are numbered and follow each other.
 pub const WRITE_ORDER: &str = "write_order";
@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     chain: Chain,
     /// The log on the disk may begin anywhere up to here: only whole files of it are dropped, and not at once.
     released: Index,
+    /// Entries of it whose commands the disk has lost, and not been given again.
+    rotten: BTreeSet<Index>,
     in_flight: VecDeque<(u64, Update)>,
     written: u64,
     ballot: Option<Ballot>,
@@ -84,6 +86,19 @@ impl Ledger {
     /// The disk may forget the entries up to an index.
     pub(crate) fn released(&mut self, through: Index) {
         self.released = self.released.max(through);
+        self.rotten.retain(|index| *index > through);
+    }
+
+    /// A snapshot on the disk covers lost commands, if it is one of this log.
+    pub(crate) fn covered(&mut self, snapshot: &Snapshot) {
+        if self.chain.hash_at(snapshot.last().index) == Some(snapshot.base.hash) {
+            self.rotten.retain(|index| *index > snapshot.last().index);
+        }
+    }
+
+    /// The first entry whose command the disk has lost.
+    pub(crate) fn rotten(&self) -> Option<Index> {
+        self.rotten.first().copied()
     }
 
     /// A process starts on what the disk gave: the durable content and an unbroken run of what was in flight.
@@ -112,6 +127,10 @@ impl Ledger {
         let survival = Survival { kept: in_flight - self.in_flight.len(), lost: self.in_flight.len() };
         self.in_flight.clear();
         self.written = 0;
+        let covered = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
+        let lost = |entry: &&Entry| entry.is_decayed() && entry.index() > covered;
+        let decayed = recovered.entries.iter().filter(lost).map(Entry::index);
+        self.rotten = decayed.collect();
         Ok(survival)
     }
 
@@ -157,10 +176,12 @@ impl Ledger {
         let log_untouched = update.base.is_none() && update.keep.is_none() && update.entries.is_empty();
         if update.base.is_some() {
             self.based = true;
+            self.rotten.clear();
             self.chain = Chain::on(update.base.as_ref());
         }
         if let Some(keep) = update.keep {
             self.chain.truncate(keep);
+            self.rotten.retain(|index| *index <= keep);
         }
         for entry in &update.entries {
             demand(self.chain.push(entry), WRITE_ORDER, Class::Safety, || {

@@ -2,7 +2,7 @@
 
 use super::{Verdict, chain::position, cluster::Step, demand};
 use crate::facts::Class;
-use raft_core::{Index, NodeId, Term};
+use raft_core::{EntryId, Index, NodeId, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "log_matching";
@@ -29,6 +29,12 @@ impl LogMatching {
             index = index.next();
         }
         Ok(())
+    }
+
+    /// The running hash with an entry, if any log was seen with it.
+    pub(crate) fn hash_of(&self, id: EntryId) -> Option<u64> {
+        let here = self.seen.get(position(id.index))?;
+        here.iter().find(|(seen, _, _)| *seen == id.term).map(|(_, hash, _)| *hash)
     }
 
     fn appended(&mut self, node: NodeId, term: Term, index: Index, hash: u64) -> Verdict {

@@ -2,7 +2,7 @@
 
 use super::cluster::{Ack, Heard, PreVote, Vote};
 use super::{
-    Judges, Verdict, commit_told, one_vote, patience, pre_vote, progress, promises, reads, removal,
+    Judges, Verdict, commit_told, one_vote, patience, pre_vote, progress, promises, reads, removal, repair,
     sightings, snapshots, up_to_date,
 };
 use crate::facts::Time;
@@ -29,6 +29,7 @@ impl Judges {
             Body::ReadIndex { batch } => self.reads.questioned(seat, from, message, batch),
             Body::ReadIndexReply { index, .. } => reads::heard(seat, message, index),
             Body::ChunkReply { .. } => self.bounds.chunk_heard(node, from),
+            Body::Lacks { .. } => self.bounds.lacks(node, from),
             _ => {}
         }
     }
@@ -36,6 +37,7 @@ impl Judges {
     pub(super) fn sent(&mut self, at: Time, node: NodeId, to: NodeId, message: &Message) -> Verdict {
         let seat = self.cluster.seat(node);
         promises::sent(seat, node, to, message)?;
+        repair::sent(seat, &self.matching, node, message)?;
         self.bounds.sent(node, to, message, (seat.led, seat.round))?;
         sightings::sent(seat, &mut self.coverage, to, message);
         let term = message.term;
@@ -65,6 +67,7 @@ impl Judges {
                 self.claim(node, term)?;
                 snapshots::sent(&self.cluster, node, snapshot)
             }
+            Body::Piece { ref snapshot, .. } => snapshots::sent(&self.cluster, node, snapshot),
             Body::ChunkReply { .. } => {
                 self.cluster.seat_mut(node).said_what_it_has = true;
                 Ok(())

@@ -31,6 +31,7 @@ pub(crate) mod quorum;
 pub mod reads;
 pub mod recovery;
 pub mod removal;
+pub mod repair;
 pub mod rollback;
 mod sightings;
 pub mod snapshots;

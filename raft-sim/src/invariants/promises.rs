@@ -74,7 +74,8 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
 
 /// The term, too, must be durable: an acknowledgement promises never to take part in an older one.
 fn acknowledgeable(seat: &Seat, message: &Message, matched: Index) -> bool {
-    seat.ledger.hard().term == message.term && seat.ledger.chain().last().index >= matched
+    let whole = seat.ledger.rotten().is_none_or(|first| first > matched);
+    whole && seat.ledger.hard().term == message.term && seat.ledger.chain().last().index >= matched
 }
 
 /// An acknowledgement, beside the log of the leader that it is for, if that process still leads this term. In a later
@@ -127,8 +128,10 @@ pub(crate) fn answered(cluster: &Cluster, node: NodeId, id: EntryId) -> Verdict 
 }
 
 fn held(cluster: &Cluster, node: NodeId, id: EntryId) -> bool {
-    let chain = cluster.seat(node).ledger.chain();
+    let ledger = &cluster.seat(node).ledger;
+    let chain = ledger.chain();
     // A base is written only when its snapshot is on stable storage.
     let covered = id.index < chain.base().index;
-    covered || chain.hash_at(id.index) == cluster.canon.hash_at(id.index)
+    let whole = ledger.rotten().is_none_or(|first| first > id.index);
+    covered || (whole && chain.hash_at(id.index) == cluster.canon.hash_at(id.index))
 }

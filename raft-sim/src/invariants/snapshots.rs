@@ -51,6 +51,7 @@ pub(crate) fn captured(cluster: &mut Cluster, node: NodeId, snapshot: &Snapshot)
 /// A received snapshot is on stable storage.
 pub(crate) fn stored(cluster: &mut Cluster, node: NodeId, snapshot: &Snapshot) -> Verdict {
     canonical(cluster, node, "receives", &snapshot.base)?;
+    cluster.seat_mut(node).ledger.covered(snapshot);
     keep(cluster, node, snapshot);
     Ok(())
 }
@@ -92,7 +93,10 @@ pub(crate) fn restored(cluster: &Cluster, node: NodeId, snapshot: &Snapshot, mac
     canonical(cluster, node, "restores", &snapshot.base)?;
     digest(cluster, node, "restores", snapshot.last(), machine)?;
     let ledger = &cluster.seat(node).ledger;
-    let durable = has(cluster, node, &snapshot.base) && ledger.chain().base().index >= snapshot.last().index;
+    // The log begins there, or holds what the snapshot covers, of which only commands are lost.
+    let begins = ledger.chain().base().index >= snapshot.last().index;
+    let holds = ledger.chain().hash_at(snapshot.last().index) == Some(snapshot.base.hash);
+    let durable = has(cluster, node, &snapshot.base) && (begins || holds);
     demand(durable, ORDER, Class::Durability, || {
         format!(
             "node {node} restores a snapshot to {}, and its disk holds {}",

@@ -53,11 +53,13 @@ pub enum Family {
     Bequest,
     /// A disk is full for a while, or several are.
     Fill,
+    /// Commands decay on all disks but one.
+    Moth,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 23] = [
+    pub const ALL: [Family; 24] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -81,6 +83,7 @@ impl Family {
         Family::Rollback,
         Family::Bequest,
         Family::Fill,
+        Family::Moth,
     ];
 
     /// Where its choices are made.
@@ -109,6 +112,7 @@ impl Family {
             Family::Rollback => Purpose::Rollbacks,
             Family::Bequest => Purpose::Bequests,
             Family::Fill => Purpose::Fills,
+            Family::Moth => Purpose::Moths,
         }
     }
 
@@ -124,7 +128,8 @@ impl Family {
             | Family::Drift
             | Family::Leap
             | Family::Standstill
-            | Family::Rollback => (20, 6),
+            | Family::Rollback
+            | Family::Moth => (20, 6),
             Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
             Family::Change | Family::Renew => (6, 2),
             Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
@@ -143,9 +148,12 @@ impl Family {
         match self {
             Family::Change | Family::Renew => draw.one_of(&[None, low, high]),
             // They are younger than the tapes of failures: in their stream a draw would shift all that is drawn behind it.
-            Family::Exile | Family::Absence | Family::Rollback | Family::Bequest | Family::Fill => {
-                draw.0.one_of(self.purpose().into(), &[None, None, low, high])
-            }
+            Family::Exile
+            | Family::Absence
+            | Family::Rollback
+            | Family::Bequest
+            | Family::Fill
+            | Family::Moth => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
             _ => draw.one_of(&[None, None, low, high]),
         }
     }

@@ -7,6 +7,7 @@ mod logs;
 mod members;
 mod reading;
 mod removals;
+mod repair;
 mod snapshots;
 
 use super::{Judges, Rules};
@@ -306,6 +307,7 @@ fn status(id: NodeId, hard: HardState) -> Status {
         halted: false,
         held: 0,
         tickets: 0,
+        decayed: 0,
         ignored: 0,
     }
 }

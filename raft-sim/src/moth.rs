@@ -1,0 +1,49 @@
+//! Commands decay on many disks at once, and one disk keeps them all: the others get them from it, whoever leads, and
+//! nothing is lost ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
+
+use crate::choices::{Choices, Purpose, Site};
+use crate::facts::Violation;
+use crate::world::World;
+use raft_core::EntryId;
+
+impl World {
+    /// Of what a sound member has on its disk, others lose some commands, and find out at their next start.
+    pub(crate) fn moth(&mut self) -> Result<(), Violation> {
+        let site = Site::from(Purpose::Moths);
+        let settled = self.settled();
+        let members = settled.members().iter().filter(|member| self.is_sound(member));
+        let members: Vec<usize> = members.map(|member| member.id.0 as usize).collect();
+        let whole = |at: &usize| {
+            let process = self.servers[*at].process.as_ref().filter(|process| !process.halted);
+            process.is_some_and(|process| process.node.log().decayed().is_empty())
+        };
+        let keepers: Vec<usize> = members.iter().copied().filter(whole).collect();
+        if !self.has_committed() || keepers.is_empty() {
+            return Ok(());
+        }
+        let keeper = keepers[self.choices.pick(site, keepers.len() as u64) as usize];
+        for at in members {
+            // Who already needs another one's copies has to get them first.
+            if at == keeper || self.servers[at].needs.is_some() || self.choices.pick(site, 3) == 0 {
+                continue;
+            }
+            let Some(process) = &self.servers[keeper].process else { return Ok(()) };
+            let (log, durable) = (process.node.log().clone(), process.node.status().durable);
+            let kept = |id: EntryId| id.index <= durable && log.id_at(id.index) == Some(id);
+            let places = self.servers[at].disk.moth(kept, &mut self.choices);
+            if places.is_empty() {
+                continue;
+            }
+            let server = &mut self.servers[at];
+            (server.needs, server.decays) = (Some(keeper), true);
+            for (segment, place) in places {
+                self.counts.moths += 1;
+                server.rot.push(segment);
+                self.trace
+                    .say(self.now, format_args!("{at} loses a command in segment {segment} at byte {place}"));
+            }
+            self.crash_if_up(at)?;
+        }
+        Ok(())
+    }
+}
