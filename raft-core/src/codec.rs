@@ -81,12 +81,15 @@ pub fn encode(message: &Message, out: &mut Vec<Bytes>) {
 /// Reads one frame, exactly as long as [`frame_len`] said. The message is sound; its payloads are slices of `frame`.
 ///
 /// # Errors
-/// [`CodecError`] for anything but a frame that [`encode`] of this version may have written.
+/// [`CodecError`] for anything but a frame that [`encode`] of this version may have written. After
+/// [`CodecError::UnknownKind`] alone the stream can be read on: the frame is whole, and of a newer program.
 pub fn decode(frame: Bytes) -> Result<Message, CodecError> {
     let head = Head::read(&frame)?;
+    // The checksum first: of a frame that is whole it can be said that a newer program wrote it.
     let (part, payloads) = head.parts(&frame)?;
+    let kind = head.kind()?;
     let mut part = Part::new(part);
-    let message = part.message(head.kind, head.flags, payloads)?;
+    let message = part.message(kind, head.flags, payloads)?;
     part.end()?;
     // Requests and replies differ by their kind already; what is left to check is what they carry.
     match &message.body {

@@ -119,6 +119,8 @@ purposes! {
     Keys,
     /// Commands that decay on all disks but one.
     Moths,
+    /// Which version of the program servers run.
+    Versions,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

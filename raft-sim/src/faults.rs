@@ -350,6 +350,7 @@ impl World {
                 self.stop(at)?;
                 self.servers[at].life += 1;
             } else if !self.operator.down.contains(&at) {
+                self.retire(at)?;
                 self.start(at)?;
                 self.resume(at, true)?;
             }

@@ -14,6 +14,7 @@ pub mod cover;
 pub mod coverage;
 pub mod disk;
 mod echo;
+mod elders;
 pub mod exhaust;
 pub mod explain;
 pub mod explore;

@@ -37,6 +37,7 @@ impl World {
                 None => return Ok(()),
             },
         };
+        self.upgrade(at, &recovery);
         self.begin(at, recovery)
     }
 

@@ -4,7 +4,7 @@
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::World;
-use raft_core::EntryId;
+use raft_core::{EntryId, NodeId};
 
 impl World {
     /// Of what a sound member has on its disk, others lose some commands, and find out at their next start.
@@ -17,7 +17,11 @@ impl World {
             let process = self.servers[*at].process.as_ref().filter(|process| !process.halted);
             process.is_some_and(|process| process.node.log().decayed().is_empty())
         };
-        let keepers: Vec<usize> = members.iter().copied().filter(whole).collect();
+        // A removed member is out of reach: it belongs to all configurations that may come to be.
+        let possible = self.possible();
+        let stays =
+            |at: &usize| possible.iter().all(|membership| membership.get(NodeId(*at as u64)).is_some());
+        let keepers: Vec<usize> = members.iter().copied().filter(|at| whole(at) && stays(at)).collect();
         if !self.has_committed() || keepers.is_empty() {
             return Ok(());
         }

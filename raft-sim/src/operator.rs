@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Every configuration that is in force or may come to be: the settled one, and those that stand in some log after it.
-    fn possible(&self) -> Vec<Membership> {
+    pub(crate) fn possible(&self) -> Vec<Membership> {
         let after = self.operator.settled.as_ref().map_or(Index(0), |(at, _)| *at);
         let mut all = vec![self.settled()];
         for server in &self.servers {

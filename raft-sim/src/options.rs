@@ -167,6 +167,8 @@ pub struct Options {
     pub workload: Workload,
     /// What they do with idempotency keys beyond that, if they do.
     pub naming: Option<Naming>,
+    /// How many of a million servers begin with an older program.
+    pub elders: u64,
     /// The mean time between the faults of each family that takes part.
     pub faults: [Option<Time>; Family::ALL.len()],
 }
@@ -230,6 +232,7 @@ impl Options {
             snapshots: snapshots(&mut draw, tick, timeout),
             workload: workload(&mut draw, tick, timeout),
             naming: Naming::draw(draw.0, timeout),
+            elders: draw.0.one_of(Purpose::Versions.into(), &[0, 0, MILLION / 3, MILLION]),
             faults,
         };
         options.reconcile();
@@ -380,6 +383,9 @@ impl fmt::Display for Options {
         writeln!(f, "{:?}", self.disk)?;
         writeln!(f, "{:?}", self.snapshots)?;
         writeln!(f, "{:?}", self.workload)?;
+        if self.elders > 0 {
+            writeln!(f, "older programs: {} of a million", self.elders)?;
+        }
         if let Some(naming) = &self.naming {
             writeln!(f, "{naming:?}")?;
         }

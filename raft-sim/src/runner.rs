@@ -267,6 +267,8 @@ impl Totals {
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
             ("decayed places", counts.rots),
+            ("upgraded programs", counts.upgrades),
+            ("messages that an older program can't read", counts.unread),
             ("decayed commands", counts.moths),
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),

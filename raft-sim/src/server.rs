@@ -151,6 +151,8 @@ pub struct Server {
     pub spoilt: bool,
     /// Its log was refused: it never runs again.
     pub refused: bool,
+    /// Its program is older than the newest kinds of messages.
+    pub(crate) elder: bool,
     /// Its log decays, and nothing else is wrong with its disk.
     pub decays: bool,
     /// Who has what its disk has lost: it must not be lost before this one has got it back.

@@ -79,6 +79,10 @@ crate::counts::counts! {
         wipes,
         /// Bits that flipped.
         rots,
+        /// Servers whose program was replaced by a newer one.
+        upgrades,
+        /// Messages that an older program could not read.
+        unread,
         /// Commands that decayed while another disk kept them.
         moths,
         /// Commands that a start found lost.
@@ -271,6 +275,7 @@ impl World {
                 stood: Vec::new(),
                 spoilt: false,
                 refused: false,
+                elder: false,
                 decays: false,
                 needs: None,
                 rot: Vec::new(),
@@ -287,6 +292,7 @@ impl World {
                 self.queue.push(begins, Event::Start { at, life: 0 });
             }
         }
+        self.draw_elders();
         for client in 0..self.workload.clients() {
             let begins = self.workload.think(client, &mut self.choices);
             self.queue.push(begins, Event::Client { client });
@@ -401,6 +407,9 @@ impl World {
         }
         let Letter { from, to, message, .. } = letter;
         if !self.rolled_back.is_empty() && !self.reaches(from, to, &message) {
+            return Ok(());
+        }
+        if !self.reads(to, &message.body) {
             return Ok(());
         }
         let Some(process) = &self.servers[to].process else { return Ok(()) };

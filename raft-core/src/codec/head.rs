@@ -138,7 +138,7 @@ impl Kind {
 
 /// A head that was read.
 pub(super) struct Head {
-    pub(super) kind: Kind,
+    kind: u8,
     pub(super) flags: u16,
     checksum: u32,
     part: u32,
@@ -150,7 +150,7 @@ pub(super) struct Head {
 ///
 /// # Errors
 /// [`CodecError`] if this is no head of a frame of this version, or the frame would be longer than `max`. The stream
-/// can't be read on from there.
+/// can't be read on from there. A kind that a later program may have added is no error yet: see [`decode`](super::decode).
 pub fn frame_len(head: &[u8], max: usize) -> Result<Option<usize>, CodecError> {
     if head.len() < HEAD_BYTES {
         return Ok(None);
@@ -173,9 +173,8 @@ impl Head {
         if version != VERSION {
             return Err(CodecError::UnknownVersion { found: version });
         }
-        let kind = Kind::read(kind)?;
         let flags = u16::from_le_bytes([f0, f1]);
-        if flags & !kind.flags() != 0 {
+        if Kind::read(kind).is_ok_and(|kind| flags & !kind.flags() != 0) {
             return Err(CodecError::UnknownFlags { found: flags });
         }
         Ok(Head {
@@ -185,6 +184,11 @@ impl Head {
             part: u32::from_le_bytes([l0, l1, l2, l3]),
             payloads: u32::from_le_bytes([p0, p1, p2, p3]),
         })
+    }
+
+    /// The kind of message, if it is known here.
+    pub(super) fn kind(&self) -> Result<Kind, CodecError> {
+        Kind::read(self.kind)
     }
 
     fn frame(&self) -> u64 {

@@ -35,6 +35,7 @@ pub(super) async fn read(
 ) -> Result<(), Broken> {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     buffer.extend_from_slice(before);
+    let mut newer = false;
     loop {
         let mut messages = Vec::new();
         while let Some(length) = codec::frame_len(&buffer, max_frame)? {
@@ -47,7 +48,11 @@ pub(super) async fn read(
             } else {
                 break;
             };
-            messages.push(checked(codec::decode(frame)?, caller)?);
+            match codec::decode(frame) {
+                // Whole, and of a newer program: it can do without an answer from an older one.
+                Err(CodecError::UnknownKind { found }) => note_newer(&mut newer, caller, found),
+                decoded => messages.push(checked(decoded?, caller)?),
+            }
         }
         if !messages.is_empty() {
             let event = Event::Received { from: caller.node, messages };
@@ -59,6 +64,17 @@ pub(super) async fn read(
         if stream.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
+    }
+}
+
+/// A stream on which a newer program speaks is named once.
+fn note_newer(noted: &mut bool, caller: &Caller, kind: u8) {
+    if !std::mem::replace(noted, true) {
+        tracing::warn!(
+            node = caller.node.0,
+            kind,
+            "passed over a kind of message that only a newer version knows: upgrade"
+        );
     }
 }
 
