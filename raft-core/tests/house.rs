@@ -11,7 +11,7 @@ const FUNCTION_LINES: usize = 70;
 const CURE: &str = "it owns two ideas: find the second one, and give it a name and a place of its own";
 
 /// The workspace's members, and where they keep their code.
-const MEMBERS: [&str; 5] = ["raft-core", "raft-machine", "raft-sim", "raft-http", "fuzz"];
+const MEMBERS: [&str; 6] = ["raft-core", "raft-machine", "raft-sim", "raft-kit", "raft-http", "fuzz"];
 const FOLDERS: [&str; 4] = ["src", "tests", "examples", "fuzz_targets"];
 
 /// All Rust files below a folder, in order. A folder that isn't there has none.

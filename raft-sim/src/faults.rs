@@ -81,10 +81,7 @@ impl World {
             Family::Absence => self.absence(),
             Family::Rollback => self.roll_back(at),
             Family::Bequest => self.bequest(3),
-            Family::Fill => {
-                self.fill(at);
-                Ok(())
-            }
+            Family::Fill => self.fill(at),
             Family::Moth => self.moth(),
             Family::Report => {
                 self.counts.reports += 1;

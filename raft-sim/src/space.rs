@@ -122,7 +122,7 @@ impl Space {
 
 impl World {
     /// Others fill a disk, or several alike, up to some bytes; later they make room.
-    pub(crate) fn fill(&mut self, victim: usize) {
+    pub(crate) fn fill(&mut self, victim: usize) -> Result<(), Violation> {
         let site = Site::from(Purpose::Fills);
         let timeout = self.options.election_timeout();
         let segment = self.options.disk.layout.segment_bytes();
@@ -139,6 +139,7 @@ impl World {
             self.counts.fills += 1;
             self.trace.say(self.now, format_args!("{at} has room for {more} bytes until {until} us"));
         }
+        Ok(())
     }
 
     /// A process looks how much room is left, as it does from time to time.
