@@ -104,3 +104,47 @@ fn checked(message: Message, caller: &Caller) -> Result<Message, Broken> {
         Err(Broken::OtherSender { caller: caller.stamp, said: message.from })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft_core::{Body, Boot, DiskId, NodeId, Term};
+
+    fn frame(body: Body) -> Vec<u8> {
+        let (stamp, mut chunks) = (Stamp { disk: DiskId(7), boot: Boot(1) }, Vec::new());
+        let to = body.is_reply().then_some(Stamp::default());
+        codec::encode(&Message { from: stamp, to, term: Term(1), body }, &mut chunks);
+        chunks.concat()
+    }
+
+    /// Reads a stream to its end: the messages, and how it ended.
+    async fn all(stream: Vec<u8>) -> (Vec<Body>, Result<(), Broken>) {
+        let (events, mut received) = mpsc::channel(8);
+        let stamp = Stamp { disk: DiskId(7), boot: Boot(1) };
+        let caller = Caller { node: NodeId(2), stamp, contact: None };
+        let ended = read(&stream[..], &[], &caller, &events, 1 << 20).await;
+        drop(events);
+        let mut bodies = Vec::new();
+        while let Some(event) = received.recv().await {
+            let Event::Received { messages, .. } = event else { panic!("nothing else comes from a stream") };
+            bodies.extend(messages.into_iter().map(|message| message.body));
+        }
+        (bodies, ended)
+    }
+
+    /// While a cluster is upgraded, newer nodes say what older ones don't know: the stream goes on. Damage ends it.
+    #[tokio::test]
+    async fn a_whole_frame_of_a_newer_kind_is_passed_over() {
+        let mut newer = frame(Body::Hello);
+        newer[9] = 99;
+        let crc = crc32fast::hash(&newer[8..]);
+        newer[4..8].copy_from_slice(&crc.to_le_bytes());
+        let (read, ended) = all([frame(Body::Stale), newer.clone(), frame(Body::TimeoutNow)].concat()).await;
+        assert!(ended.is_ok());
+        assert_eq!(read, [Body::Stale, Body::TimeoutNow]);
+        newer[30] ^= 1;
+        let (read, ended) = all([newer, frame(Body::TimeoutNow)].concat()).await;
+        assert!(matches!(ended, Err(Broken::Frame(CodecError::Checksum { .. }))), "{ended:?}");
+        assert_eq!(read, []);
+    }
+}
