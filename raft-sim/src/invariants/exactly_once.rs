@@ -1,6 +1,6 @@
 //! A command that a client repeats with its idempotency key takes effect once, as long as its key is kept: every application
 //! answers a repetition with the place and the verdict of the first one, whatever was restored from a snapshot in between;
-//! another command with the key is refused. What a key's fate is at each place of the log, a [`Table`] of plain rows tells.
+//! another command with the key is refused. What a key's fate is at each place of the log, a table of plain rows tells.
 //!
 //! What was promised to clients is looked at once more, by nothing but what took effect when: a UUIDv7 never does twice, no
 //! other key does twice within its window, and none is forgotten before its least time.
