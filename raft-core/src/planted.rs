@@ -169,6 +169,10 @@ pub enum Bug {
     StandsWithDecay,
     /// The receipt of a later write makes lost commands durable (rule 8).
     LostIsDurable,
+    /// What a peer gave back is not written again if a snapshot covers the last command that is still lost (rule 8).
+    MendedNotRewritten,
+    /// A leader's transfer that nobody goes on with keeps out what others give (rule 8).
+    StaleTransferBlocks,
     /// Only a leader gives of its snapshot what covers a lost command (rule 8).
     OnlyLeadersGive,
     /// A ticket whose index a snapshot covers is answered `Lost`.

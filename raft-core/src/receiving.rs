@@ -6,6 +6,7 @@ use crate::ids::{EntryId, Index, NodeId, Stamp};
 use crate::log::Log;
 use crate::message::{Body, Message};
 use crate::outbox::Pending;
+use crate::output::Report;
 use crate::planted::Bug;
 use crate::repair::Repair;
 use crate::snapshot::{Snapshot, Stored};
@@ -26,11 +27,6 @@ impl Receiving {
     /// The last entry that it covers.
     pub(crate) fn last(&self) -> EntryId {
         self.snapshot.last()
-    }
-
-    /// Whether it was asked for because commands are lost here.
-    pub(crate) fn repairs(&self) -> bool {
-        self.repairs
     }
 }
 
@@ -55,7 +51,8 @@ pub(crate) fn piece(state: &mut State, from: NodeId, message: Message) {
     let Body::Piece { snapshot, offset, data } = message.body else { return };
     let other = state.receiving.as_ref().filter(|receiving| receiving.snapshot != snapshot);
     let goes_on = |other: &Receiving| {
-        if other.repairs { state.repair.advances(&state.config) } else { state.leader == Some(other.from) }
+        let advances = state.repair.advances(&state.config) || state.config.planted(Bug::StaleTransferBlocks);
+        advances && (other.repairs || state.leader == Some(other.from))
     };
     if !lacks_below(state, snapshot.last().index) || other.is_some_and(goes_on) {
         return state.ignored += 1;
@@ -109,7 +106,8 @@ fn acknowledge(state: &mut State, from: NodeId, asker: Stamp, last: EntryId) {
         state.commit.min(state.outbox.durable())
     } else {
         state.commit_to(last.index);
-        last.index
+        // What was given back and is not written again yet is not here.
+        last.index.min(state.repair.whole_of(last.index))
     };
     state.met = state.met.max(matched);
     let reply = state.reply(asker, Body::Appended { matched });
@@ -124,9 +122,10 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
     let Some(receiving) = state.receiving.as_ref().filter(|it| it.snapshot == receipt.snapshot) else {
         return;
     };
-    let (from, asker, last) = (receiving.from, receiving.asker, receiving.last());
-    if receiving.repairs() {
-        return given(state, from, receipt);
+    let (from, asker, last, repairs) = (receiving.from, receiving.asker, receiving.last(), receiving.repairs);
+    let news = state.repairs() && state.repair.has(last, receipt.have);
+    if repairs {
+        return given(state, from, receipt, news);
     }
     if !follows || state.leader != Some(from) {
         return;
@@ -151,17 +150,27 @@ pub(crate) fn stored(state: &mut State, receipt: Stored, follows: bool) {
     }
 }
 
-/// A part was stored of a snapshot that covers lost commands. Whoever gave it is asked for what follows; once all is here,
-/// it takes their place. All that it covers is committed, so nobody has to be a leader for that, and nobody waits for word
-/// of it.
-fn given(state: &mut State, from: NodeId, receipt: Stored) {
-    state.repair.has(receipt.snapshot.last(), receipt.have);
-    if receipt.have < receipt.snapshot.size {
-        return state.ask_for_more(from);
+/// A part was stored of a snapshot that covers lost commands. Whoever gave it is asked for what follows, once for each part;
+/// once all is here, it takes their place. All that it covers is committed, so nobody has to be a leader for that, and nobody
+/// waits for word of it.
+fn given(state: &mut State, from: NodeId, receipt: Stored, news: bool) {
+    let Stored { snapshot, have, .. } = receipt;
+    if have < snapshot.size {
+        if news {
+            state.ask_for_more(from);
+        } else if have == 0 {
+            // It was damaged: another server's may be whole.
+            state.receiving = None;
+        }
+        return;
     }
     state.receiving = None;
-    if lacks_below(state, receipt.snapshot.last().index) {
-        install(state, receipt.snapshot);
+    let last = snapshot.last();
+    if state.log.id_at(last.index) == Some(last) && !state.log.holds(&snapshot.base) {
+        return state.halt(Report::SameIdOtherEntry { id: last });
+    }
+    if lacks_below(state, last.index) {
+        install(state, snapshot);
     }
 }
 

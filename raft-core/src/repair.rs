@@ -52,11 +52,15 @@ impl Repair {
         if self.rotten.is_empty() { last } else { self.whole() }
     }
 
-    /// More of a snapshot is here.
-    pub(crate) fn has(&mut self, last: EntryId, have: u64) {
-        if self.half != (last, have) {
-            (self.half, self.advanced_ago) = ((last, have), 0);
+    /// So much of a snapshot is here. Whether that is more than before.
+    pub(crate) fn has(&mut self, last: EntryId, have: u64) -> bool {
+        let before = if self.half.0 == last { self.half.1 } else { 0 };
+        self.half = (last, have);
+        let news = have > before;
+        if news {
+            (self.advanced_ago, self.asked_ago) = (0, 0);
         }
+        news
     }
 
     /// Whether more of a snapshot came in the last election timeout.
@@ -170,6 +174,8 @@ impl State {
         if mended == 0 {
             self.ignored += 1;
         } else {
+            // Who gives is asked for more; the others only when it has fallen silent.
+            self.repair.asked_ago = 0;
             self.ask_for_more(from);
         }
         self.rewrite_when_whole();
@@ -213,6 +219,9 @@ impl State {
         self.outbox.found_whole(self.repair.whole());
         if self.repair.rotten.is_empty() {
             self.outbox.put(Pending::Event(Event::Repaired));
+        } else if !self.config.planted(Bug::MendedNotRewritten) {
+            // What stands behind the snapshot may all be here again, and not on the disk.
+            self.rewrite_when_whole();
         }
     }
 }

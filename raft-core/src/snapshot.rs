@@ -60,6 +60,11 @@ impl Fetch {
         self.length
     }
 
+    /// Whether it answers a member that has lost commands. Such a one asks again: when many of these wait, they may be dropped.
+    pub fn is_answer(&self) -> bool {
+        self.asker.is_some()
+    }
+
     /// The message that carries these bytes.
     ///
     /// # Panics

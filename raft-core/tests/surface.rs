@@ -13,6 +13,8 @@ mod limits;
 mod nonsense;
 #[path = "surface/receipts.rs"]
 mod receipts;
+#[path = "surface/repair.rs"]
+mod repair;
 #[path = "surface/snapshots.rs"]
 mod snapshots;
 #[path = "surface/storm.rs"]

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const FINISH: Duration = Duration::from_secs(5);
 
 /// For how long the file of a transfer stays open after the last part that was asked for, if its name is gone.
 const TRANSFER: Duration = Duration::from_secs(120);
+
+/// How many parts may wait to be read for members that have lost commands: they ask for what does not come again.
+const ANSWERS: usize = 8;
 
 /// How long an answer waits after a failure, so that a full disk is not tried without a pause.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -60,6 +63,8 @@ enum Job {
 pub(crate) struct SnapshotThread {
     jobs: Sender<Job>,
     stop: Stop,
+    /// Parts that wait to be read for members that have lost commands.
+    answers: Arc<AtomicUsize>,
     /// Closed when the thread has ended.
     ended: oneshot::Receiver<()>,
 }
@@ -72,7 +77,7 @@ impl SnapshotThread {
     ) -> io::Result<SnapshotThread> {
         let (jobs, waiting) = channel();
         let (running, ended) = oneshot::channel();
-        let stop = Stop::default();
+        let (stop, answers) = (Stop::default(), Arc::<AtomicUsize>::default());
         let mut worker = Worker {
             snapshots,
             events,
@@ -82,6 +87,7 @@ impl SnapshotThread {
             },
             jobs: jobs.clone(),
             stop: stop.clone(),
+            answers: answers.clone(),
             transfers: BTreeMap::new(),
             digesting: Arc::default(),
             threads: Vec::new(),
@@ -91,7 +97,7 @@ impl SnapshotThread {
             after_all_others();
             worker.serve(&waiting);
         })?;
-        Ok(SnapshotThread { jobs, stop, ended })
+        Ok(SnapshotThread { jobs, stop, answers, ended })
     }
 
     /// Writes a frozen state; [`Event::Captured`] follows.
@@ -113,8 +119,14 @@ impl SnapshotThread {
         self.send(Job::Load(snapshot));
     }
 
-    /// Reads a part; [`Event::Fetched`] or [`Event::Missing`] follows.
+    /// Reads a part; [`Event::Fetched`] or [`Event::Missing`] follows, unless a disk that hangs lets too many answers wait.
     pub(crate) fn fetch(&self, fetch: Fetch) {
+        if fetch.is_answer() {
+            if self.answers.load(Ordering::Relaxed) >= ANSWERS {
+                return;
+            }
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
         self.send(Job::Fetch(fetch));
     }
 
@@ -153,6 +165,7 @@ struct Worker {
     load: Load,
     jobs: Sender<Job>,
     stop: Stop,
+    answers: Arc<AtomicUsize>,
     /// Snapshots that are being sent, and when a part was asked for last.
     transfers: BTreeMap<EntryId, (Snapshot, Arc<File>, Instant)>,
     /// Those that read or write a whole snapshot.
@@ -258,6 +271,9 @@ impl Worker {
 
     fn fetch(&mut self, fetch: Fetch) -> Event {
         let (to, last) = (fetch.to(), fetch.snapshot().last());
+        if fetch.is_answer() {
+            self.answers.fetch_sub(1, Ordering::Relaxed);
+        }
         match self.read(&fetch) {
             Some(bytes) => Event::Fetched { to, message: Box::new(fetch.fill(bytes)) },
             None => Event::Missing { last },

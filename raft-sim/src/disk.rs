@@ -282,9 +282,14 @@ impl Disk {
         }
     }
 
-    /// Commands that may be lost are: a bit of their bytes flips. What a crash could have lost is left alone. Where, the
-    /// segments and their places.
-    pub fn moth(&mut self, may: impl Fn(EntryId) -> bool, choices: &mut impl Choices) -> Vec<(u64, usize)> {
+    /// One in `share` of the commands that may be lost is: a bit of its bytes flips. What a crash could have lost is left
+    /// alone. Where, the segments and their places.
+    pub fn moth(
+        &mut self,
+        share: u64,
+        may: impl Fn(EntryId) -> bool,
+        choices: &mut impl Choices,
+    ) -> Vec<(u64, usize)> {
         let site = Site::from(Purpose::Moths);
         let (vouched, data_at) = (self.vouched, HEADER_BYTES as usize + self.layout.ids_bytes as usize);
         let mut places = Vec::new();
@@ -294,7 +299,7 @@ impl Disk {
                 at = record.end;
                 let command = record.command.filter(|(id, _)| record.write <= vouched && may(*id));
                 if let Some((_, length)) = command
-                    && choices.pick(site, 4) == 0
+                    && choices.pick(site, share) == 0
                 {
                     let place = record.payload + choices.pick(site, length as u64) as usize;
                     Arc::make_mut(&mut file.bytes)[place] ^= 1 << choices.pick(site, 8);

@@ -33,8 +33,12 @@ impl World {
             }
             let Some(process) = &self.servers[keeper].process else { return Ok(()) };
             let (log, durable) = (process.node.log().clone(), process.node.status().durable);
-            let kept = |id: EntryId| id.index <= durable && log.id_at(id.index) == Some(id);
-            let places = self.servers[at].disk.moth(kept, &mut self.choices);
+            // In its log, or what its snapshot covers: that it has as a whole, whatever stands on the other disk.
+            let kept = |id: EntryId| {
+                id.index <= durable && (id.index <= log.base().index || log.id_at(id.index) == Some(id))
+            };
+            let share = self.choices.one_of(site, &[4, 4, 16, 64]);
+            let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
             if places.is_empty() {
                 continue;
             }
@@ -47,6 +51,20 @@ impl World {
                     .say(self.now, format_args!("{at} loses a command in segment {segment} at byte {place}"));
             }
             self.crash_if_up(at)?;
+            if self.choices.pick(site, 2) == 1 {
+                self.late_appends(keeper, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It starts again at once, and hears what was on its way before: so it gets back what it has not asked for yet.
+    fn late_appends(&mut self, keeper: usize, at: usize) -> Result<(), Violation> {
+        self.start(at)?;
+        for _ in 0..=self.choices.pick(Purpose::Moths.into(), 3) {
+            if let Some(letter) = self.network.old_append(keeper, at, &mut self.choices) {
+                self.arrive(letter)?;
+            }
         }
         Ok(())
     }

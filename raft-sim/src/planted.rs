@@ -164,6 +164,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::CoveredIsLost, &["tickets"]),
     core(Bug::AckWithDecay, &["durable_before_sent"]),
     core(Bug::StandsWithDecay, &["repair"]),
+    core(Bug::MendedNotRewritten, &["repair", "liveness", "service"]),
+    core(Bug::StaleTransferBlocks, &["liveness", "service"]),
     core(Bug::LostIsDurable, &["durable_before_sent"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::WantedStaysSilent, &["liveness"]),

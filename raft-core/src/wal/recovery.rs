@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::ids::EntryId;
 use crate::write::Recovered;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -95,7 +96,7 @@ pub fn recover(
     walk.roots.keep(kept.len());
     // What was cut off since, or is behind a base, is not missed.
     let missed = walk.recovered.entries.iter().filter(|entry| entry.is_decayed()).map(Entry::id);
-    let missed: Vec<EntryId> = missed.collect();
+    let missed: BTreeSet<EntryId> = missed.collect();
     walk.decayed.retain(|(id, _)| missed.contains(id));
     let mended = mended(&walk, kept.iter().filter_map(|at| segments[*at].header));
     Ok(Recovery {
@@ -146,7 +147,7 @@ fn walk_through<'a>(
         if walk.write > evidence.synced {
             return Ok((walk, end, copies));
         }
-        if !matches!(end.gone, Gone::Payload { command: true, .. }) || spares == evidence.synced {
+        if !matches!(end.gone, Gone::Payload { command: true, .. }) || evidence.synced <= spares {
             return Err(Refusal::Decay(Box::new(decay(segments, &walk, end.gone, evidence))));
         }
         spares = evidence.synced;

@@ -96,6 +96,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a write is at the disk.
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// The first entry whose command the disk has lost.
     pub(crate) fn rotten(&self) -> Option<Index> {
         self.rotten.first().copied()

@@ -2,12 +2,30 @@
 //! and is what it was ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). That such a server acknowledges and
 //! applies nothing at or behind the first of them is demanded where promises are (`promises.rs`).
 
-use super::{Verdict, cluster::Seat, demand, log_matching::LogMatching};
+use super::{
+    Verdict,
+    cluster::{Seat, Step},
+    demand,
+    log_matching::LogMatching,
+};
 use crate::facts::Class;
 use raft_core::{Body, Entry, LogSlice, Message, NodeId};
 
 /// The name of this invariant.
 pub const NAME: &str = "repair";
+
+/// A turn is over. Who lacked nothing any more after the one before has had it written.
+pub(crate) fn stepped(seat: &Seat, step: &Step<'_>) -> Verdict {
+    let whole = step.before.is_some_and(|before| before.decayed == 0 && !before.halted);
+    let lost = seat.ledger.rotten().filter(|_| whole && !seat.ledger.is_writing());
+    demand(lost.is_none(), NAME, Class::Durability, || {
+        format!(
+            "node {} lacks nothing, and its disk does not get back what it has lost: {}",
+            step.node,
+            seat.ledger.summary()
+        )
+    })
+}
 
 /// A message leaves a node.
 pub(crate) fn sent(seat: &Seat, matching: &LogMatching, node: NodeId, message: &Message) -> Verdict {

@@ -5,7 +5,7 @@ use super::cluster::Step;
 use super::exactly_once::Effect;
 use super::{
     Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
-    hand_over, leader_append_only, leadership, monotone, patience, sightings, state_machine_safety,
+    hand_over, leader_append_only, leadership, monotone, patience, repair, sightings, state_machine_safety,
 };
 use crate::coverage::Mark;
 use crate::facts::Time;
@@ -21,6 +21,7 @@ impl Judges {
         monotone::stepped(&step, seat.started_in, seat.started_at)?;
         leader_append_only::stepped(&step)?;
         acknowledged_stays::stepped(seat, &step)?;
+        repair::stepped(seat, &step)?;
         state_machine_safety::stepped(&self.cluster, &step)?;
         self.matching.stepped(&step)?;
         commit_told::stepped(self.cluster.seat_mut(node), &step)?;
