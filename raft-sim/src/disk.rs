@@ -48,11 +48,13 @@ impl Stored {
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
         let length = u32::from_le_bytes(std::array::from_fn(|byte| header[12 + byte])) as usize;
         let command = (header[4], header[6]) == (1, 1) && length > 0;
-        Some(Stored {
+        // What is damaged already may say anything.
+        let end = at + 104 + length.next_multiple_of(8);
+        (end <= bytes.len()).then(|| Stored {
             write: Sequence(word(32)),
             command: command.then(|| (EntryId::new(word(56), word(48)), length)),
             payload: at + 104,
-            end: at + 104 + length.next_multiple_of(8),
+            end,
         })
     }
 }
@@ -282,29 +284,34 @@ impl Disk {
         }
     }
 
-    /// One in `share` of the commands that may be lost is: a bit of its bytes flips. What a crash could have lost is left
-    /// alone. Where, the segments and their places.
+    /// Of the commands that may be lost, one in `share` is, or with 0 the first and the last: a bit of its bytes flips. What a
+    /// crash could have lost is left alone. Where, the segments and their places.
     pub fn moth(
         &mut self,
         share: u64,
         may: impl Fn(EntryId) -> bool,
         choices: &mut impl Choices,
     ) -> Vec<(u64, usize)> {
-        let site = Site::from(Purpose::Moths);
         let (vouched, data_at) = (self.vouched, HEADER_BYTES as usize + self.layout.ids_bytes as usize);
-        let mut places = Vec::new();
-        for file in &mut self.files {
+        let mut lost = Vec::new();
+        for (number, file) in self.files.iter().enumerate() {
             let mut at = data_at;
             while let Some(record) = Stored::read(&file.bytes, at) {
                 at = record.end;
                 let command = record.command.filter(|(id, _)| record.write <= vouched && may(*id));
-                if let Some((_, length)) = command
-                    && choices.pick(site, share) == 0
-                {
-                    let place = record.payload + choices.pick(site, length as u64) as usize;
-                    Arc::make_mut(&mut file.bytes)[place] ^= 1 << choices.pick(site, 8);
-                    places.push((file.segment, place));
-                }
+                lost.extend(command.map(|(_, length)| (number, record.payload, length)));
+            }
+        }
+        let (site, last) = (Site::from(Purpose::Moths), lost.len().saturating_sub(1));
+        let mut places = Vec::new();
+        for (at, (number, payload, length)) in lost.into_iter().enumerate() {
+            let hit = if share == 0 { at == 0 || at == last } else { choices.pick(site, share) == 0 };
+            if hit {
+                let (place, bit) =
+                    (payload + choices.pick(site, length as u64) as usize, choices.pick(site, 8));
+                let file = &mut self.files[number];
+                Arc::make_mut(&mut file.bytes)[place] ^= 1 << bit;
+                places.push((file.segment, place));
             }
         }
         places

@@ -34,10 +34,13 @@ impl World {
             let Some(process) = &self.servers[keeper].process else { return Ok(()) };
             let (log, durable) = (process.node.log().clone(), process.node.status().durable);
             // In its log, or what its snapshot covers: that it has as a whole, whatever stands on the other disk.
+            let share = self.choices.one_of(site, &[4, 0, 0, 16]);
+            // Two losses far from each other are such that both are missed.
+            let own = self.servers[at].snapshots.newest().filter(|_| share == 0).unwrap_or_default();
             let kept = |id: EntryId| {
-                id.index <= durable && (id.index <= log.base().index || log.id_at(id.index) == Some(id))
+                let there = id.index <= log.base().index || log.id_at(id.index) == Some(id);
+                id.index > own.index && id.index <= durable && there
             };
-            let share = self.choices.one_of(site, &[4, 4, 16, 64]);
             let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
             if places.is_empty() {
                 continue;
@@ -61,7 +64,7 @@ impl World {
     /// It starts again at once, and hears what was on its way before: so it gets back what it has not asked for yet.
     fn late_appends(&mut self, keeper: usize, at: usize) -> Result<(), Violation> {
         self.start(at)?;
-        for _ in 0..=self.choices.pick(Purpose::Moths.into(), 3) {
+        for _ in 0..=self.choices.pick(Purpose::Moths.into(), 6) {
             if let Some(letter) = self.network.old_append(keeper, at, &mut self.choices) {
                 self.arrive(letter)?;
             }
