@@ -330,6 +330,7 @@ impl Actor {
     fn look(&mut self) {
         self.status.last = self.log.last();
         self.status.base = self.log.base();
+        self.status.decayed = self.log.decayed().len();
         self.status.membership = self.log.membership().cloned().unwrap_or_default();
         self.status.membership_at = self.log.membership_index().unwrap_or_default();
     }

@@ -23,8 +23,10 @@ fn decayed() -> Entry {
     Entry::decayed(a.id(), a.hash(), 1)
 }
 
-/// The log from the lost command on is written again.
+/// The command is back, and the log from there on is written again.
 fn rewrite(stage: &mut Stage) {
+    stage.actor(3).log = stage.actor(1).log.clone();
+    stage.step(3).unwrap();
     let entries = vec![entry(1, 2, "a"), entry(1, 3, "b")];
     stage.write_durably(3, Update { keep: Some(Index(1)), entries, ..Update::default() }).unwrap();
 }
@@ -40,6 +42,18 @@ fn a_promise_of_what_is_lost_is_reported() {
     rewrite(&mut stage);
     stage.send(3, 1, Body::Appended { matched: Index(3) }).unwrap();
     stage.apply(3, 2).unwrap();
+}
+
+#[test]
+fn what_came_back_and_is_not_written_is_reported() {
+    let mut stage = lost();
+    stage.step(3).unwrap();
+    let mut writes = stage.clone();
+    rewrite(&mut writes);
+    writes.step(3).unwrap();
+    stage.actor(3).log = stage.actor(1).log.clone();
+    stage.step(3).unwrap();
+    falls(stage.step(3), repair::NAME);
 }
 
 #[test]
