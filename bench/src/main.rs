@@ -49,7 +49,9 @@ fn main() -> ExitCode {
         }
         ["scenario", name, times] => scenario(name, times.parse().expect("how many times, as a number")),
         _ => {
-            panic!("usage: bench core | bench counts | bench scenario commitBATCH|read|follower|leader TIMES")
+            panic!(
+                "usage: bench core | bench counts | bench scenario commitBATCH|read|follower|leader|round TIMES"
+            )
         }
     }
     ExitCode::SUCCESS
@@ -226,10 +228,15 @@ fn scenario(name: &str, times: u64) {
         "read" => (0..times).for_each(|_| cluster.read(1)),
         "follower" => ticks(cluster.take(1), times),
         "leader" => ticks(cluster.take(0), times),
+        "round" => {
+            let mut leader = cluster.take(0);
+            (0..times).for_each(|_| assert_eq!(Ours::heartbeat(&mut leader), 2));
+        }
         _ => {
             let batch = name.strip_prefix("commit").and_then(|batch| batch.parse().ok());
-            let batch =
-                batch.unwrap_or_else(|| panic!("no scenario {name:?}: commitBATCH, read, follower, leader"));
+            let batch = batch.unwrap_or_else(|| {
+                panic!("no scenario {name:?}: commitBATCH, read, follower, leader, round")
+            });
             for round in 1..=times {
                 cluster.propose(batch, &[7; 256]);
                 if (round * batch).is_multiple_of(2048) {
