@@ -31,10 +31,17 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-HTTPRAFT = os.environ.get("HTTPRAFT", str(TARGET / "httpraft"))
-HELLO = os.environ.get("HELLO", str(ROOT / "bench/target/release/hello"))
-LOG = os.environ.get("LOG", str(TARGET / "examples/log_speed"))
-RAFT_ENGINE = os.environ.get("RAFT_ENGINE", str(ROOT / "bench/target/release/raft_engine"))
+
+
+def binary(variable, default):
+    """Where it lies, for processes that run in other directories too."""
+    return os.path.abspath(os.environ.get(variable, default))
+
+
+HTTPRAFT = binary("HTTPRAFT", TARGET / "httpraft")
+HELLO = binary("HELLO", ROOT / "bench/target/release/hello")
+LOG = binary("LOG", TARGET / "examples/log_speed")
+RAFT_ENGINE = binary("RAFT_ENGINE", ROOT / "bench/target/release/raft_engine")
 ETCD = shutil.which("etcd")
 PARTS = ["disk", "log", "writes", "reads", "stale", "open", "failover", "handover", "recovery"]
 HEARTBEAT_MS = 100
