@@ -5,8 +5,8 @@ use crate::draw::Draw;
 use bytes::Bytes;
 use raft_core::write::Base;
 use raft_core::{
-    Acquaintance, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message, Node,
-    NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
+    Acquaintance, Ballot, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message,
+    Node, NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
 };
 
 /// The data directory that is on record for a member.
@@ -52,9 +52,9 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
             members([Standing::Voter; 3]).map_or(Acquaintance::Founding, Acquaintance::OnRecord),
         ),
         4 => Body::PreVote { last: id(draw, node), recorded: true },
-        5 => Body::PreVoteReply { granted: draw.rarely(2) },
+        5 => Body::PreVoteReply { answer: answer(draw) },
         6 => Body::Vote { last: id(draw, node), transfer: draw.rarely(2), recorded: true },
-        7 => Body::VoteReply { granted: draw.rarely(2) },
+        7 => Body::VoteReply { answer: answer(draw) },
         8 => Body::Appended { matched: Index(draw.near(status.last.index.0)) },
         9 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
         10 => Body::Heartbeat { commit: Index(draw.near(status.commit.0)), round: Round(draw.near(1)) },
@@ -85,6 +85,14 @@ fn body(draw: &mut Draw<'_>, node: &Node) -> Body {
 }
 
 /// An entry's id near the end of the node's log, mostly one that it holds.
+fn answer(draw: &mut Draw<'_>) -> Ballot {
+    match draw.below(4) {
+        0 => Ballot::Refused,
+        1 => Ballot::Blind,
+        _ => Ballot::Granted,
+    }
+}
+
 fn id(draw: &mut Draw<'_>, node: &Node) -> EntryId {
     let index = Index(draw.near(node.status().last.index.0));
     match node.log().id_at(index) {
@@ -154,8 +162,8 @@ fn payload(draw: &mut Draw<'_>) -> Payload {
 pub(crate) fn favourable(to: NodeId, sent: &Message) -> Option<Message> {
     let body = match &sent.body {
         Body::Hello => Body::HelloReply(Acquaintance::Founding),
-        Body::PreVote { .. } => Body::PreVoteReply { granted: true },
-        Body::Vote { .. } => Body::VoteReply { granted: true },
+        Body::PreVote { .. } => Body::PreVoteReply { answer: Ballot::Granted },
+        Body::Vote { .. } => Body::VoteReply { answer: Ballot::Granted },
         Body::Append { slice, .. } => Body::Appended { matched: slice.last().index },
         Body::Heartbeat { round, .. } => Body::HeartbeatReply { round: *round },
         Body::Chunk { snapshot, offset, data } => {

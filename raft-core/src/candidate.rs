@@ -1,7 +1,7 @@
 //! Elections (paper section 5.2, dissertation 9.6): a candidate asks every server, itself included, and counts.
 
 use crate::ids::{NodeId, Stamp};
-use crate::message::Body;
+use crate::message::{Ballot, Body};
 use crate::planted::Bug;
 use crate::state::State;
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Candidate {
     pub(crate) phase: Phase,
-    answers: Vec<(NodeId, bool)>,
+    answers: Vec<(NodeId, Ballot)>,
 }
 
 /// The proof that an election was won: nothing else makes one, and a leader can't be made without.
@@ -47,7 +47,7 @@ impl Candidate {
         let mut request =
             state.request(Body::PreVote { last: state.log.last(), recorded: state.is_recorded() });
         request.term = state.hard.term.next();
-        ask(state, &request, Body::PreVoteReply { granted: true }, false);
+        ask(state, &request, Body::PreVoteReply { answer: Ballot::Granted }, false);
         Candidate { phase: Phase::Pre, answers: Vec::new() }
     }
 
@@ -60,24 +60,29 @@ impl Candidate {
         state.clock.draw(&state.config);
         let request =
             state.request(Body::Vote { last: state.log.last(), transfer, recorded: state.is_recorded() });
-        ask(state, &request, Body::VoteReply { granted: true }, true);
+        ask(state, &request, Body::VoteReply { answer: Ballot::Granted }, true);
         Candidate { phase: Phase::Real, answers: Vec::new() }
     }
 
     /// Counts an answer to the question of this phase. Only a vote from the disk on record counts (rule 16); a server
-    /// answers once.
-    pub(crate) fn count(&mut self, state: &State, from: NodeId, stamp: Stamp, granted: bool) -> Count {
+    /// answers once. A quorum's votes make a leader the only one of its term; the compared ones of so many that no quorum is
+    /// without one of them make it hold all that is committed, by any leader of an earlier term. With an odd number of voters
+    /// that is the same (Howard, Malkhi, Spiegelman, "Flexible Paxos", 2016).
+    pub(crate) fn count(&mut self, state: &State, from: NodeId, stamp: Stamp, answer: Ballot) -> Count {
         let counts = state.on_record(from, stamp) && self.answers.iter().all(|(id, _)| *id != from);
         if counts {
-            self.answers.push((from, granted));
+            self.answers.push((from, answer));
         }
-        let said = |id: NodeId, what: bool| self.answers.contains(&(id, what));
-        if state.is_quorum(|id| said(id, true)) {
+        let said = |id: NodeId, what: Ballot| self.answers.contains(&(id, what));
+        let yes = |id: NodeId| said(id, Ballot::Granted) || said(id, Ballot::Blind);
+        let compared =
+            |id: NodeId| said(id, Ballot::Granted) || (yes(id) && state.config.planted(Bug::BlindCompares));
+        if state.is_quorum(yes) && state.meets_quorums(compared) {
             match self.phase {
                 Phase::Pre => Count::WouldWin,
                 Phase::Real => Count::Won(Won(())),
             }
-        } else if state.is_quorum(|id| said(id, false)) {
+        } else if state.is_quorum(|id| said(id, Ballot::Refused)) {
             Count::Lost
         } else {
             Count::Open

@@ -133,7 +133,7 @@ pub use ids::{Boot, ClusterId, DiskId, EntryId, Index, NodeId, Round, Stamp, Ter
 pub use input::Input;
 pub use log::Log;
 pub use membership::{Member, Membership, Standing};
-pub use message::{Acquaintance, Body, Message};
+pub use message::{Acquaintance, Ballot, Body, Message};
 pub use node::{Drain, Node, Turn};
 pub use output::{Answer, Limit, Output, Report};
 pub use snapshot::{Fetch, Snapshot, Store, Stored};

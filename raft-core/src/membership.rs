@@ -156,15 +156,24 @@ impl Membership {
 
     /// Whether those who said yes are a majority of each half.
     pub fn is_quorum(&self, yes: impl Fn(NodeId) -> bool) -> bool {
-        let majority = |voters: &mut dyn Iterator<Item = NodeId>| {
+        self.in_each_half(yes, |agreed, all| agreed > all / 2)
+    }
+
+    /// Whether every majority of each half has one of those who said yes: they are half of the voters, or more.
+    pub fn meets_quorums(&self, yes: impl Fn(NodeId) -> bool) -> bool {
+        self.in_each_half(yes, |agreed, all| agreed >= all.div_ceil(2))
+    }
+
+    fn in_each_half(&self, yes: impl Fn(NodeId) -> bool, enough: impl Fn(usize, usize) -> bool) -> bool {
+        let holds = |voters: &mut dyn Iterator<Item = NodeId>| {
             let (mut all, mut agreed) = (0_usize, 0_usize);
             for id in voters {
                 all += 1;
                 agreed += usize::from(yes(id));
             }
-            agreed > all / 2
+            enough(agreed, all)
         };
-        majority(&mut self.new_half()) && (!self.is_joint() || majority(&mut self.old_half()))
+        holds(&mut self.new_half()) && (!self.is_joint() || holds(&mut self.old_half()))
     }
 
     /// The highest index that a majority of each half has reached.

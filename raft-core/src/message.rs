@@ -20,6 +20,26 @@ pub struct Message {
     pub body: Body,
 }
 
+/// What a voter says to a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ballot {
+    /// No.
+    Refused,
+    /// Yes, and the candidate's log is at least as up-to-date as the voter's (paper section 5.4.1).
+    Granted,
+    /// Yes, for the term alone: the voter's log goes further, but its disk has lost commands of it. Such votes make a leader
+    /// the only one of its term. That its log has all that is committed others must vouch for: see
+    /// [`Membership::meets_quorums`].
+    Blind,
+}
+
+impl Ballot {
+    /// Whether the vote is given.
+    pub fn is_yes(self) -> bool {
+        self != Ballot::Refused
+    }
+}
+
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
@@ -36,8 +56,8 @@ pub enum Body {
     },
     /// The answer to a pre-vote.
     PreVoteReply {
-        /// Whether a real vote would be granted now.
-        granted: bool,
+        /// What the answer to a request for a real vote would be now.
+        answer: Ballot,
     },
     /// RequestVote (Figure 2).
     Vote {
@@ -51,7 +71,7 @@ pub enum Body {
     /// The answer to a request for a vote.
     VoteReply {
         /// Whether the vote was given.
-        granted: bool,
+        answer: Ballot,
     },
     /// AppendEntries (Figure 2) with its entries, possibly none.
     Append {

@@ -285,15 +285,15 @@ impl Node {
                     self.become_follower();
                 }
             }
-            (Role::Candidate(candidate), Body::PreVoteReply { granted }) if candidate.phase == Phase::Pre => {
-                let asked = !granted || message.term == state.hard.term.next();
+            (Role::Candidate(candidate), Body::PreVoteReply { answer }) if candidate.phase == Phase::Pre => {
+                let asked = !answer.is_yes() || message.term == state.hard.term.next();
                 if asked {
-                    let count = candidate.count(state, from, stamp, granted);
+                    let count = candidate.count(state, from, stamp, answer);
                     self.conclude(count);
                 }
             }
-            (Role::Candidate(candidate), Body::VoteReply { granted }) if candidate.phase == Phase::Real => {
-                let count = candidate.count(state, from, stamp, granted);
+            (Role::Candidate(candidate), Body::VoteReply { answer }) if candidate.phase == Phase::Real => {
+                let count = candidate.count(state, from, stamp, answer);
                 self.conclude(count);
             }
             (Role::Follower | Role::Candidate(_), Body::Append { slice, commit }) => {

@@ -175,6 +175,10 @@ pub enum Bug {
     StaleTransferBlocks,
     /// Only a leader gives of its snapshot what covers a lost command (rule 8).
     OnlyLeadersGive,
+    /// Who has lost commands refuses its vote to a candidate with an older log, as if it could lead itself (rule 8).
+    LossRefuses,
+    /// A blind vote counts as if it had compared the logs (rule 8).
+    BlindCompares,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).

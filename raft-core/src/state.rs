@@ -181,6 +181,11 @@ impl State {
         })
     }
 
+    /// Whether every quorum of the configuration in force has one of those who said yes.
+    pub(crate) fn meets_quorums(&self, yes: impl Fn(NodeId) -> bool) -> bool {
+        self.in_force().is_some_and(|membership| self.counted(membership).meets_quorums(yes))
+    }
+
     /// The highest index that a quorum of the configuration in force has reached.
     pub(crate) fn quorum_index(&self, matched: impl Fn(NodeId) -> Index) -> Index {
         let Some(membership) = self.in_force() else { return Index(0) };

@@ -54,6 +54,16 @@ proptest! {
         prop_assert!(!(membership.is_quorum(yes) && membership.is_quorum(|id| !yes(id))));
     }
 
+    /// Those whom every quorum meets are half of each half, or more; a quorum without any of them there can't be.
+    #[test]
+    fn every_quorum_meets_half_of_the_voters((membership, said) in configuration()) {
+        let yes = |id: NodeId| said[id.0 as usize] < 3;
+        let met = |voters: &mut dyn Iterator<Item = NodeId>| !majority(voters, |id| !yes(id));
+        let both = met(&mut membership.old_half()) && met(&mut membership.new_half());
+        prop_assert_eq!(membership.meets_quorums(yes), both);
+        prop_assert!(!(both && membership.is_quorum(|id| !yes(id))));
+    }
+
     /// Learners change no decision.
     #[test]
     fn learners_never_count((membership, said) in configuration()) {

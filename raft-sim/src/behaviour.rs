@@ -263,7 +263,9 @@ fn post(from: NodeId, to: NodeId, message: &Message) -> Value {
     post.extend(match &message.body {
         Body::PreVote { last, .. } => vec![("last", id(*last))],
         Body::Vote { last, transfer, .. } => vec![("last", id(*last)), ("transfer", (*transfer).into())],
-        Body::PreVoteReply { granted } | Body::VoteReply { granted } => vec![("granted", (*granted).into())],
+        Body::PreVoteReply { answer } | Body::VoteReply { answer } => {
+            vec![("granted", answer.is_yes().into())]
+        }
         Body::Append { slice, commit } => vec![
             ("prev", id(slice.prev())),
             ("entries", Value::Sequence(slice.entries().iter().map(entry).collect())),

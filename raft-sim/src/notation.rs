@@ -3,8 +3,8 @@
 
 use crate::facts::Action;
 use raft_core::{
-    Acquaintance, Answer, Body, Change, DiskId, Entry, Event, Input, LogSlice, Member, Membership, Message,
-    NodeId, Output, Payload, Standing, Update,
+    Acquaintance, Answer, Ballot, Body, Change, DiskId, Entry, Event, Input, LogSlice, Member, Membership,
+    Message, NodeId, Output, Payload, Standing, Update,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -102,7 +102,6 @@ impl Display for Packet<'_> {
 
 impl Display for Text<'_, Body> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let verdict = |granted: bool| if granted { " granted" } else { " refused" };
         match self.0 {
             Body::Hello | Body::TimeoutNow | Body::Stale => Ok(()),
             Body::HelloReply(Acquaintance::Founding) => write!(f, " founding"),
@@ -115,7 +114,11 @@ impl Display for Text<'_, Body> {
                 write!(f, " last={last}")
             }
             Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
-            Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
+            Body::PreVoteReply { answer } | Body::VoteReply { answer } => f.write_str(match answer {
+                Ballot::Refused => " refused",
+                Ballot::Granted => " granted",
+                Ballot::Blind => " granted blindly",
+            }),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),
             Body::Conflict { asked, hint } => write!(f, " asked={asked} hint={hint}"),

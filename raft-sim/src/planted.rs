@@ -167,6 +167,8 @@ pub const TABLE: &[Row] = &[
     core(Bug::MendedNotRewritten, &["repair", "liveness", "service"]),
     core(Bug::StaleTransferBlocks, &["liveness", "service"]),
     core(Bug::LostIsDurable, &["durable_before_sent"]),
+    core(Bug::LossRefuses, &["liveness"]),
+    core(Bug::BlindCompares, &["election_safety", "leader_completeness"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),

@@ -5,7 +5,7 @@ use super::{CodecError, ROW_BYTES, slice};
 use crate::hash;
 use crate::ids::{Boot, DiskId, EntryId, Index, Round, Stamp, Term};
 use crate::membership::Membership;
-use crate::message::{Acquaintance, Body, Message};
+use crate::message::{Acquaintance, Ballot, Body, Message};
 use crate::snapshot::Snapshot;
 use crate::write::Base;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -33,7 +33,7 @@ pub(super) fn put(message: &Message, out: &mut BytesMut) {
             put_id(*last, out);
             out.put_u8(u8::from(*transfer));
         }
-        Body::PreVoteReply { granted } | Body::VoteReply { granted } => out.put_u8(u8::from(*granted)),
+        Body::PreVoteReply { answer } | Body::VoteReply { answer } => out.put_u8(*answer as u8),
         Body::Append { slice, commit } => {
             put_id(slice.prev(), out);
             out.put_u64_le(commit.0);
@@ -156,6 +156,16 @@ impl<'a> Part<'a> {
         }
     }
 
+    fn answer(&mut self) -> Result<Ballot, CodecError> {
+        let at = self.at();
+        match self.u8("answer")? {
+            0 => Ok(Ballot::Refused),
+            1 => Ok(Ballot::Granted),
+            2 => Ok(Ballot::Blind),
+            found => Err(CodecError::BadValue { field: "answer", at, found }),
+        }
+    }
+
     fn acquaintance(&mut self) -> Result<Acquaintance, CodecError> {
         let at = self.at();
         match self.u8("acquaintance")? {
@@ -198,13 +208,13 @@ impl<'a> Part<'a> {
             Kind::Hello => Body::Hello,
             Kind::HelloReply => Body::HelloReply(self.acquaintance()?),
             Kind::PreVote => Body::PreVote { last: self.id("last entry")?, recorded: flags & RECORDED != 0 },
-            Kind::PreVoteReply => Body::PreVoteReply { granted: self.flag("granted")? },
+            Kind::PreVoteReply => Body::PreVoteReply { answer: self.answer()? },
             Kind::Vote => Body::Vote {
                 last: self.id("last entry")?,
                 transfer: self.flag("transfer")?,
                 recorded: flags & RECORDED != 0,
             },
-            Kind::VoteReply => Body::VoteReply { granted: self.flag("granted")? },
+            Kind::VoteReply => Body::VoteReply { answer: self.answer()? },
             Kind::Append => {
                 let prev = self.id("entry before")?;
                 let commit = Index(self.u64("commit")?);

@@ -4,7 +4,7 @@ use super::{Node, Role};
 use crate::candidate::Phase;
 use crate::founding;
 use crate::ids::{Boot, NodeId, Stamp};
-use crate::message::{Body, Message};
+use crate::message::{Ballot, Body, Message};
 use crate::planted::Bug;
 use crate::receiving;
 
@@ -110,7 +110,8 @@ impl Node {
         let adopts = self.state.config.planted(Bug::AdoptsPreVoteTerm);
         let asks_for_term = match &message.body {
             Body::PreVote { .. } if adopts => None,
-            Body::PreVote { .. } | Body::PreVoteReply { granted: true } => return true,
+            Body::PreVote { .. } => return true,
+            Body::PreVoteReply { answer } if answer.is_yes() => return true,
             Body::Vote { transfer, .. } => Some(*transfer),
             _ => None,
         };
@@ -131,7 +132,7 @@ impl Node {
             return false;
         }
         if asks_for_term == Some(false) && self.state.hears_leader() {
-            let reply = self.state.reply(message.from, Body::VoteReply { granted: false });
+            let reply = self.state.reply(message.from, Body::VoteReply { answer: Ballot::Refused });
             self.state.outbox.send(from, reply);
             return false;
         }
@@ -176,7 +177,7 @@ impl Node {
         let older = message.term < state.hard.term && !state.config.planted(Bug::ReplyToEarlierTerm);
         let too_late = match &message.body {
             Body::HelloReply(_) => state.founded(),
-            Body::PreVoteReply { granted: true } => message.term <= state.hard.term,
+            Body::PreVoteReply { answer } if answer.is_yes() => message.term <= state.hard.term,
             Body::VoteReply { .. } => {
                 let counting = matches!(&self.role, Role::Candidate(it) if it.phase == Phase::Real);
                 older || (message.term == state.hard.term && !counting)
@@ -190,7 +191,7 @@ impl Node {
             }
             Body::Stale => message.term <= state.hard.term,
             Body::Copies { .. } | Body::Piece { .. } => !state.repairs(),
-            Body::PreVoteReply { granted: false } | Body::ReadIndexReply { .. } => older,
+            Body::PreVoteReply { .. } | Body::ReadIndexReply { .. } => older,
             Body::Hello
             | Body::PreVote { .. }
             | Body::Vote { .. }

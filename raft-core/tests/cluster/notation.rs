@@ -3,8 +3,8 @@
 use super::Packet;
 use raft_core::write::Base;
 use raft_core::{
-    Acquaintance, Answer, Body, Entry, EntryId, Event as Told, Index, LogSlice, Member, Membership, Message,
-    NodeId, Output, Payload, Refusal, Report, Snapshot, Standing, Ticket, Update,
+    Acquaintance, Answer, Ballot, Body, Entry, EntryId, Event as Told, Index, LogSlice, Member, Membership,
+    Message, NodeId, Output, Payload, Refusal, Report, Snapshot, Standing, Ticket, Update,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -157,7 +157,6 @@ pub(crate) struct Text<'a, T>(pub(crate) &'a T);
 
 impl Display for Text<'_, Body> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let verdict = |granted: bool| if granted { " granted" } else { " refused" };
         match self.0 {
             Body::Hello | Body::TimeoutNow | Body::Stale => Ok(()),
             Body::HelloReply(Acquaintance::Founding) => write!(f, " founding"),
@@ -170,7 +169,11 @@ impl Display for Text<'_, Body> {
                 write!(f, " last={last}")
             }
             Body::Vote { last, transfer: true, .. } => write!(f, " last={last} transfer"),
-            Body::PreVoteReply { granted } | Body::VoteReply { granted } => f.write_str(verdict(*granted)),
+            Body::PreVoteReply { answer } | Body::VoteReply { answer } => f.write_str(match answer {
+                Ballot::Refused => " refused",
+                Ballot::Granted => " granted",
+                Ballot::Blind => " granted blindly",
+            }),
             Body::Append { slice, commit } => write!(f, "{} commit={commit}", Text(slice)),
             Body::Appended { matched } => write!(f, " matched={matched}"),
             Body::Conflict { asked, hint } => write!(f, " asked={asked} hint={hint}"),

@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use raft_core::{
-    Acquaintance, Base, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership, Message,
-    NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
+    Acquaintance, Ballot, Base, Body, Boot, DiskId, Entry, EntryId, Index, LogSlice, Member, Membership,
+    Message, NodeId, Payload, Round, Snapshot, Stamp, Standing, Term,
 };
 
 /// One message of each kind with all that it may carry, as in `fixtures/frames-v1.bin`. Never changed.
@@ -25,11 +25,11 @@ pub(crate) fn samples() -> Vec<(&'static str, Message)> {
         ("HelloReply, stranger", reply(Body::HelloReply(Acquaintance::Stranger))),
         ("Vote, for a transfer", request(Body::Vote { last, transfer: true, recorded: false })),
         ("Vote", request(Body::Vote { last, transfer: false, recorded: false })),
-        ("VoteReply, granted", reply(Body::VoteReply { granted: true })),
-        ("VoteReply, refused", reply(Body::VoteReply { granted: false })),
+        ("VoteReply, granted", reply(Body::VoteReply { answer: Ballot::Granted })),
+        ("VoteReply, refused", reply(Body::VoteReply { answer: Ballot::Refused })),
         ("PreVote", request(Body::PreVote { last, recorded: false })),
-        ("PreVoteReply, granted", reply(Body::PreVoteReply { granted: true })),
-        ("PreVoteReply, refused", reply(Body::PreVoteReply { granted: false })),
+        ("PreVoteReply, granted", reply(Body::PreVoteReply { answer: Ballot::Granted })),
+        ("PreVoteReply, refused", reply(Body::PreVoteReply { answer: Ballot::Refused })),
         ("Append, empty", request(Body::Append { slice: empty, commit: Index(99) })),
         ("Append of each kind of entry", request(Body::Append { slice: entries(), commit: Index(101) })),
         ("Appended", reply(Body::Appended { matched: Index(104) })),
@@ -99,6 +99,8 @@ pub(crate) fn repair_samples() -> Vec<(&'static str, Message)> {
         ("Lacks", Message { from, to: None, term: Term(7), body: Body::Lacks { first, last, have: 100 } }),
         ("Copies of each kind of entry", reply(Body::Copies { slice: entries() })),
         ("Piece", reply(piece)),
+        ("VoteReply, blind", reply(Body::VoteReply { answer: Ballot::Blind })),
+        ("PreVoteReply, blind", reply(Body::PreVoteReply { answer: Ballot::Blind })),
     ]
 }
 
@@ -213,6 +215,10 @@ fn chunk() -> impl Strategy<Value = (Body, Term)> {
     )
 }
 
+fn answer() -> impl Strategy<Value = Ballot> {
+    prop_oneof![Just(Ballot::Refused), Just(Ballot::Granted), Just(Ballot::Blind)]
+}
+
 fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
     let acquaintance = prop_oneof![
         Just(Acquaintance::Founding),
@@ -225,9 +231,9 @@ fn body() -> impl Strategy<Value = (Body, Option<Term>)> {
         Just(Body::Hello),
         acquaintance.prop_map(Body::HelloReply),
         id().prop_map(|last| Body::PreVote { last, recorded: false }),
-        any::<bool>().prop_map(|granted| Body::PreVoteReply { granted }),
+        answer().prop_map(|answer| Body::PreVoteReply { answer }),
         (id(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer, recorded: false }),
-        any::<bool>().prop_map(|granted| Body::VoteReply { granted }),
+        answer().prop_map(|answer| Body::VoteReply { answer }),
         index().prop_map(|matched| Body::Appended { matched }),
         (id(), id()).prop_map(|(asked, hint)| Body::Conflict { asked, hint }),
         (index(), round()).prop_map(|(commit, round)| Body::Heartbeat { commit, round }),

@@ -1,7 +1,7 @@
 //! Section 5.2: leader election.
 
 use super::*;
-use raft_core::{EntryId, Input, LogSlice, Message, NodeId, Term};
+use raft_core::{Ballot, EntryId, Input, LogSlice, Message, NodeId, Term};
 use std::collections::BTreeSet;
 
 /// 5.2: servers start as followers.
@@ -111,8 +111,11 @@ fn a_server_votes_once_a_term_first_come_first_served() {
     let said = |to| -> Vec<Body> {
         cluster.network().iter().filter(reply(to)).map(|packet| packet.message.body.clone()).collect()
     };
-    assert_eq!(said(2), [Body::VoteReply { granted: true }]);
-    assert_eq!(said(1), [Body::VoteReply { granted: false }, Body::VoteReply { granted: false }]);
+    assert_eq!(said(2), [Body::VoteReply { answer: Ballot::Granted }]);
+    assert_eq!(
+        said(1),
+        [Body::VoteReply { answer: Ballot::Refused }, Body::VoteReply { answer: Ballot::Refused }]
+    );
 }
 
 /// 5.2: the winner tells all others at once, so that no other election begins.

@@ -176,6 +176,33 @@ fn all_servers_apply_the_same_entries_in_the_same_order() {
 /// A disk that has lost the bytes of a command still has its id: its server votes by its log's end (5.4.1), and counts for no
 /// commit of what it can't show ("Protocol-Aware Recovery for Consensus-Based Storage", section 3.3: the decayed entry is
 /// neither taken for absent nor for present).
+/// Paper section 5.4.3: a leader holds all that is committed, since its voters and those who committed it have one in common. A
+/// blind vote is none of these.
+#[test]
+fn a_blind_vote_elects_only_with_half_of_the_voters_who_compared() {
+    for (servers, elected) in [(3, false), (4, true)] {
+        let mut cluster = led(servers);
+        cluster.isolate(2);
+        cluster.isolate(4);
+        cluster.propose(1, &["on the disks of 1 and 3"]);
+        cluster.settle();
+        // Two of three have committed it; of four two that don't have it can tell that it is not.
+        let last = cluster.status(3).last;
+        cluster.crash(1);
+        cluster.crash(3);
+        cluster.decay(3, last.index);
+        cluster.restart(3);
+        cluster.heal();
+        for id in 2..=servers {
+            cluster.tick(id, 30);
+        }
+        cluster.settle();
+        cluster.campaign(2);
+        cluster.settle();
+        assert_eq!(role(&cluster, 2) == RoleName::Leader, elected, "{servers} servers");
+    }
+}
+
 #[test]
 fn what_a_disk_has_lost_is_voted_by_and_not_acknowledged() {
     let mut cluster = led(3);

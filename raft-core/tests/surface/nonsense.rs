@@ -3,9 +3,9 @@
 use crate::Draw;
 use crate::cluster::{Event, config, disk_of, founded, with_log};
 use raft_core::{
-    Acquaintance, Answer, Body, Boot, Change, Entry, EntryId, Index, Input, LogSlice, Member, Membership,
-    Message, Node, NodeId, Output, Payload, Recovered, Report, Round, Snapshot, Stamp, Standing, Term,
-    Ticket,
+    Acquaintance, Answer, Ballot, Body, Boot, Change, Entry, EntryId, Index, Input, LogSlice, Member,
+    Membership, Message, Node, NodeId, Output, Payload, Recovered, Report, Round, Snapshot, Stamp, Standing,
+    Term, Ticket,
 };
 
 /// Mostly small, rarely the largest there are.
@@ -62,7 +62,8 @@ fn slice(draw: &mut Draw, node: &Node) -> LogSlice {
 }
 
 fn body(draw: &mut Draw, node: &Node) -> Body {
-    let granted = draw.rarely(2);
+    let yes = draw.rarely(2);
+    let answer = if yes { Ballot::Granted } else { [Ballot::Refused, Ballot::Blind][draw.below(2) as usize] };
     match draw.below(31) {
         0 => Body::Hello,
         1 => Body::HelloReply(match (draw.below(4), membership(draw)) {
@@ -71,9 +72,9 @@ fn body(draw: &mut Draw, node: &Node) -> Body {
             _ => Acquaintance::Founding,
         }),
         2 => Body::PreVote { last: id(draw, node), recorded: true },
-        3 => Body::PreVoteReply { granted },
-        4 => Body::Vote { last: id(draw, node), transfer: granted, recorded: true },
-        5 => Body::VoteReply { granted },
+        3 => Body::PreVoteReply { answer },
+        4 => Body::Vote { last: id(draw, node), transfer: yes, recorded: true },
+        5 => Body::VoteReply { answer },
         6 => Body::Appended { matched: index(draw, node) },
         7 => Body::Conflict { asked: id(draw, node), hint: id(draw, node) },
         8 => Body::Heartbeat { commit: index(draw, node), round: Round(number(draw)) },

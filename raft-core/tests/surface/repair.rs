@@ -2,8 +2,8 @@
 
 use crate::cluster::{config, disk_of, with_log};
 use raft_core::{
-    Base, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Message, Node, NodeId, Output, Payload, Report,
-    RoleName, Round, Snapshot, Stamp, Store, Term,
+    Ballot, Base, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Message, Node, NodeId, Output, Payload,
+    Report, RoleName, Round, Snapshot, Stamp, Store, Term,
 };
 
 /// Server 1 of three and its disk, on a log 2 to `last` of term 1 of which some commands are lost.
@@ -111,8 +111,8 @@ fn what_came_back_behind_a_snapshot_is_written() {
         server.tick();
     }
     let term = server.node.status().term.0 + 1;
-    server.hear(3, term, Body::PreVoteReply { granted: true });
-    server.hear(3, term, Body::VoteReply { granted: true });
+    server.hear(3, term, Body::PreVoteReply { answer: Ballot::Granted });
+    server.hear(3, term, Body::VoteReply { answer: Ballot::Granted });
     server.hear(3, term, Body::Appended { matched: Index(13) });
     let status = server.node.status();
     assert_eq!((status.role, status.commit, status.applied), (RoleName::Leader, Index(13), Index(13)));

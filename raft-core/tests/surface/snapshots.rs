@@ -3,8 +3,8 @@
 
 use crate::cluster::{Event, config, disk_of, founded, snapshot, with_log};
 use raft_core::{
-    Body, Boot, EntryId, Input, Message, Node, NodeId, Output, Recovered, RoleName, Snapshot, Stamp, Store,
-    Term, Ticket,
+    Ballot, Body, Boot, EntryId, Input, Message, Node, NodeId, Output, Recovered, RoleName, Snapshot, Stamp,
+    Store, Term, Ticket,
 };
 
 /// Hands in an input and confirms every write at once; what else is put out is returned.
@@ -91,7 +91,8 @@ fn leader() -> (Node, raft_core::Fetch) {
         let to = Some(node.stamp());
         Input::Receive { from: NodeId(id), message: Message { from: from(id), to, term, body } }
     };
-    for body in [Body::PreVoteReply { granted: true }, Body::VoteReply { granted: true }] {
+    for body in [Body::PreVoteReply { answer: Ballot::Granted }, Body::VoteReply { answer: Ballot::Granted }]
+    {
         let message = says(&node, 2, body);
         step(&mut node, message);
     }

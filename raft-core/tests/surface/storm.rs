@@ -131,7 +131,7 @@ fn promise_is_durable(cluster: &Cluster, packet: &Packet) {
     let durable = cluster.durable(packet.from);
     let (hard, term) = (durable.hard, packet.message.term);
     match packet.message.body {
-        Body::VoteReply { granted: true } => {
+        Body::VoteReply { answer } if answer.is_yes() => {
             assert!(
                 hard.term > term || (hard.term, hard.vote) == (term, Some(NodeId(packet.to))),
                 "{packet}"

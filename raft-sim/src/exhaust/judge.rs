@@ -77,7 +77,7 @@ fn sent(server: &Server, to: NodeId, message: &Message) -> Verdict {
     }
     let voted = |whom| hard.term == message.term && hard.vote == Some(whom);
     match &message.body {
-        Body::VoteReply { granted: true } if !voted(to) => {
+        Body::VoteReply { answer } if answer.is_yes() && !voted(to) => {
             Err(early(format!("votes for node {to} in term {}", message.term)))
         }
         Body::Vote { last, .. } => {

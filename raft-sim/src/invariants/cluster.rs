@@ -31,6 +31,8 @@ pub(crate) struct Vote {
     pub(crate) asker: Stamp,
     /// How often the seat was given anew before.
     pub(crate) seating: u32,
+    /// The candidate's log was found to be up-to-date.
+    pub(crate) compared: bool,
 }
 
 /// Word that a node would vote in a term.

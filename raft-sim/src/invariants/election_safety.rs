@@ -1,10 +1,11 @@
 //! At most one leader in a term (Figure 3), over restarts: winning one term twice breaks it too. And a leader has the
-//! votes of a quorum, each sent once and durable, to this very process.
+//! votes of a quorum, each sent once and durable, to this very process; and no quorum is without one of those who compared
+//! their logs with its own.
 
 use super::{
     Broken, Verdict,
     cluster::{Cluster, quorum_of_any},
-    demand,
+    demand, quorum,
 };
 use crate::facts::Class;
 use raft_core::{Membership, NodeId, Stamp, Term};
@@ -49,18 +50,21 @@ impl ElectionSafety {
 /// A node has won an election: by whose votes? What counts is a configuration that was in force in its log in the turn.
 pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term) -> Verdict {
     let winner = cluster.seat(node);
-    let voted = |members: &Membership, voter: NodeId| {
+    let voted = |members: &Membership, voter: NodeId, blindly: bool| {
         if voter == node {
             return winner.ledger.vote_in(term) == Some(node) && members.on_record(node, winner.stamp.disk);
         }
         let disk = members.get(voter).and_then(|member| member.disk);
         let vote = disk.and_then(|disk| cluster.find(voter)?.votes.get(&(term, disk)));
-        vote.is_some_and(|vote| vote.candidate == node && vote.asker == winner.stamp)
+        let vote = vote.filter(|vote| vote.candidate == node && vote.asker == winner.stamp);
+        vote.is_some_and(|vote| vote.compared || blindly)
     };
-    quorum_of_any(winner.in_play(), voted).or_else(|(voters, all)| {
+    let compared = |members: &&Membership| quorum::met(members, |voter| voted(members, voter, false));
+    quorum_of_any(winner.in_play().iter().filter(compared), |members, voter| voted(members, voter, true)).or_else(|(voters, all)| {
         demand(false, NAME, Class::Safety, || {
             format!(
-                "node {node} leads term {term} with the votes of {voters:?}, which are no quorum of {all} members"
+                "node {node} leads term {term} with the votes of {voters:?} of {all} members, which are no quorum, or too few of \
+                 them compared the logs"
             )
         })
     })

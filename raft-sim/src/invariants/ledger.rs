@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     released: Index,
     /// Entries of it whose commands the disk has lost, and not been given again.
     rotten: BTreeSet<Index>,
+    /// Whether this boot began with such entries.
+    lost: bool,
     in_flight: VecDeque<(u64, Update)>,
     written: u64,
     ballot: Option<Ballot>,
@@ -106,6 +108,11 @@ impl Ledger {
         self.rotten.first().copied()
     }
 
+    /// Whether the disk had lost commands when this boot began.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
     /// A process starts on what the disk gave: the durable content and an unbroken run of what was in flight.
     pub(crate) fn started(&mut self, recovered: &Recovered) -> Result<Survival, Broken> {
         let mut given = Chain::on(recovered.base.as_ref());
@@ -136,6 +143,7 @@ impl Ledger {
         let lost = |entry: &&Entry| entry.is_decayed() && entry.index() > covered;
         let decayed = recovered.entries.iter().filter(lost).map(Entry::index);
         self.rotten = decayed.collect();
+        self.lost = !self.rotten.is_empty();
         Ok(survival)
     }
 

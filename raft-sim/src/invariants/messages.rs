@@ -6,7 +6,7 @@ use super::{
     sightings, snapshots, up_to_date,
 };
 use crate::facts::Time;
-use raft_core::{Body, Index, Message, NodeId};
+use raft_core::{Ballot, Body, Index, Message, NodeId};
 
 impl Judges {
     pub(super) fn received(&mut self, at: Time, node: NodeId, from: NodeId, message: &Message) {
@@ -76,19 +76,22 @@ impl Judges {
                 self.reads.tells(&self.cluster, node, to, message, batch, index)
             }
             Body::Removed { at } => removal::told(&self.cluster, node, to, at),
-            Body::VoteReply { granted: true } => {
-                up_to_date::granted(&self.cluster, node, to, term)?;
-                self.voted(node, message, Vote { disk, candidate: to, asker, seating })
+            Body::VoteReply { answer } if answer.is_yes() => {
+                let compared = answer == Ballot::Granted;
+                if compared {
+                    up_to_date::granted(&self.cluster, node, to, term)?;
+                }
+                self.voted(node, message, Vote { disk, candidate: to, asker, seating, compared })
             }
-            Body::PreVoteReply { granted: true } => {
-                up_to_date::would_grant(self.cluster.seat(node), node, to, asker, term)?;
-                self.cluster.seat_mut(node).pre_voted(asker, PreVote { disk, term });
-                Ok(())
-            }
+            Body::PreVoteReply { answer } if answer.is_yes() => self.would_vote(node, to, message, answer),
             Body::Vote { last, transfer, .. } => {
                 pre_vote::stands(&self.cluster, node, term, self.rules.pre_vote && !transfer)?;
                 self.cluster.seat_mut(node).stood.insert(term, last);
-                self.voted(node, message, Vote { disk, candidate: node, asker: message.from, seating })
+                self.voted(
+                    node,
+                    message,
+                    Vote { disk, candidate: node, asker: message.from, seating, compared: true },
+                )
             }
             Body::Appended { matched } => self.acknowledged(node, to, message, matched),
             Body::HeartbeatReply { round } => {
@@ -97,6 +100,16 @@ impl Judges {
             }
             _ => Ok(()),
         }
+    }
+
+    fn would_vote(&mut self, node: NodeId, to: NodeId, message: &Message, answer: Ballot) -> Verdict {
+        let (asker, term) = (message.to.unwrap_or_default(), message.term);
+        let seat = self.cluster.seat_mut(node);
+        if answer == Ballot::Granted {
+            up_to_date::would_grant(seat, node, to, asker, term)?;
+        }
+        seat.pre_voted(asker, PreVote { disk: message.from.disk, term });
+        Ok(())
     }
 
     fn voted(&mut self, node: NodeId, message: &Message, vote: Vote) -> Verdict {

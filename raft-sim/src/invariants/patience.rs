@@ -101,11 +101,11 @@ pub(crate) fn sent(
             }
             Ok(())
         }
-        Body::VoteReply { granted: true } if !own.transfers.contains(&(message.term, to)) => {
+        Body::VoteReply { answer } if answer.is_yes() && !own.transfers.contains(&(message.term, to)) => {
             keeps(own.promised, rules, at, node, to, message.term)
         }
         // It may have been said before the leader was heard, and wait for the boot to be durable: it is no vote.
-        Body::PreVoteReply { granted: true } => {
+        Body::PreVoteReply { answer } if answer.is_yes() => {
             let before = own.promised.filter(|(_, heard)| asked.is_none_or(|asked| *heard <= asked));
             keeps(before, rules, at, node, to, message.term)
         }

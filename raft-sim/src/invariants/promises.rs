@@ -34,7 +34,7 @@ pub(crate) fn sent(seat: &Seat, node: NodeId, to: NodeId, message: &Message) -> 
         return Ok(());
     }
     match &message.body {
-        Body::VoteReply { granted: true } => {
+        Body::VoteReply { answer } if answer.is_yes() => {
             demand(seat.ledger.vote_in(message.term) == Some(to), NAME, Class::Durability, || {
                 format!(
                     "node {node} gives node {to} its vote in term {}, but its disk holds {hard:?}",

@@ -34,6 +34,11 @@ pub(crate) fn agreed(members: &Membership, yes: impl Fn(NodeId) -> bool) -> bool
     majority(new) && (!joint || majority(old))
 }
 
+/// Whether every majority of each half has one of those who said yes.
+pub(crate) fn met(members: &Membership, yes: impl Fn(NodeId) -> bool) -> bool {
+    halves(members).iter().all(|half| half.iter().filter(|id| !yes(**id)).count() < half.len() / 2 + 1)
+}
+
 /// Whether every quorum of one configuration shares a voter with every quorum of the other: some half of the one and
 /// some half of the other are so much alike that two majorities of them can't be apart.
 pub(crate) fn intersect(one: &Membership, other: &Membership) -> bool {

@@ -1,4 +1,4 @@
-//! Who has lost commands says so: it stands for no election, since it could not lead, and whatever anybody sends is there
+//! Who has lost commands says so: it stands for no election, since it could not lead, nobody else votes blindly, and whatever anybody sends is there
 //! and is what it was ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). That such a server acknowledges and
 //! applies nothing at or behind the first of them is demanded where promises are (`promises.rs`).
 
@@ -9,7 +9,7 @@ use super::{
     log_matching::LogMatching,
 };
 use crate::facts::Class;
-use raft_core::{Body, Entry, LogSlice, Message, NodeId};
+use raft_core::{Ballot, Body, Entry, LogSlice, Message, NodeId};
 
 /// The name of this invariant.
 pub const NAME: &str = "repair";
@@ -30,6 +30,14 @@ pub(crate) fn stepped(seat: &Seat, step: &Step<'_>) -> Verdict {
 /// A message leaves a node.
 pub(crate) fn sent(seat: &Seat, matching: &LogMatching, node: NodeId, message: &Message) -> Verdict {
     match &message.body {
+        Body::VoteReply { answer: Ballot::Blind } | Body::PreVoteReply { answer: Ballot::Blind } => {
+            demand(seat.ledger.has_lost(), NAME, Class::Safety, || {
+                format!(
+                    "node {node} votes in term {} without a look at its log, which has lost nothing",
+                    message.term
+                )
+            })
+        }
         Body::Vote { last, .. } => demand(seat.ledger.rotten().is_none(), NAME, Class::Durability, || {
             format!(
                 "node {node} stands for term {} with a log to {last}, and its disk has lost commands of it: {}",

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::coverage::{Coverage, Mark};
 use crate::facts::Room;
-use raft_core::{Answer, Body, Boot, Membership, Message, NodeId, RoleName, Stamp, Term};
+use raft_core::{Answer, Ballot, Body, Boot, Membership, Message, NodeId, RoleName, Stamp, Term};
 
 /// A process starts.
 pub(super) fn started(coverage: &mut Coverage, stamp: Stamp, survival: Survival, from_snapshot: bool) {
@@ -89,7 +89,7 @@ pub(super) fn elected(
 pub(super) fn sent(seat: &Seat, coverage: &mut Coverage, to: NodeId, message: &Message) {
     match message.body {
         Body::Conflict { .. } => coverage.reach(Mark::Conflicts),
-        Body::VoteReply { granted: false } => {
+        Body::VoteReply { answer: Ballot::Refused } => {
             let voted = seat.votes.get(&(message.term, message.from.disk));
             if voted.is_some_and(|vote| vote.candidate != to) {
                 coverage.reach(Mark::VoteRefusedInTerm);

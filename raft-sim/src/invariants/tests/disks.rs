@@ -3,6 +3,7 @@
 use super::super::{ledger, monotone, one_vote, promises, recovery};
 use super::*;
 use crate::coverage::Mark;
+use raft_core::Ballot;
 
 /// Node 1 leads term 1 with its no-op durable and two commands in flight, in two writes.
 fn in_flight() -> Stage {
@@ -141,7 +142,7 @@ fn what_promises_nothing_leaves_at_once() {
     stage.send(1, 2, append).unwrap();
     stage.actor(3).status.term = Term(9);
     stage.step(3).unwrap();
-    stage.send(3, 1, Body::VoteReply { granted: false }).unwrap();
+    stage.send(3, 1, Body::VoteReply { answer: Ballot::Refused }).unwrap();
     stage.send(3, 1, Body::Conflict { asked: EntryId::new(1, 1), hint: EntryId::ORIGIN }).unwrap();
     stage.send(3, 1, Body::Stale).unwrap();
 }

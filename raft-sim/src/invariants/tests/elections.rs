@@ -3,6 +3,7 @@
 use super::super::{election_safety, leader_completeness, one_vote, pre_vote, promises, up_to_date};
 use super::*;
 use crate::coverage::Mark;
+use raft_core::Ballot;
 
 #[test]
 fn two_leaders_in_one_term_are_reported() {
@@ -160,7 +161,7 @@ fn a_vote_leaves_only_when_durable() {
     let hard = stage.actor(2).adopt(1, Some(1));
     stage.step(2).unwrap();
     stage.write(2, Update { hard: Some(hard), ..Update::default() }).unwrap();
-    falls(stage.send(2, 1, Body::VoteReply { granted: true }), promises::NAME);
+    falls(stage.send(2, 1, Body::VoteReply { answer: Ballot::Granted }), promises::NAME);
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn a_vote_of_a_term_that_is_durably_over_may_leave_late() {
     let mut stage = Stage::new(3);
     stage.stand(1, 1).unwrap();
     stage.adopt(2, 2, None).unwrap();
-    stage.send_in(2, 1, 1, Body::VoteReply { granted: true }).unwrap();
+    stage.send_in(2, 1, 1, Body::VoteReply { answer: Ballot::Granted }).unwrap();
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn a_pre_vote_for_a_shorter_log_is_reported() {
         let message = stage.message(3, 2, 2, Body::PreVote { last, recorded: true });
         stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(3), message: &message }).unwrap();
         stage.now += 900;
-        stage.send_in(2, 3, 2, Body::PreVoteReply { granted: true })
+        stage.send_in(2, 3, 2, Body::PreVoteReply { answer: Ballot::Granted })
     };
     falls(asks(&mut stage.clone(), EntryId::ORIGIN), up_to_date::NAME);
     asks(&mut stage, EntryId::new(1, 1)).unwrap();
@@ -228,7 +229,7 @@ fn a_shorter_log_of_a_later_term_is_up_to_date() {
 fn standing_without_pre_votes_is_reported() {
     let asked = || {
         let mut stage = Stage::with(Rules { pre_vote: true, ..rules(3) });
-        stage.send_in(2, 1, 1, Body::PreVoteReply { granted: true }).unwrap();
+        stage.send_in(2, 1, 1, Body::PreVoteReply { answer: Ballot::Granted }).unwrap();
         stage
     };
     asked().stand(1, 1).unwrap();
@@ -252,6 +253,6 @@ fn a_leader_without_a_committed_entry_is_reported() {
     stage.actor(1).status.role = RoleName::Follower;
     stage.step(1).unwrap();
     stage.write_durably(1, Update { hard, keep: Some(Index(1)), ..Update::default() }).unwrap();
-    stage.send(1, 3, Body::VoteReply { granted: true }).unwrap();
+    stage.send(1, 3, Body::VoteReply { answer: Ballot::Granted }).unwrap();
     falls(stage.lead(3), leader_completeness::NAME);
 }

@@ -3,7 +3,7 @@
 use super::super::{commit_quorum, configurations, election_safety, liveness, one_vote, pre_vote, tickets};
 use super::*;
 use crate::coverage::Mark;
-use raft_core::{Answer, Change, Member, Refusal, Report, Standing, Ticket};
+use raft_core::{Answer, Ballot, Change, Member, Refusal, Report, Standing, Ticket};
 
 /// Three founders of four seats. Node 1 leads term 1, and its no-op is committed.
 pub(super) fn led() -> Stage {
@@ -286,7 +286,7 @@ fn another_leader_leaves_the_joint_configuration() {
 fn a_fresh_seat_is_another_voter_and_a_wiped_one_is_not() {
     let mut stage = led();
     stage.adopt(3, 2, Some(2)).unwrap();
-    stage.send(3, 2, Body::VoteReply { granted: true }).unwrap();
+    stage.send(3, 2, Body::VoteReply { answer: Ballot::Granted }).unwrap();
     stage.crash(3, 0).unwrap();
     let mut wiped = stage.clone();
     wiped.tell(&Fact::Wiped { node: NodeId(3) }).unwrap();

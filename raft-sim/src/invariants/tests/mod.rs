@@ -14,8 +14,8 @@ use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
 use bytes::Bytes;
 use raft_core::{
-    Base, Body, DiskId, Entry, EntryId, HardState, Index, Limits, Log, LogSlice, Membership, Message, NodeId,
-    Payload, Recovered, RoleName, Round, Stamp, Status, Term, Update,
+    Ballot, Base, Body, DiskId, Entry, EntryId, HardState, Index, Limits, Log, LogSlice, Membership, Message,
+    NodeId, Payload, Recovered, RoleName, Round, Stamp, Status, Term, Update,
 };
 
 type Verdict = Result<(), Violation>;
@@ -177,7 +177,7 @@ impl Stage {
     /// Gives a vote, with all promises kept.
     fn vote(&mut self, node: u64, candidate: u64, term: u64) -> Verdict {
         self.adopt(node, term, Some(candidate))?;
-        self.send(node, candidate, Body::VoteReply { granted: true })
+        self.send(node, candidate, Body::VoteReply { answer: Ballot::Granted })
     }
 
     /// A candidate leads after a turn, and has appended its first entry, not durably.

@@ -3,7 +3,7 @@
 use super::super::{hand_over, leadership, leases, patience, reads};
 use super::*;
 use crate::coverage::Mark;
-use raft_core::{Answer, Change, Ticket};
+use raft_core::{Answer, Ballot, Change, Ticket};
 
 /// Node 1 leads term 1, has committed its no-op, and has begun round 1, which node 2 has answered; a client knows of
 /// index 1.
@@ -139,7 +139,7 @@ fn promised() -> Stage {
 fn a_voter_that_hears_a_leader_gives_nobody_its_voice() {
     let mut stage = promised();
     stage.now += 800;
-    falls(stage.clone().send_in(2, 3, 2, Body::PreVoteReply { granted: true }), patience::NAME);
+    falls(stage.clone().send_in(2, 3, 2, Body::PreVoteReply { answer: Ballot::Granted }), patience::NAME);
     falls(stage.clone().vote(2, 3, 2), patience::NAME);
     // Nor does it after a restart; nor for a leader's word that it only heard later.
     let mut restarted = stage.clone();

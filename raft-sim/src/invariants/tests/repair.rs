@@ -1,6 +1,6 @@
 //! Disks that have lost commands: nothing is promised of them, and what is given is what was lost.
 
-use super::super::{promises, repair};
+use super::super::{election_safety, promises, repair};
 use super::*;
 
 /// Node 1 leads with two commands that all have; node 3 restarts on a disk that has lost the first of them.
@@ -81,4 +81,48 @@ fn what_is_given_is_there_and_is_what_was_lost() {
     stage.adopt(2, 2, None).unwrap();
     stage.actor(2).log = Log::new(None);
     give(&mut stage, 2, vec![entry(1, 2, "a")]).unwrap();
+}
+
+/// Of four nodes only 1, the leader, and these have a command, and lose it.
+fn lost_by(nodes: &[u64]) -> Stage {
+    let mut stage = Stage::new(4);
+    stage.elect(1, &[2, 3], 1);
+    stage.sync(1).unwrap();
+    for node in 2..=4 {
+        stage.follow(node, 1).unwrap();
+    }
+    stage.append(1, vec![entry(1, 2, "a")]).unwrap();
+    stage.sync(1).unwrap();
+    for node in nodes {
+        stage.follow(*node, 1).unwrap();
+        stage.crash(*node, 0).unwrap();
+        stage.actor(*node).image.entries[1] = decayed();
+        stage.start(*node).unwrap();
+    }
+    stage
+}
+
+fn vote_blindly(stage: &mut Stage, node: u64, candidate: u64, term: u64) -> Verdict {
+    stage.adopt(node, term, Some(candidate))?;
+    stage.send(node, candidate, Body::VoteReply { answer: Ballot::Blind })
+}
+
+#[test]
+fn a_blind_vote_of_who_has_lost_nothing_is_reported() {
+    let mut stage = lost_by(&[3]);
+    falls(vote_blindly(&mut stage.clone(), 4, 2, 2), repair::NAME);
+    stage.stand(2, 2).unwrap();
+    vote_blindly(&mut stage, 3, 2, 2).unwrap();
+    stage.vote(4, 2, 2).unwrap();
+    // Two of four have compared, so the command is on no three.
+    stage.lead(2).unwrap();
+}
+
+#[test]
+fn a_leader_by_blind_votes_alone_is_reported() {
+    let mut stage = lost_by(&[3, 4]);
+    stage.stand(2, 2).unwrap();
+    vote_blindly(&mut stage, 3, 2, 2).unwrap();
+    vote_blindly(&mut stage, 4, 2, 2).unwrap();
+    falls(stage.lead(2), election_safety::NAME);
 }
