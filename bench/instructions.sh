@@ -27,11 +27,11 @@ of_scenario() {
     echo $(((more - less) / ($2 * $3)))
 }
 
-# A whole run of the simulator, a piece being an input to a node: nearly all of it is the run.
+# A whole run of the simulator as a swarm makes it, without words for a reader; a piece is an input to a node.
 of_seed() {
     local all inputs
-    all=$(count "$target/sim/raft-sim" run --seed "$1")
-    inputs=$(sed -n 's/^clean: \([0-9]*\) inputs.*/\1/p' "$scratch/said")
+    all=$(count "$target/sim/raft-sim" swarm --seeds "$1..$(($1 + 1))" --jobs 1)
+    inputs=$(sed -n 's/^ *\([0-9]*\) inputs to nodes$/\1/p' "$scratch/said")
     echo $((all / inputs))
 }
 

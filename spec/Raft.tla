@@ -467,7 +467,7 @@ Change(i, C) ==
                        !.match = [j \in Server |-> IF j \in Members(C) THEN @[j] ELSE 0],
                        !.acked = [j \in Server |-> IF j \in Members(C) THEN @[j] ELSE 0]]
     IN  /\ Leads(i) /\ MayFollow(Conf(s.log), C)
-        /\ s.commit >= s.first \/ Bug("ChangeBeforeOwnCommit")
+        /\ s.commit >= s.first
         /\ ConfIndex(s.log) <= s.commit \/ Bug("ChangeOnChange")
         /\ Turn(i, Same(t))
         /\ UNCHANGED files

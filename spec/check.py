@@ -26,6 +26,7 @@ SAFETY = [
 ]
 THREE = '{<<n1, "Voter">>, <<n2, "Voter">>, <<n3, "Voter">>}'
 ONE_OF_THREE = '{<<n1, "Voter">>, <<n2, "Leaving">>, <<n3, "Leaving">>}'
+ONE_AND_LEARNER = '{<<n1, "Voter">>, <<n2, "Learner">>}'
 TWO_AND_LEARNERS = '{<<n1, "Voter">>, <<n2, "Learner">>, <<n3, "Learner">>}'
 
 # What every model begins with; each changes some of it. Stands: who may stand for election in which term.
@@ -45,12 +46,16 @@ MODELS = {
     "reads": dict(
         Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "read"}', MaxLog=2, MaxPend=1, MaxRounds=1, MaxReads=1, MaxNet=6,
     ),
+    "asks": dict(
+        Begins='"led"', Founders=ONE_AND_LEARNER, Actions='{"propose", "read", "ask", "crash"}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxRounds=1,
+        MaxNet=6,
+    ),
     "members": dict(
         Begins='"led"', Stands="<<{}, {n2}>>", Actions='{"append", "change"}', MaxLog=3, MaxPend=1, MaxNet=6,
         Confs=f'{{{ONE_OF_THREE}, {{<<n1, "Voter">>}}}}',
     ),
     "snapshots": dict(
-        Begins='"led"', Founders='{<<n1, "Voter">>, <<n2, "Learner">>}', MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=3,
+        Begins='"led"', Founders=ONE_AND_LEARNER, MaxLog=2, MaxPend=1, MaxCrashes=1, MaxNet=3,
         Actions='{"propose", "snapshot", "apply", "crash", "tell"}',
     ),
 }
@@ -61,11 +66,17 @@ BUGS = {
     "CampaignBeforeDurable": ("elections", "OneVoteATerm", {}),
     "AckBeforeDurable": ("crashes", "CommitsAreDurable", {}),
     "LeaderCountsEarly": ("crashes", "CommitsAreDurable", {}),
+    "TruncateBeforeCompare": ("replication", "CommitsAreDurable", dict(Stands="<<{}>>", MaxLog=2)),
+    "CommitByOwnLast": ("replication", "StateMachineSafety", dict(Stands="<<{}, {n2}>>", MaxLog=2)),
+    "HeartbeatUncapped": ("replication", "NobodyHalts", dict(Stands="<<{}>>", Actions='{"append", "propose", "tell"}', MaxLog=2)),
+    "ApplyBeforeDurable": ("snapshots", "Sound", dict(Actions='{"append", "propose", "apply"}')),
     "IndexBeforeTerm": ("replication", "CommitsCannotBeLost", dict(Stands="<<{}, {n2}>>", MaxLog=2)),
     "CommitOldTerm": ("replication", "CommitsCannotBeLost", dict(
         Begins='"empty"', Stands="<<{n1}, {n3}, {n1}>>", Actions='{"append"}', MaxLog=2, MaxNet=12)),
     "ReadBeforeOwnCommit": ("reads", "ReadsAreLinearizable", {}),
     "ReadWithoutRound": ("reads", "ReadsAreLinearizable", {}),
+    "ReplyToEarlierBoot": ("asks", "ReadsAreLinearizable", {}),
+    "ChangeOnChange": ("members", "LeaderCompleteness", {}),
     "OneHalfDecides": ("members", "LeaderCompleteness", {}),
     "LearnerCounts": ("members", "CommitsAreDurable", dict(Begins='"led"', Founders=TWO_AND_LEARNERS, Actions='{"append", "propose"}', MaxNet=8)),
     "InstallAckBeforeDurable": ("snapshots", "NobodyHalts", {}),
@@ -168,16 +179,25 @@ def check_traces(seed, runs, mutants, events):
         reached[int(variant)] = (int(at), int(length))
     failed = 0
     accepted, refused = 0, 0
+    changed = dict.fromkeys(range(1, runs + 1), 0)
     variants = re.findall(r'\[run\|->(\d+),op\|->"(\w+)"(?:,at\|->(\d+))?', module.read_text())
     for number, (run, op, place) in enumerate(variants, 1):
         at, length = reached[number]
         followed = at == length
+        changed[int(run)] += op != "none"
         if followed == (op == "none"):
             accepted, refused = accepted + followed, refused + (not followed)
             continue
         failed += 1
         what = "as it is" if op == "none" else f"with {op} at {place}"
         print(f"seed {seed + int(run) - 1} {what}: followed for {at} of {length} events: WRONG")
+    for run, made in changed.items():
+        if made != mutants:
+            failed += 1
+            print(f"seed {seed + run - 1} was changed in {made} ways, not in {mutants}: WRONG")
+    if len(variants) != runs * (1 + mutants):
+        failed += 1
+        print(f"{len(variants)} runs as they are and changed, not {runs * (1 + mutants)}: WRONG")
     print(f"traces: {accepted} runs of {events} events followed, {refused} mutants refused, {failed} wrong; "
           f"{counts(output)}; {seconds:.0f} s", flush=True)
     return failed

@@ -47,7 +47,9 @@ fn golden(name: &str) {
     let path = folder().join(name).with_extension("txt");
     let script = std::fs::read_to_string(&path).unwrap();
     let is = run(name, &script);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the test says what it is for")]
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    if update {
         std::fs::write(&path, is).unwrap();
     } else {
         assert!(is == script, "{name}.txt, {}", difference(&is, &script));
