@@ -201,7 +201,7 @@ impl World {
 
     /// Hands a write to the disk.
     fn persist(&mut self, at: usize, write: Write) -> Result<(), Violation> {
-        let World { servers, judges, now, queue, choices, planted, ops, .. } = self;
+        let World { servers, judges, now, queue, choices, planted, ops, options, counts, .. } = self;
         let server = &mut servers[at];
         judges.observe(*now, &Fact::wrote(server.id, &write))?;
         let Some(process) = &mut server.process else { return Ok(()) };
@@ -218,6 +218,11 @@ impl World {
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
         if !fits && *planted != Some(Planted::Driver(Lie::FullIsDone)) {
             return self.out_of_room(at);
+        }
+        if choices.chance(Site::new(Purpose::Writes, at), options.disk.fail) {
+            // It has left any part of its bytes, and what comes behind them would not be read: the process must go.
+            counts.failed_writes += 1;
+            return self.crash_with_power(at);
         }
         process.written = sequence;
         process.handed = write.number();

@@ -33,6 +33,7 @@ pub mod recovery;
 pub mod removal;
 pub mod repair;
 pub mod rollback;
+pub mod ruin;
 mod sightings;
 pub mod snapshots;
 pub mod state_machine_safety;
@@ -109,6 +110,7 @@ pub struct Judges {
     bounds: bounds::Bounds,
     liveness: liveness::Liveness,
     once: exactly_once::Once,
+    ruin: ruin::Ruin,
     history: History,
     coverage: Coverage,
 }
@@ -128,6 +130,7 @@ impl Judges {
             bounds: bounds::Bounds::new(rules.nodes, rules.limits),
             liveness: Default::default(),
             once: Default::default(),
+            ruin: Default::default(),
             history: Default::default(),
             coverage: Coverage::default(),
         }
@@ -221,6 +224,11 @@ impl Judges {
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
+            Fact::Ruined { lost } => {
+                assert_eq!(self.cluster.canon.id_at(lost.index), Some(lost), "what is lost was committed");
+                self.ruin = ruin::Ruin(Some(lost));
+                Ok(())
+            }
             Fact::Looked { node, room } => self.looked(node, room),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
@@ -252,6 +260,7 @@ impl Judges {
             Fact::Applied { node, entry } => {
                 state_machine_safety::applied(&self.cluster, node, entry)?;
                 self.applies.applied(node, entry)?;
+                self.ruin.applied(node, entry)?;
                 promises::applied(&self.cluster, node, entry)
             }
             Fact::Replied { node, at, reply } => self.once.replied(node, at, &reply, &mut self.coverage),
@@ -338,6 +347,7 @@ impl Judges {
     }
 
     fn answered(&mut self, at: Time, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
+        self.ruin.answered(node, answer)?;
         let asked = self.tickets.answered(&self.cluster, node, ticket, answer)?;
         sightings::answered(&mut self.coverage, asked, answer);
         self.liveness.answered(node, ticket, answer);
