@@ -215,13 +215,18 @@ impl World {
         // Also if the process dies before it says so.
         server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
         let fits = server.space.takes(*now, (&server.disk, &server.snapshots), ops, choices);
+        let site = Site::new(Purpose::Writes, at);
+        let fails = fits && choices.chance(site, options.disk.fail);
+        if fails {
+            counts.failed_writes += 1;
+            ops.truncate(choices.pick(site, ops.len() as u64 + 1) as usize);
+        }
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
         if !fits && *planted != Some(Planted::Driver(Lie::FullIsDone)) {
             return self.out_of_room(at);
         }
-        if choices.chance(Site::new(Purpose::Writes, at), options.disk.fail) {
-            // It has left any part of its bytes, and what comes behind them would not be read: the process must go.
-            counts.failed_writes += 1;
+        if fails && *planted != Some(Planted::Driver(Lie::FailedIsDone)) {
+            // Nobody knows what of it was done, and what comes behind it would not be read: the process must go.
             return self.crash_with_power(at);
         }
         process.written = sequence;

@@ -31,17 +31,18 @@ impl Ruin {
 
     /// An entry is applied.
     pub(crate) fn applied(self, node: NodeId, entry: &Entry) -> Verdict {
-        let before = self.0.is_none_or(|lost| entry.index() < lost.index);
-        demand(before, NAME, Class::Safety, || {
-            format!("node {node} applies {}, and nobody has {:?}", entry.id(), self.0)
+        let Some(lost) = self.0 else { return Ok(()) };
+        demand(entry.index() < lost.index, NAME, Class::Safety, || {
+            format!("node {node} applies {}, and nobody has {lost}", entry.id())
         })
     }
 
     /// A ticket is answered.
     pub(crate) fn answered(self, node: NodeId, answer: Answer) -> Verdict {
+        let Some(lost) = self.0 else { return Ok(()) };
         let tells = matches!(answer, Answer::Committed(_) | Answer::ReadAt(_));
-        demand(self.0.is_none() || !tells, NAME, Class::Safety, || {
-            format!("node {node} answers {answer:?}, and nobody has {:?}", self.0)
+        demand(!tells, NAME, Class::Safety, || {
+            format!("node {node} answers {answer:?}, and nobody has {lost}, which is committed")
         })
     }
 }
