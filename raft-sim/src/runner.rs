@@ -206,6 +206,10 @@ impl Totals {
 
     /// What a stormy swarm has of everything. A zero here is a hole in the generator.
     pub fn lines(&self) -> Vec<(&'static str, u64)> {
+        [self.storm(), self.decay()].concat()
+    }
+
+    fn storm(&self) -> Vec<(&'static str, u64)> {
         let (counts, network) = (&self.counts, &self.network);
         vec![
             ("inputs to nodes", counts.inputs),
@@ -267,9 +271,16 @@ impl Totals {
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
-            ("decayed places", counts.rots),
             ("upgraded programs", counts.upgrades),
             ("messages that an older program can't read", counts.unread),
+        ]
+    }
+
+    /// The same of disks that decay.
+    fn decay(&self) -> Vec<(&'static str, u64)> {
+        let counts = &self.counts;
+        vec![
+            ("decayed places", counts.rots),
             ("decayed commands", counts.moths),
             ("disks that lost what others kept and kept what others lost", counts.crossed),
             ("times without a whole log", counts.none_whole),

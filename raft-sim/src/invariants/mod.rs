@@ -47,7 +47,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Room, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
+use raft_core::{Answer, EntryId, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -224,11 +224,7 @@ impl Judges {
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
-            Fact::Ruined { lost } => {
-                assert_eq!(self.cluster.canon.id_at(lost.index), Some(lost), "what is lost was committed");
-                self.ruin = ruin::Ruin(Some(lost));
-                Ok(())
-            }
+            Fact::Ruined { lost } => self.ruined(lost),
             Fact::Looked { node, room } => self.looked(node, room),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
@@ -243,6 +239,12 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn ruined(&mut self, lost: EntryId) -> Verdict {
+        assert_eq!(self.cluster.canon.id_at(lost.index), Some(lost), "what is lost was committed");
+        self.ruin = ruin::Ruin(Some(lost));
+        Ok(())
     }
 
     fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
