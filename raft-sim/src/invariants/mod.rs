@@ -175,10 +175,7 @@ impl Judges {
         }
         match *fact {
             Fact::Started { node, stamp, recovered, joins } => self.started(node, stamp, recovered, joins),
-            Fact::Crashed { node } => {
-                self.crashed(node);
-                Ok(())
-            }
+            Fact::Crashed { node } => self.crashed(node),
             Fact::Wiped { node } => {
                 recovery::wiped(self.cluster.seat_mut(node));
                 Ok(())
@@ -339,13 +336,14 @@ impl Judges {
         removal::halted(&self.cluster, node, report)
     }
 
-    fn crashed(&mut self, node: NodeId) {
+    fn crashed(&mut self, node: NodeId) -> Verdict {
         let seat = self.cluster.seat_mut(node);
         seat.running = false;
         let left = self.tickets.crashed(node);
         if left > 0 {
             self.coverage.reach(Mark::CrashWithTickets);
         }
+        Ok(())
     }
 
     fn answered(&mut self, at: Time, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
