@@ -117,10 +117,16 @@ purposes! {
     Fills,
     /// How hard clients are on the table of idempotency keys, and what the clocks say that ages are told by.
     Keys,
-    /// Commands that decay on all disks but one.
+    /// Commands that decay on many disks at once.
     Moths,
     /// Which version of the program servers run.
     Versions,
+    /// Who keeps which of the commands that decay elsewhere.
+    Keepers,
+    /// Commands of which every copy decays.
+    Ruins,
+    /// Writes that fail.
+    Writes,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

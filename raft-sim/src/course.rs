@@ -93,6 +93,15 @@ impl World {
         let Phase::Settling { healed, longest, mut best, mut since, steps } = self.course.phase else {
             return Ok(true);
         };
+        if self.ruined.is_some() {
+            // What a quorum has lost for good, nobody can lead without: that nothing is served is right. The network is
+            // whole and nobody dies: whoever would lie has the best chance now.
+            let over = self.now > healed + self.patience();
+            if over {
+                self.end()?;
+            }
+            return Ok(!over);
+        }
         let steps = steps + 1;
         let looks = steps.is_multiple_of(16);
         let progress = if looks { self.progress() } else { best };
@@ -131,7 +140,7 @@ impl World {
             self.judges.observe(self.now, &Fact::Keeps { node, at, table })?;
         }
         self.judges.observe(self.now, &Fact::Ended)?;
-        if self.workload.served() {
+        if self.workload.served() || self.ruined.is_some() {
             return Ok(());
         }
         Err(self.violation(

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use raft_core::EntryId;
 use raft_core::wal::{HEADER_BYTES, Layout, Op, Sequence};
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::Arc;
 
 /// What a disk writes and reads as a whole, in bytes.
@@ -284,34 +285,45 @@ impl Disk {
         }
     }
 
+    /// The commands on stable storage: the file, the entry and its write, the place and the length.
+    fn commands(&self) -> impl Iterator<Item = (usize, EntryId, Sequence, usize, usize)> + '_ {
+        let data_at = HEADER_BYTES as usize + self.layout.ids_bytes as usize;
+        self.files.iter().enumerate().flat_map(move |(number, file)| {
+            let records = iter::successors(Stored::read(&file.bytes, data_at), |record| {
+                Stored::read(&file.bytes, record.end)
+            });
+            records.filter_map(move |record| {
+                let (id, length) = record.command?;
+                Some((number, id, record.write, record.payload, length))
+            })
+        })
+    }
+
+    /// Whether every record of a command may decay: none is such as a crash could have lost.
+    pub fn may_lose(&self, id: EntryId) -> bool {
+        self.commands().filter(|(_, known, ..)| *known == id).all(|(_, _, write, ..)| write <= self.vouched)
+    }
+
     /// Of the commands that may be lost, one in `share` is, or with 0 the first and the last: a bit of its bytes flips. What a
-    /// crash could have lost is left alone. Where, the segments and their places.
+    /// crash could have lost is left alone. Which, the segments and their places.
     pub fn moth(
         &mut self,
         share: u64,
         may: impl Fn(EntryId) -> bool,
         choices: &mut impl Choices,
-    ) -> Vec<(u64, usize)> {
-        let (vouched, data_at) = (self.vouched, HEADER_BYTES as usize + self.layout.ids_bytes as usize);
-        let mut lost = Vec::new();
-        for (number, file) in self.files.iter().enumerate() {
-            let mut at = data_at;
-            while let Some(record) = Stored::read(&file.bytes, at) {
-                at = record.end;
-                let command = record.command.filter(|(id, _)| record.write <= vouched && may(*id));
-                lost.extend(command.map(|(_, length)| (number, record.payload, length)));
-            }
-        }
+    ) -> Vec<(EntryId, u64, usize)> {
+        let lost = self.commands().filter(|(_, id, write, ..)| *write <= self.vouched && may(*id));
+        let lost: Vec<_> = lost.collect();
         let (site, last) = (Site::from(Purpose::Moths), lost.len().saturating_sub(1));
         let mut places = Vec::new();
-        for (at, (number, payload, length)) in lost.into_iter().enumerate() {
+        for (at, (number, id, _, payload, length)) in lost.into_iter().enumerate() {
             let hit = if share == 0 { at == 0 || at == last } else { choices.pick(site, share) == 0 };
             if hit {
                 let (place, bit) =
                     (payload + choices.pick(site, length as u64) as usize, choices.pick(site, 8));
                 let file = &mut self.files[number];
                 Arc::make_mut(&mut file.bytes)[place] ^= 1 << bit;
-                places.push((file.segment, place));
+                places.push((id, file.segment, place));
             }
         }
         places

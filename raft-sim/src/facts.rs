@@ -10,8 +10,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
-    Answer, Base, Change, Entry, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report, Snapshot,
-    Stamp, Status, Ticket, Update, Write, hash,
+    Answer, Base, Change, Entry, EntryId, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report,
+    Snapshot, Stamp, Status, Ticket, Update, Write, hash,
 };
 use raft_machine::{Operation, Reply};
 
@@ -152,6 +152,12 @@ pub enum Fact<'a> {
     RolledBack {
         /// Whose.
         node: NodeId,
+    },
+    /// The last copy of a committed entry has decayed: no disk, no process and no message under way has one. No process
+    /// is running.
+    Ruined {
+        /// Which.
+        lost: EntryId,
     },
     /// A message is handed to a node's core.
     Received {
@@ -459,7 +465,11 @@ impl Fact<'_> {
             | Fact::Looked { node, .. }
             | Fact::Answered { node, .. }
             | Fact::Halted { node, .. } => Some(*node),
-            Fact::Invoked { .. } | Fact::Returned { .. } | Fact::Healed | Fact::Ended => None,
+            Fact::Invoked { .. }
+            | Fact::Returned { .. }
+            | Fact::Healed
+            | Fact::Ruined { .. }
+            | Fact::Ended => None,
         }
     }
 }

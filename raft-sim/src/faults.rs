@@ -83,6 +83,7 @@ impl World {
             Family::Bequest => self.bequest(3),
             Family::Fill => self.fill(at),
             Family::Moth => self.moth(),
+            Family::Ruin => self.ruin(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -139,7 +140,7 @@ impl World {
         if self.servers[at].process.is_some() { self.crash(at) } else { Ok(()) }
     }
 
-    fn cut_all_power(&mut self) -> Result<(), Violation> {
+    pub(crate) fn cut_all_power(&mut self) -> Result<(), Violation> {
         self.counts.power_cuts += 1;
         for at in 1..self.servers.len() {
             // What a dead process left to the system goes with the power, too.
@@ -353,7 +354,9 @@ impl World {
             }
         }
         self.publish_members();
-        self.judges.observe(self.now, &Fact::Healed)?;
+        if self.ruined.is_none() {
+            self.judges.observe(self.now, &Fact::Healed)?;
+        }
         self.tend()
     }
 

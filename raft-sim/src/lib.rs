@@ -38,6 +38,7 @@ pub mod queue;
 mod record;
 pub mod report;
 mod rollback;
+mod ruin;
 pub mod runner;
 pub mod server;
 pub mod shrink;

@@ -27,10 +27,9 @@ impl World {
         if server.process.is_some() || server.refused || !server.seated {
             return Ok(());
         }
-        let identity = Identity { cluster: CLUSTER, node: server.id, disk: server.disk_id };
-        let segments = server.disk.read();
         server.snapshots.settle();
-        let recovery = match recover(identity, self.options.disk.layout, segments) {
+        let identity = self.identity(at);
+        let recovery = match self.recovered(at) {
             Ok(recovery) => self.with_torn(at, identity, recovery),
             Err(refusal) => match self.refused(at, identity, &refusal)? {
                 Some(recovery) => recovery,
@@ -39,6 +38,17 @@ impl World {
         };
         self.upgrade(at, &recovery);
         self.begin(at, recovery)
+    }
+
+    fn identity(&self, at: usize) -> Identity {
+        let server = &self.servers[at];
+        Identity { cluster: CLUSTER, node: server.id, disk: server.disk_id }
+    }
+
+    /// What a disk gives to a process that starts.
+    pub(crate) fn recovered(&mut self, at: usize) -> Result<Recovery, Refusal> {
+        let segments = self.servers[at].disk.read();
+        recover(self.identity(at), self.options.disk.layout, segments)
     }
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
@@ -317,7 +327,8 @@ impl World {
         server.snapshots = Snapshots::default();
         server.space = Space::default();
         server.disk_id = disk_id;
-        (server.lost, server.decays, server.needs) = (false, false, None);
+        (server.lost, server.decays) = (false, false);
+        server.needs.clear();
         (server.refused, server.spoilt) = (false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;

@@ -1,70 +1,132 @@
-//! Commands decay on many disks at once, and one disk keeps them all: the others get them from it, whoever leads, and
-//! nothing is lost ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
+//! Commands decay on many disks at once, and of each an intact copy is left on the disk of somebody who stays: the others get
+//! it from there, whoever leads, and nothing is lost ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::World;
-use raft_core::{EntryId, NodeId};
+use raft_core::{EntryId, Index, Log, NodeId, hash};
+
+/// The whole log of a member that stays.
+struct Copies {
+    at: usize,
+    log: Log,
+    durable: Index,
+}
+
+impl Copies {
+    /// Whether it is on the disk: in the log, or in what the snapshot covers, which it has as a whole whatever stands on
+    /// the other disk.
+    fn hold(&self, id: EntryId) -> bool {
+        let there = id.index <= self.log.base().index || self.log.id_at(id.index) == Some(id);
+        id.index <= self.durable && there
+    }
+}
+
+/// Who keeps what: with one, that one all that it has; otherwise the copies of each command that decays elsewhere are left on
+/// one of the disks that have it.
+struct Keepers {
+    copies: Vec<Copies>,
+    salt: u64,
+}
+
+impl Keepers {
+    fn of(&self, id: EntryId) -> Option<usize> {
+        let holders: Vec<usize> =
+            self.copies.iter().filter(|copies| copies.hold(id)).map(|copies| copies.at).collect();
+        let drawn = hash::chain(self.salt, &[id.index.0, id.term.0]);
+        holders.get((drawn % holders.len().max(1) as u64) as usize).copied()
+    }
+}
 
 impl World {
-    /// Of what a sound member has on its disk, others lose some commands, and find out at their next start.
+    /// Of what sound members have on their disks, others lose some commands, and find out at their next start.
     pub(crate) fn moth(&mut self) -> Result<(), Violation> {
         let site = Site::from(Purpose::Moths);
         let settled = self.settled();
         let members = settled.members().iter().filter(|member| self.is_sound(member));
         let members: Vec<usize> = members.map(|member| member.id.0 as usize).collect();
-        let whole = |at: &usize| {
-            let process = self.servers[*at].process.as_ref().filter(|process| !process.halted);
-            process.is_some_and(|process| process.node.log().decayed().is_empty())
-        };
-        // A removed member is out of reach: it belongs to all configurations that may come to be.
-        let possible = self.possible();
-        let stays =
-            |at: &usize| possible.iter().all(|membership| membership.get(NodeId(*at as u64)).is_some());
-        let keepers: Vec<usize> = members.iter().copied().filter(|at| whole(at) && stays(at)).collect();
-        if !self.has_committed() || keepers.is_empty() {
-            return Ok(());
-        }
-        let keeper = keepers[self.choices.pick(site, keepers.len() as u64) as usize];
+        let Some(keepers) = self.keepers(&members) else { return Ok(()) };
+        let mut struck = Vec::new();
         for at in members {
             // Who already needs another one's copies has to get them first.
-            if at == keeper || self.servers[at].needs.is_some() || self.choices.pick(site, 3) == 0 {
+            let alone = keepers.copies.len() == 1 && keepers.copies[0].at == at;
+            if alone || !self.servers[at].needs.is_empty() || self.choices.pick(site, 3) == 0 {
                 continue;
             }
-            let Some(process) = &self.servers[keeper].process else { return Ok(()) };
-            let (log, durable) = (process.node.log().clone(), process.node.status().durable);
-            // In its log, or what its snapshot covers: that it has as a whole, whatever stands on the other disk.
             let share = self.choices.one_of(site, &[4, 0, 0, 16]);
             // Two losses far from each other are such that both are missed.
             let own = self.servers[at].snapshots.newest().filter(|_| share == 0).unwrap_or_default();
-            let kept = |id: EntryId| {
-                let there = id.index <= log.base().index || log.id_at(id.index) == Some(id);
-                id.index > own.index && id.index <= durable && there
-            };
+            let kept =
+                |id: EntryId| id.index > own.index && keepers.of(id).is_some_and(|keeper| keeper != at);
             let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
             if places.is_empty() {
                 continue;
             }
             let server = &mut self.servers[at];
-            (server.needs, server.decays) = (Some(keeper), true);
-            for (segment, place) in places {
+            server.needs = places.iter().filter_map(|(id, ..)| keepers.of(*id)).collect();
+            server.decays = true;
+            for (id, segment, place) in places {
                 self.counts.moths += 1;
                 server.rot.push(segment);
-                self.trace
-                    .say(self.now, format_args!("{at} loses a command in segment {segment} at byte {place}"));
+                let keeper = keepers.of(id).unwrap_or_default();
+                self.trace.say(
+                    self.now,
+                    format_args!("{at} loses {id} in segment {segment} at byte {place}; {keeper} keeps it"),
+                );
             }
+            struck.push(at);
             self.crash_if_up(at)?;
             if self.choices.pick(site, 2) == 1 {
-                self.late_appends(keeper, at)?;
+                self.late_appends(at)?;
             }
         }
+        self.count_crossed(&struck);
         Ok(())
     }
 
+    /// Who keeps the copies: in a half of the cases one member all of them, otherwise each member some. Nobody before
+    /// anything is committed, or if nobody has a whole log.
+    fn keepers(&mut self, members: &[usize]) -> Option<Keepers> {
+        let mut copies = self.whole_logs(members);
+        if !self.has_committed() || copies.is_empty() {
+            return None;
+        }
+        let only = self.choices.pick(Purpose::Moths.into(), copies.len() as u64) as usize;
+        let salt = self.choices.pick(Purpose::Keepers.into(), 1 << 16);
+        if salt < 1 << 15 {
+            copies = vec![copies.swap_remove(only)];
+        }
+        Some(Keepers { copies, salt })
+    }
+
+    /// The logs of those who have lost nothing. A removed member is out of reach: they belong to all configurations that may
+    /// come to be.
+    fn whole_logs(&self, members: &[usize]) -> Vec<Copies> {
+        let possible = self.possible();
+        let stays =
+            |at: &usize| possible.iter().all(|membership| membership.get(NodeId(*at as u64)).is_some());
+        let copies = |at: usize| {
+            let process = self.servers[at].process.as_ref().filter(|process| !process.halted)?;
+            let (log, durable) = (process.node.log(), process.node.status().durable);
+            log.decayed().is_empty().then(|| Copies { at, log: log.clone(), durable })
+        };
+        members.iter().copied().filter(stays).filter_map(copies).collect()
+    }
+
+    fn count_crossed(&mut self, struck: &[usize]) {
+        let crossed = |at: &&usize| self.servers[**at].needs.iter().any(|keeper| struck.contains(keeper));
+        self.counts.crossed += struck.iter().filter(crossed).count() as u64;
+        let settled = self.settled();
+        let mut voters = settled.voters().map(|id| &self.servers[id.0 as usize]);
+        self.counts.none_whole += u64::from(!struck.is_empty() && voters.all(|server| server.decays));
+    }
+
     /// It starts again at once, and hears what was on its way before: so it gets back what it has not asked for yet.
-    fn late_appends(&mut self, keeper: usize, at: usize) -> Result<(), Violation> {
+    fn late_appends(&mut self, at: usize) -> Result<(), Violation> {
+        let keepers: Vec<usize> = self.servers[at].needs.iter().copied().collect();
         self.start(at)?;
-        for _ in 0..=self.choices.pick(Purpose::Moths.into(), 6) {
+        for turn in 0..=self.choices.pick(Purpose::Moths.into(), 6) as usize {
+            let keeper = keepers[turn % keepers.len()];
             if let Some(letter) = self.network.old_append(keeper, at, &mut self.choices) {
                 self.arrive(letter)?;
             }

@@ -106,9 +106,9 @@ impl World {
 
     /// Whether the cluster can go on without the disk of a server, for good. Who has not founded is no help: it may have
     /// to hear that the cluster is formed from the very server that is lost. A disk that is on no record yet may come to
-    /// be at any time: a leader has heard of it.
+    /// be at any time: a leader has heard of it. Once more is lost than a cluster can bear, nothing else is.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
-        if self.servers.iter().any(|server| server.needs == Some(at)) {
+        if self.ruined.is_some() || self.servers.iter().any(|server| server.needs.contains(&at)) {
             return false;
         }
         let id = NodeId(at as u64);

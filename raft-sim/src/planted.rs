@@ -29,6 +29,8 @@ pub enum Lie {
     ForgetsKeys,
     /// A write that finds no room on the disk is taken for done, as far as it went.
     FullIsDone,
+    /// The same of a write that fails otherwise.
+    FailedIsDone,
     /// A client is told that there is no room when its write was handed in already.
     RefusedWhenBegun,
     /// A snapshot that finds no room keeps its name, with as much as there was room for.
@@ -179,6 +181,7 @@ pub const TABLE: &[Row] = &[
     driver(Lie::CutsDecay, &["recovery", "own_stamp"]),
     driver(Lie::HeadersUnheard, &["recovery", "own_stamp"]),
     driver(Lie::FullIsDone, &["recovery", "refusal", "own_stamp"]),
+    driver(Lie::FailedIsDone, &["recovery", "refusal", "own_stamp"]),
     driver(Lie::RefusedWhenBegun, &["linearizable_by_log"]),
     driver(Lie::FullSnapshotKept, &["refusal"]),
     driver(Lie::ForgetsKeys, &["exactly_once", "key_tables"]),

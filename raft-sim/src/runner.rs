@@ -206,6 +206,10 @@ impl Totals {
 
     /// What a stormy swarm has of everything. A zero here is a hole in the generator.
     pub fn lines(&self) -> Vec<(&'static str, u64)> {
+        [self.storm(), self.decay()].concat()
+    }
+
+    fn storm(&self) -> Vec<(&'static str, u64)> {
         let (counts, network) = (&self.counts, &self.network);
         vec![
             ("inputs to nodes", counts.inputs),
@@ -219,6 +223,7 @@ impl Totals {
             ("lost writes", counts.lost),
             ("power cuts of all", counts.power_cuts),
             ("failed syncs", counts.failed_syncs),
+            ("failed writes", counts.failed_writes),
             ("stalled disks", counts.stalls),
             ("pauses", counts.pauses),
             ("cut links", network.cuts),
@@ -266,10 +271,20 @@ impl Totals {
             ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
-            ("decayed places", counts.rots),
             ("upgraded programs", counts.upgrades),
             ("messages that an older program can't read", counts.unread),
+        ]
+    }
+
+    /// The same of disks that decay.
+    fn decay(&self) -> Vec<(&'static str, u64)> {
+        let counts = &self.counts;
+        vec![
+            ("decayed places", counts.rots),
             ("decayed commands", counts.moths),
+            ("disks that lost what others kept and kept what others lost", counts.crossed),
+            ("times without a whole log", counts.none_whole),
+            ("committed commands without a copy", counts.ruins),
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),
             ("refused starts", counts.refusals),

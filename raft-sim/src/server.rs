@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::rollback::Image;
 use crate::snapshots::Snapshots;
 use crate::space::Space;
-use raft_core::wal::{Sequence, Wal};
+use raft_core::wal::{Layout, Sequence, Wal};
 use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write};
 use raft_machine::Reply;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -155,8 +155,8 @@ pub struct Server {
     pub(crate) elder: bool,
     /// Its log decays, and nothing else is wrong with its disk.
     pub decays: bool,
-    /// Who has what its disk has lost: it must not be lost before this one has got it back.
-    pub needs: Option<usize>,
+    /// Who has what its disk has lost: none of them must be lost before this one has got it back.
+    pub needs: BTreeSet<usize>,
     /// Where a bit was flipped: the segments.
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
@@ -172,13 +172,49 @@ pub struct Server {
 }
 
 impl Server {
+    /// A seat without a server, and its empty disk.
+    pub fn new(id: NodeId, disk_id: DiskId, layout: Layout, clock: Clock) -> Server {
+        Server {
+            id,
+            disk: Disk::new(layout),
+            snapshots: Snapshots::default(),
+            space: Space::default(),
+            disk_id,
+            seated: false,
+            original: false,
+            joins: false,
+            fresh: false,
+            recorded: false,
+            founded: false,
+            life: 0,
+            process: None,
+            clock,
+            stalled_until: 0,
+            lost: false,
+            stopped_until: 0,
+            stood: Vec::new(),
+            spoilt: false,
+            refused: false,
+            elder: false,
+            decays: false,
+            needs: BTreeSet::new(),
+            rot: Vec::new(),
+            shadow: Vec::new(),
+            torn: false,
+            gave_up: false,
+            newest: Stamp::default(),
+            image: None,
+        }
+    }
+
     /// Once it has got back what its disk had lost, and has it on stable storage, it is as good as any.
     pub(crate) fn is_repaired(&mut self) -> bool {
         let whole =
             |it: &Process| !it.halted && it.durable == it.handed && it.node.log().decayed().is_empty();
         let repaired = self.decays && self.process.as_ref().is_some_and(whole);
         if repaired {
-            (self.lost, self.decays, self.needs) = (self.lost && self.spoilt, false, None);
+            (self.lost, self.decays) = (self.lost && self.spoilt, false);
+            self.needs.clear();
         }
         repaired
     }

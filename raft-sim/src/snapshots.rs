@@ -2,7 +2,7 @@
 //! is synced, what is done to names only once the directory is. A power cut keeps any part of the rest.
 
 use crate::choices::{Choices, Purpose, Site};
-use raft_core::{EntryId, Snapshot, hash};
+use raft_core::{EntryId, Index, Snapshot, hash};
 
 /// What a file is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,11 @@ impl Snapshots {
             _ => None,
         };
         self.seen.0.iter().filter_map(whole).max_by_key(|last| last.index)
+    }
+
+    /// The last entry that any of the files covers, whole or not.
+    pub fn reach(&self) -> Index {
+        self.files.iter().map(|file| file.head.last().index).max().unwrap_or_default()
     }
 
     /// Of the snapshots up to this one keeps the newest two. One beyond it was received and may be installed yet.

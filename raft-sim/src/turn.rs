@@ -201,7 +201,7 @@ impl World {
 
     /// Hands a write to the disk.
     fn persist(&mut self, at: usize, write: Write) -> Result<(), Violation> {
-        let World { servers, judges, now, queue, choices, planted, ops, .. } = self;
+        let World { servers, judges, now, queue, choices, planted, ops, options, counts, .. } = self;
         let server = &mut servers[at];
         judges.observe(*now, &Fact::wrote(server.id, &write))?;
         let Some(process) = &mut server.process else { return Ok(()) };
@@ -215,9 +215,19 @@ impl World {
         // Also if the process dies before it says so.
         server.gave_up |= write.update().hard.is_some_and(|hard| hard.boot == Boot::GIVEN_UP);
         let fits = server.space.takes(*now, (&server.disk, &server.snapshots), ops, choices);
+        let site = Site::new(Purpose::Writes, at);
+        let fails = fits && choices.chance(site, options.disk.fail);
+        if fails {
+            counts.failed_writes += 1;
+            ops.truncate(choices.pick(site, ops.len() as u64 + 1) as usize);
+        }
         server.disk.put(ops, sequence, process.vouches, process.written == Sequence(0));
         if !fits && *planted != Some(Planted::Driver(Lie::FullIsDone)) {
             return self.out_of_room(at);
+        }
+        if fails && *planted != Some(Planted::Driver(Lie::FailedIsDone)) {
+            // Nobody knows what of it was done, and what comes behind it would not be read: the process must go.
+            return self.crash_with_power(at);
         }
         process.written = sequence;
         process.handed = write.number();

@@ -5,7 +5,6 @@ use crate::clock::Clock;
 use crate::copies::Work;
 use crate::course::Course;
 use crate::coverage::{Coverage, Mark};
-use crate::disk::Disk;
 use crate::facts::{Class, OpId, Outcome, Time, Violation};
 use crate::invariants::{Judges, Rules};
 use crate::machine::Frozen;
@@ -17,12 +16,10 @@ use crate::planted::Planted;
 use crate::queue::Queue;
 use crate::rollback::RolledBack;
 use crate::server::Server;
-use crate::snapshots::Snapshots;
-use crate::space::Space;
 use crate::trace::{Reader, Trace};
 use crate::workload::Workload;
 use raft_core::wal::Op;
-use raft_core::{DiskId, Input, NodeId, Output, Persisted, Stamp};
+use raft_core::{DiskId, EntryId, Input, NodeId, Output, Persisted};
 use std::collections::BTreeMap;
 
 /// Something that is due. What names a life is void in another one.
@@ -71,6 +68,8 @@ crate::counts::counts! {
         lost,
         /// Syncs that failed.
         failed_syncs,
+        /// Writes that failed.
+        failed_writes,
         /// Processes that were paused.
         pauses,
         /// Disks that stalled.
@@ -85,6 +84,12 @@ crate::counts::counts! {
         unread,
         /// Commands that decayed while another disk kept them.
         moths,
+        /// Disks that lost commands of which a copy was left on one that lost others at the same time.
+        crossed,
+        /// Times that no member was left with a whole log.
+        none_whole,
+        /// Committed commands of which every copy decayed.
+        ruins,
         /// Commands that a start found lost.
         decayed,
         /// Logs that got them back.
@@ -195,6 +200,8 @@ pub struct World {
     /// Until then no family strikes.
     pub(crate) calm_until: Time,
     pub(crate) healed: bool,
+    /// The committed entry of which nobody has a copy any more.
+    pub(crate) ruined: Option<EntryId>,
     pub(crate) leader: Option<usize>,
     /// Who alone hears the next leader, before it is lost.
     pub(crate) heir: Option<usize>,
@@ -239,6 +246,7 @@ impl World {
             rolled_back: BTreeMap::new(),
             calm_until: 0,
             healed: false,
+            ruined: None,
             leader: None,
             heir: None,
             operator: Operator::default(),
@@ -254,36 +262,13 @@ impl World {
     fn populate(&mut self) {
         for at in 0..=self.options.seats {
             let founds = (1..=self.options.nodes).contains(&at);
+            let disk_id = self.draw_disk_id(at);
+            let clock = Clock::draw(at, &self.options, &mut self.choices);
             let server = Server {
-                id: NodeId(at as u64),
-                disk: Disk::new(self.options.disk.layout),
-                snapshots: Snapshots::default(),
-                space: Space::default(),
-                disk_id: self.draw_disk_id(at),
                 seated: founds,
                 original: founds,
                 joins: at > self.options.nodes,
-                fresh: false,
-                recorded: false,
-                founded: false,
-                life: 0,
-                process: None,
-                clock: Clock::draw(at, &self.options, &mut self.choices),
-                stalled_until: 0,
-                lost: false,
-                stopped_until: 0,
-                stood: Vec::new(),
-                spoilt: false,
-                refused: false,
-                elder: false,
-                decays: false,
-                needs: None,
-                rot: Vec::new(),
-                shadow: Vec::new(),
-                torn: false,
-                gave_up: false,
-                newest: Stamp::default(),
-                image: None,
+                ..Server::new(NodeId(at as u64), disk_id, self.options.disk.layout, clock)
             };
             self.servers.push(server);
             if founds {
@@ -409,7 +394,7 @@ impl World {
         if !self.rolled_back.is_empty() && !self.reaches(from, to, &message) {
             return Ok(());
         }
-        if !self.reads(to, &message.body) {
+        if !self.reads(to, &message.body) || self.is_ruined(&message.body) {
             return Ok(());
         }
         let Some(process) = &self.servers[to].process else { return Ok(()) };

@@ -33,6 +33,7 @@ pub mod recovery;
 pub mod removal;
 pub mod repair;
 pub mod rollback;
+pub mod ruin;
 mod sightings;
 pub mod snapshots;
 pub mod state_machine_safety;
@@ -46,7 +47,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, Room, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
+use raft_core::{Answer, EntryId, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -109,6 +110,7 @@ pub struct Judges {
     bounds: bounds::Bounds,
     liveness: liveness::Liveness,
     once: exactly_once::Once,
+    ruin: ruin::Ruin,
     history: History,
     coverage: Coverage,
 }
@@ -128,6 +130,7 @@ impl Judges {
             bounds: bounds::Bounds::new(rules.nodes, rules.limits),
             liveness: Default::default(),
             once: Default::default(),
+            ruin: Default::default(),
             history: Default::default(),
             coverage: Coverage::default(),
         }
@@ -172,10 +175,7 @@ impl Judges {
         }
         match *fact {
             Fact::Started { node, stamp, recovered, joins } => self.started(node, stamp, recovered, joins),
-            Fact::Crashed { node } => {
-                self.crashed(node);
-                Ok(())
-            }
+            Fact::Crashed { node } => self.crashed(node),
             Fact::Wiped { node } => {
                 recovery::wiped(self.cluster.seat_mut(node));
                 Ok(())
@@ -221,6 +221,7 @@ impl Judges {
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
+            Fact::Ruined { lost } => self.ruined(lost),
             Fact::Looked { node, room } => self.looked(node, room),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
@@ -235,6 +236,12 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    fn ruined(&mut self, lost: EntryId) -> Verdict {
+        assert_eq!(self.cluster.canon.id_at(lost.index), Some(lost), "what is lost was committed");
+        self.ruin = ruin::Ruin(Some(lost));
+        Ok(())
     }
 
     fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
@@ -252,6 +259,7 @@ impl Judges {
             Fact::Applied { node, entry } => {
                 state_machine_safety::applied(&self.cluster, node, entry)?;
                 self.applies.applied(node, entry)?;
+                self.ruin.applied(node, entry)?;
                 promises::applied(&self.cluster, node, entry)
             }
             Fact::Replied { node, at, reply } => self.once.replied(node, at, &reply, &mut self.coverage),
@@ -328,16 +336,18 @@ impl Judges {
         removal::halted(&self.cluster, node, report)
     }
 
-    fn crashed(&mut self, node: NodeId) {
+    fn crashed(&mut self, node: NodeId) -> Verdict {
         let seat = self.cluster.seat_mut(node);
         seat.running = false;
         let left = self.tickets.crashed(node);
         if left > 0 {
             self.coverage.reach(Mark::CrashWithTickets);
         }
+        Ok(())
     }
 
     fn answered(&mut self, at: Time, node: NodeId, ticket: Ticket, answer: Answer) -> Verdict {
+        self.ruin.answered(node, answer)?;
         let asked = self.tickets.answered(&self.cluster, node, ticket, answer)?;
         sightings::answered(&mut self.coverage, asked, answer);
         self.liveness.answered(node, ticket, answer);

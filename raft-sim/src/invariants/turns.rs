@@ -22,6 +22,7 @@ impl Judges {
         leader_append_only::stepped(&step)?;
         acknowledged_stays::stepped(seat, &step)?;
         repair::stepped(seat, &step)?;
+        self.ruin.stepped(&step)?;
         state_machine_safety::stepped(&self.cluster, &step)?;
         self.matching.stepped(&step)?;
         commit_told::stepped(self.cluster.seat_mut(node), &step)?;

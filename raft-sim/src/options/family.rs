@@ -53,13 +53,15 @@ pub enum Family {
     Bequest,
     /// A disk is full for a while, or several are.
     Fill,
-    /// Commands decay on all disks but one.
+    /// Commands decay on many disks at once, and of each an intact copy is left.
     Moth,
+    /// Every copy of a committed command decays: what is lost then, nothing can bring back.
+    Ruin,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 24] = [
+    pub const ALL: [Family; 25] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -84,6 +86,7 @@ impl Family {
         Family::Bequest,
         Family::Fill,
         Family::Moth,
+        Family::Ruin,
     ];
 
     /// Where its choices are made.
@@ -113,6 +116,7 @@ impl Family {
             Family::Bequest => Purpose::Bequests,
             Family::Fill => Purpose::Fills,
             Family::Moth => Purpose::Moths,
+            Family::Ruin => Purpose::Ruins,
         }
     }
 
@@ -132,7 +136,7 @@ impl Family {
             | Family::Moth => (20, 6),
             Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
             Family::Change | Family::Renew => (6, 2),
-            Family::Wipe | Family::Rot | Family::Spoil => (60, 25),
+            Family::Wipe | Family::Rot | Family::Spoil | Family::Ruin => (60, 25),
         }
     }
 
@@ -154,6 +158,12 @@ impl Family {
             | Family::Bequest
             | Family::Fill
             | Family::Moth => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
+            // Nothing is served from then on: most runs had better go on.
+            Family::Ruin => match draw.0.pick(self.purpose().into(), 20) {
+                18 => low,
+                19 => high,
+                _ => None,
+            },
             _ => draw.one_of(&[None, None, low, high]),
         }
     }

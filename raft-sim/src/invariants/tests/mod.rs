@@ -8,6 +8,7 @@ mod members;
 mod reading;
 mod removals;
 mod repair;
+mod ruin;
 mod snapshots;
 
 use super::{Judges, Rules};
