@@ -121,6 +121,10 @@ purposes! {
     Moths,
     /// Which version of the program servers run.
     Versions,
+    /// Removed servers that go on when all is over, and were never told.
+    Strangers,
+    /// Whether a cluster that has settled is watched for longer, and clients go on meanwhile.
+    Watches,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

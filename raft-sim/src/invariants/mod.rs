@@ -198,10 +198,12 @@ impl Judges {
                 self.tickets.read_asked(node, ticket, asked)
             }
             Fact::Reconfigured { node, ticket, changes, expect } => {
+                self.liveness.may_change_hands();
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
             Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
             Fact::Nudged { node } => {
+                self.liveness.may_change_hands();
                 self.cluster.seat_mut(node).patience.urged();
                 Ok(())
             }
@@ -218,6 +220,10 @@ impl Judges {
             }
             Fact::Healed => {
                 self.liveness.healed(at);
+                Ok(())
+            }
+            Fact::Settled => {
+                self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage);
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
@@ -243,6 +249,7 @@ impl Judges {
     }
 
     fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {
+        self.liveness.may_change_hands();
         self.cluster.seat_mut(node).asked_to_hand_over = true;
         self.tickets.transfer_asked(node, ticket)
     }
