@@ -154,7 +154,11 @@ pub(crate) fn swarm(plan: Plan, cover: bool) -> Done {
     }
     let (runs, late) = (found.totals.runs, found.totals.late);
     let share = late * 100_000 / runs.max(1);
-    println!("{late} of {runs} runs had a late leader after the healing, {}.{:03} %", share / 1_000, share % 1_000);
+    println!(
+        "{late} of {runs} runs had a late leader after the healing, {}.{:03} %",
+        share / 1_000,
+        share % 1_000
+    );
     if cover {
         print!("{}", covered::cover(&found).0);
     } else {

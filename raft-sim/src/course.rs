@@ -1,5 +1,6 @@
 //! The course of a run: faults first, then the healing, then the time in which the cluster must settle, and maybe once more
-//! after an echo, and after a member has parted; then maybe a time in which nothing may change hands. It can be stopped before any event, so that a run can be forked there, watched, or given up.
+//! after an echo, and after a member has parted; then maybe a time in which nothing may change hands. It can be stopped
+//! before any event, so that a run can be forked there, looked at, or given up.
 
 use crate::choices::{Choices, Purpose};
 use crate::facts::{Class, Fact, Time, Violation};
@@ -151,7 +152,9 @@ impl World {
                 }
                 Ok(goes_on || self.course.next != Next::End)
             }
-            Next::Parting { .. } if self.now < self.course.healed + REMAINS * self.options.election_timeout() => {
+            Next::Parting { .. }
+                if self.now < self.course.healed + REMAINS * self.options.election_timeout() =>
+            {
                 Ok(true)
             }
             Next::Parting { busy } => {

@@ -86,13 +86,7 @@ impl Liveness {
     }
 
     /// All that the faults left is over, and the cluster has settled: whoever leads now stays.
-    pub(crate) fn settled(
-        &mut self,
-        at: Time,
-        cluster: &Cluster,
-        rules: &Rules,
-        coverage: &mut Coverage,
-    ) {
+    pub(crate) fn settled(&mut self, at: Time, cluster: &Cluster, rules: &Rules, coverage: &mut Coverage) {
         let first = newest_leader(cluster, rules).filter(|_| able(cluster, rules));
         self.stays = first.and_then(|(leader, seat)| Some((leader, seat.status.as_ref()?.term, at)));
         if self.stays.is_none() {

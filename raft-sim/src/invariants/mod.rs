@@ -218,20 +218,9 @@ impl Judges {
             Fact::Returned { op, outcome } => {
                 self.history.returned(at, op, outcome, self.cluster.canon.last().index)
             }
-            Fact::Healed => {
-                self.liveness.healed(at);
-                Ok(())
-            }
-            Fact::Settled => {
-                self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage);
-                Ok(())
-            }
+            Fact::Healed | Fact::Settled | Fact::Ended => self.course(at, fact),
             Fact::RolledBack { .. } => Ok(()),
             Fact::Looked { node, room } => self.looked(node, room),
-            Fact::Ended => {
-                self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
-                self.history.ended(&mut self.coverage)
-            }
             Fact::Capturing { .. }
             | Fact::Captured { .. }
             | Fact::Fetching { .. }
@@ -241,6 +230,19 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    /// How far the run is.
+    fn course(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
+        match fact {
+            Fact::Healed => self.liveness.healed(at),
+            Fact::Settled => self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage),
+            _ => {
+                self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
+                self.history.ended(&mut self.coverage)?;
+            }
+        }
+        Ok(())
     }
 
     fn looked(&mut self, node: NodeId, room: Room) -> Verdict {

@@ -9,6 +9,7 @@ mod reading;
 mod removals;
 mod repair;
 mod snapshots;
+mod staying;
 
 use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
