@@ -368,7 +368,8 @@ impl World {
     }
 
     /// After the faults: whoever belongs runs, on the disk that is asked for, and who was removed is shut down, but for
-    /// [strangers](World::is_stranger). So is who runs on a disk that was put back, if nobody is left who could tell it: its clients would wait for ever.
+    /// [strangers](World::is_stranger). So is who runs on a disk that was put back, if nobody is left who could tell it: its
+    /// clients would wait for ever.
     pub(crate) fn tend(&mut self) -> Result<(), Violation> {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
         for at in 1..self.servers.len() {
