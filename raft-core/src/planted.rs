@@ -183,6 +183,9 @@ pub enum Bug {
     CoveredIsLost,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).
     WantedStaysSilent,
+    /// A voter that hears a leader takes the term of a candidate all the same, if that isn't a member by its own log: a removed
+    /// server deposes every leader (rule 10, dissertation 4.2.3).
+    RemovedDeposes,
 }
 
 #[cfg(feature = "planted")]

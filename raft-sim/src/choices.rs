@@ -127,6 +127,10 @@ purposes! {
     Ruins,
     /// Writes that fail.
     Writes,
+    /// Removed servers that go on when all is over, and were never told.
+    Strangers,
+    /// Whether a cluster that has settled is watched for longer, and clients go on meanwhile.
+    Watches,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -152,6 +152,13 @@ pub(crate) fn swarm(plan: Plan, cover: bool) -> Done {
     for (name, total) in &lines {
         println!("{total:>12} {name}");
     }
+    let (runs, late) = (found.totals.runs, found.totals.late);
+    let share = late * 100_000 / runs.max(1);
+    println!(
+        "{late} of {runs} runs had a late leader after the healing, {}.{:03} %",
+        share / 1_000,
+        share % 1_000
+    );
     if cover {
         print!("{}", covered::cover(&found).0);
     } else {

@@ -1,10 +1,19 @@
 //! The course of a run: faults first, then the healing, then the time in which the cluster must settle, and maybe once more
-//! after an echo. It can be stopped before any event, so that a run can be forked there, watched, or given up.
+//! after an echo, and after a member has parted; then maybe a time in which nothing may change hands. It can be stopped
+//! before any event, so that a run can be forked there, looked at, or given up.
 
+use crate::choices::{Choices, Purpose};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::server::Process;
-use crate::world::World;
-use std::mem;
+use crate::world::{Event, World};
+
+/// Election timeouts after the healing in which what the faults left comes to its end: slow messages, crashes and campaigns
+/// that were due, restarts.
+const REMAINS: Time = 10;
+/// Election timeouts for which a settled cluster is watched.
+const WATCHED: Time = 50;
+/// Election timeouts between two rounds of clients meanwhile.
+const ROUND: Time = 10;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +22,19 @@ enum Phase {
     Storm,
     /// The healed cluster has to converge and to serve.
     Settling { healed: Time, longest: Time, best: (u64, u64), since: Time, steps: u64 },
+    /// It has: until then nothing may change hands. `round`: when clients ask for something again.
+    Watched { until: Time, round: Time },
     /// It is over.
     Over,
+}
+
+/// What comes next for a cluster that has settled. A quarter of the runs are watched, half of these with clients that go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Echo,
+    Parting { busy: bool },
+    Watch { busy: bool },
+    End,
 }
 
 /// How far a run is, and how many steps it took.
@@ -22,13 +42,14 @@ enum Phase {
 pub(crate) struct Course {
     phase: Phase,
     steps: u64,
-    /// The cluster has settled once.
-    settled: bool,
+    /// When the faults were over.
+    healed: Time,
+    next: Next,
 }
 
 impl Default for Course {
     fn default() -> Course {
-        Course { phase: Phase::Storm, steps: 0, settled: false }
+        Course { phase: Phase::Storm, steps: 0, healed: 0, next: Next::Echo }
     }
 }
 
@@ -55,11 +76,13 @@ impl World {
                     self.step()?;
                 } else {
                     self.heal()?;
+                    self.course.healed = self.now;
                     self.course.phase = self.begin_settling();
                 }
                 Ok(true)
             }
             Phase::Settling { .. } => self.settle(),
+            Phase::Watched { until, round } => self.watch(until, round),
             Phase::Over => Ok(false),
         }
     }
@@ -113,14 +136,71 @@ impl World {
             return Ok(true);
         }
         let done = self.workload.served() && self.judges.settled();
-        if done && !mem::replace(&mut self.course.settled, true) && self.echo()? {
-            self.course.phase = self.begin_settling();
+        if done && self.goes_on()? {
             return Ok(true);
         }
         let stuck = self.now > since + self.patience() || self.now > healed + longest;
         if done || (self.judges.overdue(self.now) && stuck) {
             self.end()?;
             return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The cluster has settled. Whether something more is asked of it.
+    fn goes_on(&mut self) -> Result<bool, Violation> {
+        match self.course.next {
+            Next::Echo => {
+                self.course.next = match self.choices.pick(Purpose::Watches.into(), 8) {
+                    0..=5 => Next::End,
+                    drawn => Next::Parting { busy: drawn == 7 },
+                };
+                let goes_on = self.echo()?;
+                if goes_on {
+                    self.course.phase = self.begin_settling();
+                }
+                Ok(goes_on || self.course.next != Next::End)
+            }
+            Next::Parting { .. }
+                if self.now < self.course.healed + REMAINS * self.options.election_timeout() =>
+            {
+                Ok(true)
+            }
+            Next::Parting { busy } => {
+                self.course.next = Next::Watch { busy };
+                if self.part()? {
+                    self.course.phase = self.begin_settling();
+                }
+                Ok(true)
+            }
+            Next::Watch { busy } => {
+                if self.network.is_whole() {
+                    let timeout = self.options.election_timeout();
+                    let until = self.now + WATCHED * timeout;
+                    let round = if busy { self.now + ROUND * timeout } else { until };
+                    self.course.next = Next::End;
+                    self.course.phase = Phase::Watched { until, round };
+                    self.judges.observe(self.now, &Fact::Settled)?;
+                }
+                Ok(true)
+            }
+            Next::End => Ok(false),
+        }
+    }
+
+    /// The settled cluster goes on, watched by its judges; in the end it must be as settled as before.
+    fn watch(&mut self, until: Time, round: Time) -> Result<bool, Violation> {
+        self.step()?;
+        if self.now >= until {
+            self.course.phase = self.begin_settling();
+        } else if self.now >= round {
+            let round = round + ROUND * self.options.election_timeout();
+            self.course.phase = Phase::Watched { until, round };
+            if self.workload.served() {
+                for client in self.workload.go_on() {
+                    self.queue.push(self.now, Event::Client { client });
+                }
+            }
         }
         Ok(true)
     }

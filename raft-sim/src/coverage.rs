@@ -104,6 +104,10 @@ marks! {
     SearchesGivenUp,
     /// The first leader after the healing came later than 10 election timeouts.
     LateLeader,
+    /// A cluster that had settled was watched for longer.
+    Watched,
+    /// .. beside a removed server that runs, would stand for election, and was never told.
+    WatchedWithStranger,
     /// A change of the configuration was committed and its ticket answered.
     Reconfigurations,
     /// A leader appended a joint configuration.

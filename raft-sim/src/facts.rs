@@ -367,6 +367,8 @@ pub enum Fact<'a> {
     /// The faults are over, and every node that can run does: the liveness phase begins. Fresh writes and reads must
     /// go on until [`crate::invariants::Judges::settled`], since the cluster has to serve one of each.
     Healed,
+    /// The healed cluster has settled, and nothing that the faults left is under way: from now on its leader stays.
+    Settled,
     /// The run is over.
     Ended,
 }
@@ -469,6 +471,7 @@ impl Fact<'_> {
             | Fact::Returned { .. }
             | Fact::Healed
             | Fact::Ruined { .. }
+            | Fact::Settled
             | Fact::Ended => None,
         }
     }

@@ -338,12 +338,13 @@ impl World {
         (snapshots.store, snapshots.fetch) = (snapshots.store.min(calm / 2), snapshots.fetch.min(calm / 2));
         snapshots.capture = snapshots.capture.min(calm);
         self.operator.down = self.stay_down()?;
+        self.draw_strangers();
         for at in 1..self.servers.len() {
             let server = &mut self.servers[at];
             (server.stalled_until, server.stopped_until) = (0, 0);
             server.space.empty();
             server.clock = Clock::calm(at, &self.options, &mut self.choices);
-            if !self.belongs(at) {
+            if !(self.belongs(at) || self.is_stranger(at)) {
                 // Who was removed stays away.
                 self.stop(at)?;
                 self.servers[at].life += 1;

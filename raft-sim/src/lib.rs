@@ -44,6 +44,7 @@ pub mod server;
 pub mod shrink;
 pub mod snapshots;
 mod space;
+mod strangers;
 pub mod swarm;
 pub mod tape;
 pub mod tla;

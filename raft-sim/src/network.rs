@@ -85,6 +85,11 @@ impl Network {
         self.cut = [0; NODES];
     }
 
+    /// Whether no way is cut.
+    pub fn is_whole(&self) -> bool {
+        self.cut.iter().all(|cut| *cut == 0)
+    }
+
     /// Cuts the way from one node to another.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut[from] |= 1 << to;

@@ -21,6 +21,8 @@ pub(crate) struct Operator {
     rolling: usize,
     /// Who stays down for good.
     pub(crate) down: Vec<usize>,
+    /// Removed servers that were never told are not shut down.
+    pub(crate) strangers: bool,
 }
 
 impl Operator {
@@ -365,15 +367,15 @@ impl World {
         }
     }
 
-    /// After the faults: whoever belongs runs, on the disk that is asked for, and who was removed is shut down. It may not
-    /// know, and without pre-vote and the check of a quorum it would disturb every leader (section 4.2.3 of the dissertation).
-    /// So is who runs on a disk that was put back, if nobody is left who could tell it: its clients would wait for ever.
+    /// After the faults: whoever belongs runs, on the disk that is asked for, and who was removed is shut down, but for
+    /// [strangers](World::is_stranger). So is who runs on a disk that was put back, if nobody is left who could tell it: its
+    /// clients would wait for ever.
     pub(crate) fn tend(&mut self) -> Result<(), Violation> {
         self.queue.push(self.now + self.options.election_timeout(), Event::Tend);
         for at in 1..self.servers.len() {
             let forgotten = self.is_forgotten(at);
             self.servers[at].refused |= forgotten;
-            if forgotten || !self.belongs(at) {
+            if forgotten || !(self.belongs(at) || self.is_stranger(at)) {
                 self.stop(at)?;
             }
         }

@@ -174,6 +174,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
+    core(Bug::RemovedDeposes, &["liveness"]),
     driver(Lie::ReceiptBeforeSync, &["durable_before_sent"]),
     driver(Lie::KeepsTorn, &["recovery"]),
     driver(Lie::StoredBeforeSync, &["snapshot_order"]),

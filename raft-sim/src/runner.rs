@@ -181,6 +181,8 @@ impl Ran {
 pub struct Totals {
     /// Runs.
     pub runs: u64,
+    /// .. in which a leader came later after the healing than 10 election timeouts.
+    pub late: u64,
     /// Simulated time.
     pub simulated: Time,
     counts: Counts,
@@ -193,6 +195,7 @@ impl Totals {
     /// Adds a run.
     pub fn add(&mut self, ran: &Ran) {
         self.runs += 1;
+        self.late += u64::from(ran.coverage.count(Mark::LateLeader) > 0);
         self.simulated += ran.simulated;
         self.counts.add(&ran.counts);
         self.network.add(&ran.network);

@@ -134,6 +134,16 @@ impl Workload {
         self.options.think = self.options.think.min(patience / 4);
     }
 
+    /// All that is wanted was served, and each waiting client wants one more write and read: who these are.
+    pub fn go_on(&mut self) -> Vec<usize> {
+        let waiting = self.clients.iter_mut().enumerate().filter(|(_, client)| client.waits);
+        let again = |(at, client): (usize, &mut Client)| {
+            (client.wrote, client.read) = (false, false);
+            at
+        };
+        waiting.map(again).collect()
+    }
+
     /// Whether all that is wanted after the healing was served.
     pub fn served(&self) -> bool {
         self.open == 0 && self.clients.iter().all(|client| !client.waits || (client.wrote && client.read))

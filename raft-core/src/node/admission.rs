@@ -131,7 +131,9 @@ impl Node {
             }
             return false;
         }
-        if asks_for_term == Some(false) && self.state.hears_leader() {
+        let removed_deposes = self.state.config.planted(Bug::RemovedDeposes)
+            && self.state.log.membership().is_some_and(|members| members.get(from).is_none());
+        if asks_for_term == Some(false) && self.state.hears_leader() && !removed_deposes {
             let reply = self.state.reply(message.from, Body::VoteReply { answer: Ballot::Refused });
             self.state.outbox.send(from, reply);
             return false;

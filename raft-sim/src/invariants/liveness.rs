@@ -1,6 +1,7 @@
 //! Once the faults are over, the cluster serves: there is a leader, the logs of all live members are the same, committed
 //! and applied to their end, no change of the configuration is under way, every ticket is answered, and a fresh write and
-//! a fresh read have been served. Asked only where a quorum is left to do it.
+//! a fresh read have been served. Asked only where a quorum is left to do it. Once that is so, its leader stays, and no
+//! member hears of a later term, unless somebody asks for what may change that.
 
 use super::{
     Rules, Verdict,
@@ -8,6 +9,7 @@ use super::{
     demand, quorum,
     tickets::Tickets,
 };
+use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Time};
 use raft_core::{Answer, Index, Member, Membership, NodeId, RoleName, Standing, Status, Term, Ticket};
 use std::collections::BTreeSet;
@@ -42,6 +44,8 @@ pub(crate) struct Liveness {
     wrote: bool,
     /// Such a read was served.
     read: bool,
+    /// The leader that stays, and since when it does.
+    stays: Option<(NodeId, Term, Time)>,
 }
 
 impl Liveness {
@@ -79,6 +83,42 @@ impl Liveness {
             (self.led, self.vacant) = (None, at);
         }
         false
+    }
+
+    /// All that the faults left is over, and the cluster has settled: whoever leads now stays.
+    pub(crate) fn settled(&mut self, at: Time, cluster: &Cluster, rules: &Rules, coverage: &mut Coverage) {
+        let first = newest_leader(cluster, rules).filter(|_| able(cluster, rules));
+        self.stays = first.and_then(|(leader, seat)| Some((leader, seat.status.as_ref()?.term, at)));
+        if self.stays.is_none() {
+            return;
+        }
+        coverage.reach(Mark::Watched);
+        let stranger = |(node, seat): (NodeId, &Seat)| {
+            let voter = seat.log.configuration().is_some_and(|(_, members)| members.is_voter(node));
+            voter && lives(seat) && !counts(cluster, rules, node, seat)
+        };
+        if cluster.seats().any(stranger) {
+            coverage.reach(Mark::WatchedWithStranger);
+        }
+    }
+
+    /// A hand-over, a campaign or a change of the configuration is asked for: whoever led need not stay.
+    pub(crate) fn may_change_hands(&mut self) {
+        self.stays = None;
+    }
+
+    /// A node took a turn: if it is a member, it still follows the same leader in the same term. Who was removed, or is no
+    /// member yet, may be in any term: rule 10 of DESIGN keeps it from disturbing the others (dissertation 4.2.3).
+    pub(crate) fn stays(&self, cluster: &Cluster, rules: &Rules, step: &Step<'_>) -> Verdict {
+        let Some((leader, led, since)) = self.stays else { return Ok(()) };
+        let (node, Status { term, role, .. }) = (step.node, step.after);
+        let same = *term == led && (*role == RoleName::Leader) == (node == leader);
+        demand(same || !counts(cluster, rules, node, cluster.seat(node)), NAME, Class::Liveness, || {
+            format!(
+                "the cluster had settled at {since} us with leader {leader} of term {led}, nothing was asked for that ends \
+                 that, and now node {node} is {role:?} in term {term}"
+            )
+        })
     }
 
     /// A snapshot arrives in part, or a configuration is appended: what follows takes its time.
@@ -121,9 +161,7 @@ impl Liveness {
             return None;
         }
         let members = || cluster.seats().filter(|(node, seat)| counts(cluster, rules, *node, seat));
-        let newest = members().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
-        let leads = |seat: &Seat| seat.leading().is_some_and(|status| Some(status.term) == newest);
-        let Some((leader, first)) = members().find(|(_, seat)| leads(seat)) else {
+        let Some((leader, first)) = newest_leader(cluster, rules) else {
             return Some("nobody leads the newest term".into());
         };
         let end = first.log.last();
@@ -141,6 +179,13 @@ impl Liveness {
                 })
             })
     }
+}
+
+/// Who leads the newest term that a member has heard of.
+fn newest_leader<'a>(cluster: &'a Cluster, rules: &Rules) -> Option<(NodeId, &'a Seat)> {
+    let members = || cluster.seats().filter(|(node, seat)| counts(cluster, rules, *node, seat));
+    let newest = members().filter_map(|(_, seat)| seat.status.as_ref()).map(|status| status.term).max();
+    members().find(|(_, seat)| seat.leading().is_some_and(|status| Some(status.term) == newest))
 }
 
 /// Whether a quorum is left to serve: by the newest configuration that is committed, and by the one in force in the log

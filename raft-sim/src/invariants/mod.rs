@@ -198,10 +198,12 @@ impl Judges {
                 self.tickets.read_asked(node, ticket, asked)
             }
             Fact::Reconfigured { node, ticket, changes, expect } => {
+                self.liveness.may_change_hands();
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
             Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
             Fact::Nudged { node } => {
+                self.liveness.may_change_hands();
                 self.cluster.seat_mut(node).patience.urged();
                 Ok(())
             }
@@ -216,17 +218,10 @@ impl Judges {
             Fact::Returned { op, outcome } => {
                 self.history.returned(at, op, outcome, self.cluster.canon.last().index)
             }
-            Fact::Healed => {
-                self.liveness.healed(at);
-                Ok(())
-            }
+            Fact::Healed | Fact::Settled | Fact::Ended => self.course(at, fact),
             Fact::RolledBack { .. } => Ok(()),
             Fact::Ruined { lost } => self.ruined(lost),
             Fact::Looked { node, room } => self.looked(node, room),
-            Fact::Ended => {
-                self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
-                self.history.ended(&mut self.coverage)
-            }
             Fact::Capturing { .. }
             | Fact::Captured { .. }
             | Fact::Fetching { .. }
@@ -244,12 +239,26 @@ impl Judges {
         Ok(())
     }
 
+    /// How far the run is.
+    fn course(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
+        match fact {
+            Fact::Healed => self.liveness.healed(at),
+            Fact::Settled => self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage),
+            _ => {
+                self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
+                self.history.ended(&mut self.coverage)?;
+            }
+        }
+        Ok(())
+    }
+
     fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
         self.cluster.seat_mut(node).room = room;
         Ok(())
     }
 
     fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {
+        self.liveness.may_change_hands();
         self.cluster.seat_mut(node).asked_to_hand_over = true;
         self.tickets.transfer_asked(node, ticket)
     }

@@ -30,6 +30,7 @@ impl Judges {
         patience::stepped(self.cluster.seat_mut(node), &self.rules, at, &step)?;
         self.cluster.seat_mut(node).stepped(&step);
         leadership::stepped(&mut self.cluster, &self.rules, at, node, status)?;
+        self.liveness.stays(&self.cluster, &self.rules, &step)?;
         if self.liveness.stepped(at, node, status, &self.rules) {
             self.coverage.reach(Mark::LateLeader);
         }

@@ -353,7 +353,7 @@ fn a_halt_is_reported_unless_the_disk_was_lost() {
 }
 
 /// A healed cluster of three in which everything is done, but node 3 may have stayed away.
-fn healed(third_follows: bool) -> Stage {
+pub(super) fn healed(third_follows: bool) -> Stage {
     let mut stage = Stage::new(3);
     stage.tell(&Fact::Healed).unwrap();
     stage.elect(1, &[2], 1);

@@ -396,7 +396,7 @@ fn a_hand_over_is_answered_once_and_to_a_voter() {
 }
 
 /// The faults are over; these nodes have all that the leader has, and know it as committed and applied.
-fn converged(mut stage: Stage, nodes: &[u64]) -> Stage {
+pub(super) fn converged(mut stage: Stage, nodes: &[u64]) -> Stage {
     let last = stage.actor(1).log.last().index;
     stage.sync(1).unwrap();
     for node in nodes.iter().filter(|node| **node != 1) {

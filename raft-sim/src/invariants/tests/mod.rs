@@ -10,6 +10,7 @@ mod removals;
 mod repair;
 mod ruin;
 mod snapshots;
+mod staying;
 
 use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
