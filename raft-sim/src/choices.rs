@@ -121,6 +121,8 @@ purposes! {
     Moths,
     /// Which version of the program servers run.
     Versions,
+    /// Which reads are content with what one server has, and which server that is.
+    Stales,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

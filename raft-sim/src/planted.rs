@@ -31,6 +31,10 @@ pub enum Lie {
     FullIsDone,
     /// A client is told that there is no room when its write was handed in already.
     RefusedWhenBegun,
+    /// A stale read names the commit index, which its machine has not reached.
+    StaleNamesCommit,
+    /// A stale read sees what stands in the log, committed or not.
+    StaleSeesUncommitted,
     /// A snapshot that finds no room keeps its name, with as much as there was room for.
     FullSnapshotKept,
 }
@@ -178,6 +182,8 @@ pub const TABLE: &[Row] = &[
     driver(Lie::HeadersUnheard, &["recovery", "own_stamp"]),
     driver(Lie::FullIsDone, &["recovery", "refusal", "own_stamp"]),
     driver(Lie::RefusedWhenBegun, &["linearizable_by_log"]),
+    driver(Lie::StaleNamesCommit, &["stale_reads"]),
+    driver(Lie::StaleSeesUncommitted, &["stale_reads"]),
     driver(Lie::FullSnapshotKept, &["refusal"]),
     driver(Lie::ForgetsKeys, &["exactly_once", "key_tables"]),
     machine(Unsound::HorizonForgotten, &["exactly_once", "key_tables"]),

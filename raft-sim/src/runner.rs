@@ -207,7 +207,7 @@ impl Totals {
     /// What a stormy swarm has of everything. A zero here is a hole in the generator.
     pub fn lines(&self) -> Vec<(&'static str, u64)> {
         let (counts, network) = (&self.counts, &self.network);
-        vec![
+        let mut lines = vec![
             ("inputs to nodes", counts.inputs),
             ("clients' operations", counts.operations),
             ("elections", self.coverage.count(Mark::Elections)),
@@ -262,8 +262,6 @@ impl Totals {
             ("writes without room", counts.out_of_room),
             ("snapshots without room", counts.roomless_snapshots),
             ("starts on a full disk", counts.full_starts),
-            ("lease reads", counts.lease_reads),
-            ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
             ("decayed places", counts.rots),
@@ -273,6 +271,16 @@ impl Totals {
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),
             ("refused starts", counts.refusals),
+        ];
+        lines.extend(self.reads());
+        lines
+    }
+
+    fn reads(&self) -> [(&'static str, u64); 3] {
+        [
+            ("lease reads", self.counts.lease_reads),
+            ("reads of followers", self.counts.follower_reads),
+            ("stale reads", self.counts.stale_reads),
         ]
     }
 }

@@ -35,6 +35,7 @@ pub mod repair;
 pub mod rollback;
 mod sightings;
 pub mod snapshots;
+pub mod stale_reads;
 pub mod state_machine_safety;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,7 @@ mod turns;
 pub mod up_to_date;
 
 use crate::coverage::{Coverage, Mark};
-use crate::facts::{Class, Fact, Room, Time, Violation};
+use crate::facts::{Class, Fact, StaleRead, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
 use raft_core::{Answer, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
@@ -93,6 +94,8 @@ pub struct Rules {
     pub patience: Time,
     /// The minimal election timeout, in simulated time on the slowest clock.
     pub election_timeout: Time,
+    /// How long a lease lasts from when its round began, in ticks of the leader's clock.
+    pub lease_ticks: u64,
 }
 
 /// All invariants of a run.
@@ -201,8 +204,8 @@ impl Judges {
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
             Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
-            Fact::Nudged { node } => {
-                self.cluster.seat_mut(node).patience.urged();
+            Fact::Nudged { .. } | Fact::Ticked { .. } | Fact::Parted { .. } | Fact::Looked { .. } => {
+                self.noted(fact);
                 Ok(())
             }
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
@@ -211,6 +214,7 @@ impl Judges {
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { .. } | Fact::Replied { .. } | Fact::Keeps { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
+            Fact::ServedStale { node, read } => self.served_stale(node, read),
             Fact::Halted { node, report } => self.halted(node, report),
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
             Fact::Returned { op, outcome } => {
@@ -221,7 +225,6 @@ impl Judges {
                 Ok(())
             }
             Fact::RolledBack { .. } => Ok(()),
-            Fact::Looked { node, room } => self.looked(node, room),
             Fact::Ended => {
                 self.liveness.ended(&self.cluster, &self.tickets, &self.rules)?;
                 self.history.ended(&mut self.coverage)
@@ -237,9 +240,19 @@ impl Judges {
         }
     }
 
-    fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
-        self.cluster.seat_mut(node).room = room;
-        Ok(())
+    /// What says nothing by itself that could be wrong.
+    fn noted(&mut self, fact: &Fact<'_>) {
+        match *fact {
+            Fact::Nudged { node } => self.cluster.seat_mut(node).patience.urged(),
+            Fact::Ticked { node, elapsed } => self.cluster.seat_mut(node).ticks += u64::from(elapsed),
+            Fact::Parted { .. } => self.coverage.reach(Mark::CrashPartedWrite),
+            Fact::Looked { node, room } => self.cluster.seat_mut(node).room = room,
+            _ => {}
+        }
+    }
+
+    fn served_stale(&mut self, node: NodeId, read: StaleRead) -> Verdict {
+        stale_reads::served(&mut self.cluster, &mut self.coverage, node, read)
     }
 
     fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {

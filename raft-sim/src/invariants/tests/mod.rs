@@ -9,6 +9,7 @@ mod reading;
 mod removals;
 mod repair;
 mod snapshots;
+mod stale_reads;
 
 use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
@@ -62,6 +63,7 @@ fn rules(nodes: u64) -> Rules {
         pre_vote: false,
         patience: 900,
         election_timeout: 1_000,
+        lease_ticks: 9,
     }
 }
 
