@@ -7,7 +7,10 @@ use raft_sim::trace::Reader;
 use std::path::{Path, PathBuf};
 
 /// The files that show that a legal history is accepted, each with the step that a judge refused once.
-const LEGAL: &[(&str, &str)] = &[("removed_before_founding.tape", "1 halt: NotOnRecord")];
+const LEGAL: &[(&str, &str)] = &[
+    ("given_up_before_halt.tape", "1 refuses to start: this data directory has lost what it had promised"),
+    ("removed_before_founding.tape", "1 halt: NotOnRecord"),
+];
 
 /// More steps than any of these runs has.
 const ALL: usize = 1_000_000;
