@@ -1,12 +1,12 @@
 //! What happens in a simulated run, as the checkers are told it: every fact once, in the order in which it happened.
 //!
-//! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
-//! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`], [`Fact::Ticked`]), then [`Fact::Stepped`] once
-//! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
-//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Keeps`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
-//! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
-//! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
-//! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
+//! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`], [`Fact::Proposed`],
+//! [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`], [`Fact::Ticked`]), then [`Fact::Stepped`]
+//! once the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
+//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Keeps`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`],
+//! [`Fact::Storing`], [`Fact::Released`], [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between
+//! kinds; applies, restores and captures among themselves stay in order. What the disk has done ([`Fact::Synced`],
+//! [`Fact::Captured`], [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
