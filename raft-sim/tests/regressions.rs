@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The files that show that a legal history is accepted, each with the step that a judge refused once.
 const LEGAL: &[(&str, &str)] = &[
-    ("given_up_before_halt.tape", "1 refuses to start: this data directory has lost what it had promised"),
+    ("given_up_before_halt.shrunk", "1 refuses to start: this data directory has lost what it had promised"),
     ("removed_before_founding.tape", "1 halt: NotOnRecord"),
 ];
 
