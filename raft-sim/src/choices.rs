@@ -131,6 +131,8 @@ purposes! {
     Strangers,
     /// Whether a cluster that has settled is watched for longer, and clients go on meanwhile.
     Watches,
+    /// Which reads are content with what one server has, and which server that is.
+    Stales,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

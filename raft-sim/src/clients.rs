@@ -1,14 +1,14 @@
 //! What clients and nodes say to each other, and what a node's driver does for its clients.
 
 use crate::choices::{Choices, Purpose, Site};
-use crate::facts::{Action, Class, Fact, OpId, Outcome, Time, Violation};
+use crate::facts::{Action, Class, Fact, Key, OpId, Outcome, StaleRead, Time, Value, Violation};
 use crate::naming::SETTINGS;
 use crate::operator::OPERATOR;
 use crate::options::Leases;
 use crate::planted::{Lie, Planted};
-use crate::workload::Operation;
+use crate::workload::{Level, Operation};
 use crate::world::{Event, World};
-use raft_core::{Answer, Entry, EntryId, Input, Ticket};
+use raft_core::{Answer, Entry, EntryId, Index, Input, Payload, Ticket};
 use raft_machine::{Reply, Verdict};
 
 /// Where the number of an attempt stands in its ticket: below those of the operator.
@@ -29,6 +29,7 @@ impl World {
         let Some(op) = self.workload.next(client, self.now, &mut self.choices) else { return Ok(()) };
         self.counts.operations += 1;
         self.give_name(op);
+        self.workload.relax(op, self.options.seats, &mut self.choices);
         self.invoke(op)?;
         if !self.workload.waits(client) {
             let next = self.now + self.workload.think(client, &mut self.choices);
@@ -38,8 +39,10 @@ impl World {
     }
 
     fn invoke(&mut self, op: OpId) -> Result<(), Violation> {
-        let action = self.workload.operation(op).action;
-        self.judges.observe(self.now, &Fact::Invoked { op, action: &action })?;
+        let Operation { action, level, .. } = *self.workload.operation(op);
+        if level != Level::Stale {
+            self.judges.observe(self.now, &Fact::Invoked { op, action: &action })?;
+        }
         self.send(op);
         Ok(())
     }
@@ -93,10 +96,12 @@ impl World {
         let (stamp, idempotency) = (self.stamp(at), operation.name.map(|name| name.text(upper)));
         match operation.action.command(stamp, operation.padding, idempotency) {
             Some(command) => self.input(at, Input::Propose { ticket, command }),
+            None if operation.level == Level::Stale => self.ask_stale(at, op, operation.least),
             None => {
+                let lease = operation.level == Level::Lease;
                 self.counts.follower_reads += u64::from(self.leader != Some(at));
-                self.counts.lease_reads += u64::from(operation.lease);
-                let read = if operation.lease { Input::LeaseRead { ticket } } else { Input::Read { ticket } };
+                self.counts.lease_reads += u64::from(lease);
+                let read = if lease { Input::LeaseRead { ticket } } else { Input::Read { ticket } };
                 self.input(at, read)
             }
         }
@@ -120,8 +125,10 @@ impl World {
         if !self.workload.end(op, outcome, leader) {
             return Ok(());
         }
-        let client = self.workload.operation(op).client;
-        self.judges.observe(self.now, &Fact::Returned { op, outcome })?;
+        let Operation { client, level, .. } = *self.workload.operation(op);
+        if level != Level::Stale {
+            self.judges.observe(self.now, &Fact::Returned { op, outcome })?;
+        }
         if self.workload.waits(client) {
             let next = self.now + self.workload.think(client, &mut self.choices);
             self.queue.push(next, Event::Client { client });
@@ -141,11 +148,11 @@ impl World {
     }
 
     /// A node answers a ticket.
-    pub(crate) fn answered(&mut self, at: usize, ticket: Ticket, answer: Answer) {
+    pub(crate) fn answered(&mut self, at: usize, ticket: Ticket, answer: Answer) -> Result<(), Violation> {
         if ticket.0 >= OPERATOR {
             let changed = ticket.0 < SETTINGS && matches!(answer, Answer::Committed(_));
             self.counts.changed += u64::from(changed);
-            return;
+            return Ok(());
         }
         let op = OpId(ticket.0 % (1 << ATTEMPT));
         match answer {
@@ -154,9 +161,9 @@ impl World {
             }
             // Where it took effect, only the application knows.
             Answer::Committed(EntryId { index, .. }) | Answer::ReadAt(index) => {
-                let Some(process) = &mut self.servers[at].process else { return };
+                let Some(process) = &mut self.servers[at].process else { return Ok(()) };
                 process.reads.push((op, index));
-                self.serve(at);
+                self.serve(at)?;
             }
             Answer::NotLeader { leader } => {
                 self.respond(op, Outcome::NotApplied, leader.map(|id| id.0 as usize));
@@ -166,6 +173,7 @@ impl World {
             }
             Answer::Unknown => self.respond(op, Outcome::Unknown, None),
         }
+        Ok(())
     }
 
     /// A committed entry changes the machine, and with it reads may be served.
@@ -181,30 +189,66 @@ impl World {
             Err(said) => return Err(self.violation("machine", Class::Safety, format!("node {at}: {said}"))),
         }
         let Some(process) = &self.servers[at].process else { return Ok(()) };
-        if !process.reads.is_empty() {
-            self.serve(at);
+        if process.reads.is_empty() { Ok(()) } else { self.serve(at) }
+    }
+
+    /// A stale read comes to a process. One that is paused answers nobody.
+    fn ask_stale(&mut self, at: usize, op: OpId, least: Index) -> Result<(), Violation> {
+        let Some(process) = &mut self.servers[at].process else { return Ok(()) };
+        if process.halted || process.paused.is_some() {
+            return Ok(());
         }
-        Ok(())
+        process.reads.push((op, least));
+        self.serve(at)
+    }
+
+    /// Serves a read from what a process has applied, whoever leads.
+    fn serve_stale(&mut self, at: usize, key: Key, least: Index) -> Result<Outcome, Violation> {
+        let Some(process) = &self.servers[at].process else { return Ok(Outcome::Unknown) };
+        let (mut value, mut index) = (process.machine.get(key), process.machine.applied());
+        match self.planted {
+            Some(Planted::Driver(Lie::StaleNamesCommit)) => index = process.node.status().commit,
+            Some(Planted::Driver(Lie::StaleSeesUncommitted)) => {
+                let puts = process.node.log().from(index.next()).filter_map(|entry| put(entry, key));
+                value = puts.last().or(value);
+            }
+            _ => {}
+        }
+        self.counts.stale_reads += 1;
+        self.trace.say(self.now, format_args!("{at} serves key {key} as of {index}: {value:?}"));
+        let node = self.servers[at].id;
+        self.judges
+            .observe(self.now, &Fact::ServedStale { node, read: StaleRead { key, value, index, least } })?;
+        Ok(Outcome::Got { value, index })
     }
 
     /// Serves the reads, and tells of the puts with a key, whose index is applied.
-    pub(crate) fn serve(&mut self, at: usize) {
+    pub(crate) fn serve(&mut self, at: usize) -> Result<(), Violation> {
         loop {
-            let Some(process) = &mut self.servers[at].process else { return };
+            let Some(process) = &mut self.servers[at].process else { return Ok(()) };
             let index = process.machine.applied();
-            let Some(ready) = process.reads.iter().position(|(_, needs)| *needs <= index) else { return };
+            let Some(ready) = process.reads.iter().position(|(_, needs)| *needs <= index) else {
+                return Ok(());
+            };
             let (op, needs) = process.reads.swap_remove(ready);
             let operation = self.workload.operation(op);
-            let Action::Get { key } = operation.action else {
-                let outcome = process.replies.get(&needs).map_or(Outcome::Unknown, told);
-                self.respond(op, outcome, None);
-                continue;
+            let outcome = match (operation.action, operation.level) {
+                (Action::Put { .. }, _) => process.replies.get(&needs).map_or(Outcome::Unknown, told),
+                (Action::Get { key }, Level::Stale) => self.serve_stale(at, key, needs)?,
+                // Beyond the bound on the clocks a lease promises nothing.
+                (Action::Get { .. }, Level::Lease) if self.options.leases != Leases::Safe => Outcome::Unknown,
+                (Action::Get { key }, _) => Outcome::Got { value: process.machine.get(key), index },
             };
-            let value = process.machine.get(key);
-            // Beyond the bound on the clocks a lease promises nothing.
-            let relied_on = !operation.lease || self.options.leases == Leases::Safe;
-            let outcome = if relied_on { Outcome::Got { value, index } } else { Outcome::Unknown };
             self.respond(op, outcome, None);
         }
+    }
+}
+
+/// What an entry puts under a key, if it does.
+fn put(entry: &Entry, key: Key) -> Option<Value> {
+    let Payload::Command(command) = entry.payload() else { return None };
+    match Action::of(command)? {
+        Action::Put { key: its, value } => (its == key).then_some(value),
+        Action::Get { .. } => None,
     }
 }

@@ -49,6 +49,11 @@ impl Clock {
         (ticks * (options.tick * 100 / (100 + options.drift))).saturating_sub(options.batch)
     }
 
+    /// How long a lease lasts, in ticks (rule 14).
+    pub fn lease_ticks(options: &Options) -> u64 {
+        u64::from(options.election_ticks.saturating_sub(1).saturating_sub(options.drift_ticks))
+    }
+
     /// How long a tick takes.
     pub fn tick(&self) -> Time {
         self.tick.max(1)

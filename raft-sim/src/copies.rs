@@ -220,8 +220,7 @@ impl World {
         self.judges.observe(self.now, &Fact::Restored { node: server.id, snapshot, machine })?;
         let (last, table) = (snapshot.last().index, process.machine.keys_digest());
         self.judges.observe(self.now, &Fact::Keeps { node: server.id, at: last, table })?;
-        self.serve(at);
-        Ok(())
+        self.serve(at)
     }
 
     /// The log on disk may forget what a snapshot covers.

@@ -40,6 +40,8 @@ marks! {
     CrashLostWrite,
     /// A restart found a write that was in flight when the crash came.
     CrashKeptWrite,
+    /// A power cut left a record of a write, and took another one of the same write.
+    CrashPartedWrite,
     /// A leader was elected with uncommitted entries of three terms.
     LeaderWithThreeTerms,
     /// A leader was elected whose log ended with entries of older terms that were not committed.
@@ -144,8 +146,10 @@ marks! {
     CompactedLogs,
     /// A read was answered by a lease, without a round.
     LeaseReads,
-    /// .. more than half an election timeout after the round that the lease began with.
+    /// .. in the last tick of the lease.
     LeaseReadNearEnd,
+    /// A stale read saw another value than the newest committed one.
+    StaleReadBehind,
     /// A node that doesn't lead answered a read.
     FollowerReads,
     /// Leadership was handed over while a change was not complete.

@@ -5,7 +5,7 @@ use crate::choices::{Choices, Purpose, Site};
 use bytes::Bytes;
 use raft_core::EntryId;
 use raft_core::wal::{HEADER_BYTES, Layout, Op, Sequence};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::iter;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ impl AsRef<[u8]> for Content {
 /// A record as it stands in a file, `docs/wal.md`.
 struct Stored {
     write: Sequence,
+    /// Its place within the write.
+    part: u32,
     /// An entry's id and the length of its command, if that has any bytes.
     command: Option<(EntryId, usize)>,
     payload: usize,
@@ -45,17 +47,23 @@ struct Stored {
 impl Stored {
     /// The record at a place, if one stands there.
     fn read(bytes: &[u8], at: usize) -> Option<Stored> {
+        // What is damaged already may say anything.
+        Stored::header(bytes, at).filter(|record| record.end <= bytes.len())
+    }
+
+    /// The same, though its payload may not be there.
+    fn header(bytes: &[u8], at: usize) -> Option<Stored> {
         let header = bytes.get(at..at + 104).filter(|header| header.starts_with(b"RREC"))?;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
-        let length = u32::from_le_bytes(std::array::from_fn(|byte| header[12 + byte])) as usize;
+        let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
+        let length = half(12) as usize;
         let command = (header[4], header[6]) == (1, 1) && length > 0;
-        // What is damaged already may say anything.
-        let end = at + 104 + length.next_multiple_of(8);
-        (end <= bytes.len()).then(|| Stored {
+        Some(Stored {
             write: Sequence(word(32)),
+            part: half(8),
             command: command.then(|| (EntryId::new(word(56), word(48)), length)),
             payload: at + 104,
-            end,
+            end: at + 104 + length.next_multiple_of(8),
         })
     }
 }
@@ -68,6 +76,16 @@ enum Undone {
     Delete { segment: u64 },
 }
 
+impl Undone {
+    /// Where bytes are put, and which.
+    fn bytes(&self) -> Option<(u64, usize, Bytes)> {
+        match self {
+            Undone::Put { segment, at, bytes, .. } => Some((*segment, *at, bytes.clone())),
+            Undone::Create { .. } | Undone::Delete { .. } => None,
+        }
+    }
+}
+
 /// How much of what was not synced a crash left.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
@@ -77,6 +95,8 @@ pub struct Leftovers {
     pub torn: u64,
     /// Puts that are gone.
     pub lost: u64,
+    /// Of a write one record is there as a whole, and of another one nothing.
+    pub parted: bool,
 }
 
 /// The disk of one node. It outlives its processes.
@@ -176,6 +196,7 @@ impl Disk {
         let site = Site::new(Purpose::Crash, node);
         let mut leftovers = Leftovers::default();
         let mode = choices.pick(site, 4);
+        let puts: Vec<(u64, usize, Bytes)> = self.undone.iter().filter_map(Undone::bytes).collect();
         while let Some(undone) = self.undone.pop_front() {
             self.synced += 1;
             let fate = match mode {
@@ -186,7 +207,34 @@ impl Disk {
             };
             self.leave(undone, fate, site, choices, &mut leftovers);
         }
+        leftovers.parted = self.parts(&puts);
         leftovers
+    }
+
+    /// Whether of the records of one write that were put there one is whole, and no copy of another one is there.
+    fn parts(&self, puts: &[(u64, usize, Bytes)]) -> bool {
+        let data_at = HEADER_BYTES as usize + self.layout.ids_bytes as usize;
+        let mut records = BTreeMap::<(Sequence, u32), (bool, bool)>::new();
+        for (segment, at, bytes) in puts {
+            let stands = |from: usize, to: usize| {
+                let file = self.files.iter().find(|file| file.segment == *segment);
+                file.is_some_and(|file| file.bytes[at + from..at + to] == bytes[from..to])
+            };
+            // A header stands at a multiple of 8; in `ids` its payload may be elsewhere.
+            for from in (0..bytes.len()).step_by(8) {
+                let Some(record) = Stored::header(bytes, from) else { continue };
+                let (whole, there) = records.entry((record.write, record.part)).or_default();
+                *there |= stands(from, from + 104);
+                *whole |= *at >= data_at && record.end <= bytes.len() && stands(from, record.end);
+            }
+        }
+        let mut writes = BTreeMap::<Sequence, (bool, bool)>::new();
+        for ((write, _), (whole, there)) in records {
+            let (kept, lost) = writes.entry(write).or_default();
+            *kept |= whole;
+            *lost |= !there;
+        }
+        writes.values().any(|(kept, lost)| *kept && *lost)
     }
 
     /// What becomes of one operation that was not synced: 0 it is kept, 3 it is gone, otherwise a put is torn.
@@ -349,5 +397,40 @@ impl Disk {
         let place = Arc::make_mut(&mut file.bytes).get_mut(at..end).filter(|_| !spared)?;
         place.copy_from_slice(bytes);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choices::Random;
+    use raft_core::wal::{Identity, recover};
+    use raft_core::{Base, ClusterId, DiskId, Entry, Membership, NodeId, Payload, Update};
+
+    const LAYOUT: Layout = Layout { ids_bytes: 1_664, data_bytes: 4_096 };
+
+    /// A write of four records is put on an empty disk, and the power is cut: whether it was parted, and how many entries
+    /// the next start finds.
+    fn cut(seed: u64) -> (bool, usize) {
+        let identity = Identity { cluster: ClusterId(1), node: NodeId(1), disk: DiskId(7) };
+        let mut wal = recover(identity, LAYOUT, Vec::new()).unwrap().wal;
+        let membership = Membership::founders([NodeId(1)]).unwrap();
+        let base = Some(Base { id: EntryId::ORIGIN, hash: 0, membership });
+        let command = |index| Payload::Command(vec![7; 40 * index as usize].into());
+        let entries = (1..4).map(|index| Entry::new(EntryId::new(1, index), command(index))).collect();
+        let (mut disk, mut ops) = (Disk::new(LAYOUT), Vec::new());
+        let write = wal.append(&Update { base, entries, ..Update::default() }, &mut ops).unwrap();
+        disk.put(&mut ops, write, Sequence(0), true);
+        let parted = disk.power_cut(1, &mut Random::new(seed, false)).parted;
+        (parted, recover(identity, LAYOUT, disk.read()).unwrap().recovered.entries.len())
+    }
+
+    #[test]
+    fn a_write_of_which_one_record_is_gone_is_gone() {
+        let cuts: Vec<(bool, usize)> = (0..200).map(cut).collect();
+        assert!(cuts.iter().all(|(parted, found)| [0, 3].contains(found) && !(*parted && *found == 3)));
+        for wanted in [(true, 0), (false, 0), (false, 3)] {
+            assert!(cuts.contains(&wanted), "{wanted:?}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What happens in a simulated run, as the checkers are told it: every fact once, in the order in which it happened.
 //!
-//! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`],
-//! [`Fact::Proposed`], [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`]), then [`Fact::Stepped`] once
-//! the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
-//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Keeps`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`], [`Fact::Storing`], [`Fact::Released`],
-//! [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between kinds; applies, restores and
-//! captures among themselves stay in order. What the disk has done ([`Fact::Synced`], [`Fact::Captured`],
-//! [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
+//! The order within one turn of a node is fixed: first what is handed to its core ([`Fact::Received`], [`Fact::Proposed`],
+//! [`Fact::ReadAsked`], [`Fact::Reconfigured`], [`Fact::TransferAsked`], [`Fact::Nudged`], [`Fact::Ticked`]), then [`Fact::Stepped`]
+//! once the turn is drained, then the outputs of that turn as the driver carries them out ([`Fact::Wrote`], [`Fact::Sent`],
+//! [`Fact::Applied`], [`Fact::Replied`], [`Fact::Keeps`], [`Fact::Restored`], [`Fact::Capturing`], [`Fact::Fetching`],
+//! [`Fact::Storing`], [`Fact::Released`], [`Fact::Answered`], [`Fact::Halted`]), which may be later and is in any order between
+//! kinds; applies, restores and captures among themselves stay in order. What the disk has done ([`Fact::Synced`],
+//! [`Fact::Captured`], [`Fact::Stored`]) is told before the node hears of it. Outputs that a crash swallows are never reported.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
@@ -70,6 +70,19 @@ pub enum Outcome {
     NotApplied,
     /// Nobody can tell: the operation stays open to the end of time.
     Unknown,
+}
+
+/// A read that may be stale, with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleRead {
+    /// Of which key.
+    pub key: Key,
+    /// What it saw.
+    pub value: Option<Value>,
+    /// Everything up to here was applied, the answer says.
+    pub index: Index,
+    /// It was to wait until this is applied.
+    pub least: Index,
 }
 
 /// The beginning of a put's body, as the application's commands have it: its tag, and the length of a key here.
@@ -327,6 +340,18 @@ pub enum Fact<'a> {
         /// The last entry that is not needed.
         through: Index,
     },
+    /// Ticks are handed to a node.
+    Ticked {
+        /// Whose clock.
+        node: NodeId,
+        /// How many.
+        elapsed: u32,
+    },
+    /// A power cut left a record of a write, and took another one of the same write.
+    Parted {
+        /// Whose disk.
+        node: NodeId,
+    },
     /// A process has looked how much room its disk has left, and it is not as before.
     Looked {
         /// Whose.
@@ -350,7 +375,14 @@ pub enum Fact<'a> {
         /// Why.
         report: &'a Report,
     },
-    /// A client begins an operation.
+    /// A read that may be stale is served from what a node has applied.
+    ServedStale {
+        /// By whom.
+        node: NodeId,
+        /// Which.
+        read: StaleRead,
+    },
+    /// A client begins an operation other than such a read.
     Invoked {
         /// Which.
         op: OpId,
@@ -465,7 +497,10 @@ impl Fact<'_> {
             | Fact::Restored { node, .. }
             | Fact::Released { node, .. }
             | Fact::Looked { node, .. }
+            | Fact::Ticked { node, .. }
+            | Fact::Parted { node }
             | Fact::Answered { node, .. }
+            | Fact::ServedStale { node, .. }
             | Fact::Halted { node, .. } => Some(*node),
             Fact::Invoked { .. }
             | Fact::Returned { .. }

@@ -255,6 +255,9 @@ impl World {
         self.counts.torn += leftovers.torn;
         self.counts.lost += leftovers.lost;
         self.trace.say(self.now, format_args!("{at} loses its power: {leftovers:?}"));
+        if leftovers.parted {
+            self.judges.observe(self.now, &Fact::Parted { node: self.servers[at].id })?;
+        }
         self.restart(at);
         Ok(())
     }

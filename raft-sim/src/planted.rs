@@ -1,6 +1,5 @@
-//! The bugs that can be planted, those of the core, of the machine and of drivers that lie about the disk, each with the
-//! invariants that expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean
-//! without it.
+//! The bugs that can be planted, those of the core, of the machine and of drivers that lie, each with the invariants that
+//! expose it. A bug counts as found only if one of its own invariants falls, on a seed that is clean without it.
 
 use crate::facts::Time;
 use crate::runner::{Failure, run_seed};
@@ -10,7 +9,7 @@ pub use raft_core::planted::Bug;
 use raft_core::wal::{Decay, Region};
 pub use raft_machine::planted::Bug as Unsound;
 
-/// A way for a driver to lie about what its disk holds: all that is left to get wrong around the core.
+/// A way for a driver to lie, about what its disk holds or to its clients: all that is left to get wrong around the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lie {
     /// The receipt is handed in when the write is handed to the disk, before any sync.
@@ -33,6 +32,10 @@ pub enum Lie {
     FailedIsDone,
     /// A client is told that there is no room when its write was handed in already.
     RefusedWhenBegun,
+    /// A stale read names the commit index, which its machine has not reached.
+    StaleNamesCommit,
+    /// A stale read sees what stands in the log, committed or not.
+    StaleSeesUncommitted,
     /// A snapshot that finds no room keeps its name, with as much as there was room for.
     FullSnapshotKept,
 }
@@ -184,6 +187,8 @@ pub const TABLE: &[Row] = &[
     driver(Lie::FullIsDone, &["recovery", "refusal", "own_stamp"]),
     driver(Lie::FailedIsDone, &["recovery", "refusal", "own_stamp"]),
     driver(Lie::RefusedWhenBegun, &["linearizable_by_log"]),
+    driver(Lie::StaleNamesCommit, &["stale_reads"]),
+    driver(Lie::StaleSeesUncommitted, &["stale_reads"]),
     driver(Lie::FullSnapshotKept, &["refusal"]),
     driver(Lie::ForgetsKeys, &["exactly_once", "key_tables"]),
     machine(Unsound::HorizonForgotten, &["exactly_once", "key_tables"]),

@@ -209,7 +209,7 @@ impl Totals {
 
     /// What a stormy swarm has of everything. A zero here is a hole in the generator.
     pub fn lines(&self) -> Vec<(&'static str, u64)> {
-        [self.storm(), self.decay()].concat()
+        [self.storm(), self.decay(), self.reads()].concat()
     }
 
     fn storm(&self) -> Vec<(&'static str, u64)> {
@@ -270,8 +270,6 @@ impl Totals {
             ("writes without room", counts.out_of_room),
             ("snapshots without room", counts.roomless_snapshots),
             ("starts on a full disk", counts.full_starts),
-            ("lease reads", counts.lease_reads),
-            ("reads of followers", counts.follower_reads),
             ("wiped disks", counts.wipes),
             ("halts", counts.halts),
             ("upgraded programs", counts.upgrades),
@@ -291,6 +289,14 @@ impl Totals {
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),
             ("refused starts", counts.refusals),
+        ]
+    }
+
+    fn reads(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("lease reads", self.counts.lease_reads),
+            ("reads of followers", self.counts.follower_reads),
+            ("stale reads", self.counts.stale_reads),
         ]
     }
 }

@@ -25,8 +25,8 @@ fn handed_in(node: NodeId, input: &Input) -> Option<Fact<'_>> {
         Input::Transfer { ticket, .. } => Fact::TransferAsked { node, ticket: *ticket },
         Input::Stored(_) => Fact::StoreAnswered { node },
         Input::Campaign => Fact::Nudged { node },
-        Input::Tick { .. }
-        | Input::Persisted(_)
+        Input::Tick { elapsed } => Fact::Ticked { node, elapsed: *elapsed },
+        Input::Persisted(_)
         | Input::Capture
         | Input::Captured(_)
         | Input::Missing { .. }
@@ -157,8 +157,7 @@ impl World {
             }
             Output::Answer { ticket, answer } => {
                 self.judges.observe(now, &Fact::Answered { node: id, ticket, answer })?;
-                self.answered(at, ticket, answer);
-                Ok(())
+                self.answered(at, ticket, answer)
             }
             Output::Restore(snapshot) => self.restore(at, &snapshot),
             Output::Capture(base) => self.capture(at, base),

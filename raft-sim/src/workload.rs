@@ -5,6 +5,18 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Action, OpId, Outcome, Time};
 use crate::naming::Name;
 use crate::options::{self, Leases};
+use raft_core::Index;
+
+/// What a read promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// It sees all that was acknowledged before it began.
+    Linearizable,
+    /// The same, by a leader's lease if there is one.
+    Lease,
+    /// It sees what one server has applied.
+    Stale,
+}
 
 /// An operation.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +27,10 @@ pub struct Operation {
     pub action: Action,
     /// Asked of which node.
     pub node: usize,
-    /// A lease will do for this read.
-    pub lease: bool,
+    /// What a read promises.
+    pub level: Level,
+    /// What a stale read waits for: that this is applied.
+    pub least: Index,
     /// Bytes behind the command.
     pub padding: usize,
     /// The client has its answer, or has given up.
@@ -32,6 +46,9 @@ pub struct Operation {
 /// How often a put with a key is sent again.
 const ATTEMPTS: u32 = 3;
 
+/// How many of a million reads are stale ones.
+const STALE: u64 = 150_000;
+
 #[derive(Clone, Copy, Debug)]
 struct Client {
     waits: bool,
@@ -46,6 +63,8 @@ struct Client {
     hinted: bool,
     wrote: bool,
     read: bool,
+    /// The highest index that it was told of.
+    told: Index,
 }
 
 /// All clients and their operations.
@@ -76,6 +95,7 @@ impl Workload {
             hinted: false,
             wrote: false,
             read: false,
+            told: Index(0),
         };
         // The last one is whoever comes with a burst.
         let count = options.closed + options.open + 1;
@@ -106,8 +126,19 @@ impl Workload {
     fn invoke(&mut self, client: usize, node: usize, action: Action) -> OpId {
         let op = OpId(self.operations.len() as u64);
         let fresh = self.healed;
-        let (lease, padding, done, name, attempt) = (false, 0, false, None, 0);
-        self.operations.push(Operation { client, action, node, lease, padding, done, fresh, name, attempt });
+        let (level, least, padding, done, name, attempt) = (Level::Linearizable, Index(0), 0, false, None, 0);
+        self.operations.push(Operation {
+            client,
+            action,
+            node,
+            level,
+            least,
+            padding,
+            done,
+            fresh,
+            name,
+            attempt,
+        });
         self.open += 1;
         op
     }
@@ -185,9 +216,24 @@ impl Workload {
             !reads && client.is_multiple_of(2) && choices.pick(Site::new(Purpose::Repeats, client), 3) > 0;
         let op = self.invoke(client, node, action);
         let operation = &mut self.operations[op.0 as usize];
-        (operation.lease, operation.padding) = (lease, padding);
+        (operation.level, operation.padding) =
+            (if lease { Level::Lease } else { Level::Linearizable }, padding);
         operation.name = keyed.then(|| Name::of(op, now));
         Some(op)
+    }
+
+    /// Perhaps a read is content with what any server has applied, or with that if it is as far as the client knows of.
+    pub fn relax(&mut self, op: OpId, seats: usize, choices: &mut impl Choices) {
+        let operation = &mut self.operations[op.0 as usize];
+        let site = Site::new(Purpose::Stales, operation.client);
+        if self.healed || !matches!(operation.action, Action::Get { .. }) || !choices.chance(site, STALE) {
+            return;
+        }
+        operation.level = Level::Stale;
+        operation.node = 1 + choices.pick(site, seats as u64) as usize;
+        if choices.pick(site, 2) == 1 {
+            operation.least = self.clients[operation.client].told;
+        }
     }
 
     /// An operation.
@@ -263,6 +309,13 @@ impl Workload {
         }
         let next = self.after(self.clients[operation.client].next);
         let client = &mut self.clients[operation.client];
+        if let Outcome::Put { index } | Outcome::Got { index, .. } = outcome {
+            client.told = client.told.max(index);
+        }
+        if operation.level == Level::Stale {
+            // It says nothing of who leads.
+            return true;
+        }
         client.refused = matches!(outcome, Outcome::NotApplied);
         client.unanswered += u32::from(operation.fresh && outcome == Outcome::Unknown);
         match outcome {

@@ -142,6 +142,8 @@ crate::counts::counts! {
         reports,
         /// Reads that a lease may answer.
         lease_reads,
+        /// Reads served from what any node has applied.
+        stale_reads,
         /// Reads asked of a node that doesn't lead.
         follower_reads,
         /// Leaders that were cut off for long.
@@ -228,6 +230,7 @@ impl World {
             pre_vote: options.pre_vote,
             patience: Clock::shortest_patience(&options),
             election_timeout: Clock::slowest_timeout(&options),
+            lease_ticks: Clock::lease_ticks(&options),
         };
         let mut world = World {
             now: 0,

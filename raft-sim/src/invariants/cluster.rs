@@ -90,6 +90,8 @@ pub(crate) struct Seat {
     pub(crate) status: Option<Status>,
     /// Its log after the newest turn.
     pub(crate) log: Chain,
+    /// Where its newest stale read of this boot was served.
+    pub(crate) served_stale: Index,
     /// What the newest snapshot covers that took the place of its log in this boot.
     pub(crate) installed: Index,
     /// The most that it may commit by the messages of the turn that is being taken.
@@ -102,8 +104,10 @@ pub(crate) struct Seat {
     pub(crate) led: Option<Term>,
     /// The newest round that this process has begun as a leader.
     pub(crate) round: Round,
-    /// When each of the last rounds began.
-    pub(crate) rounds: BTreeMap<Round, Time>,
+    /// When each of the last rounds began, and how many ticks the process had taken then.
+    pub(crate) rounds: BTreeMap<Round, (Time, u64)>,
+    /// How many ticks it has taken.
+    pub(crate) ticks: u64,
     /// Who has asked it last whether it would vote for them.
     pub(crate) asked_before: BTreeMap<NodeId, AskedBefore>,
     /// Somebody asks it to hand over in the turn that is being taken.
@@ -223,7 +227,7 @@ impl Seat {
     /// A leader begins a round, or goes on with it.
     pub(crate) fn begins(&mut self, at: Time, round: Round) {
         self.round = self.round.max(round);
-        self.rounds.entry(round).or_insert(at);
+        self.rounds.entry(round).or_insert((at, self.ticks));
         while self.rounds.len() > 256 {
             self.rounds.pop_first();
         }

@@ -54,14 +54,14 @@ pub(crate) fn answered(
     };
     let alone = confirmed(Round(u64::MAX));
     let newest = seat.rounds.iter().rev().find(|(round, _)| confirmed(**round));
-    let Some((_, begun)) = newest else {
+    let Some((_, (begun, ticks))) = newest else {
         return if alone { Ok(()) } else { fails("no quorum has answered any of its rounds") };
     };
     let age = at - begun;
     if !alone && age >= rules.election_timeout {
         return fails(&format!("the newest round that a quorum has answered began {age} us ago"));
     }
-    if age > rules.election_timeout / 2 {
+    if seat.ticks - ticks + 1 >= rules.lease_ticks {
         coverage.reach(Mark::LeaseReadNearEnd);
     }
     Ok(())

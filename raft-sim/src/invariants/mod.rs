@@ -36,6 +36,7 @@ pub mod rollback;
 pub mod ruin;
 mod sightings;
 pub mod snapshots;
+pub mod stale_reads;
 pub mod state_machine_safety;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ mod turns;
 pub mod up_to_date;
 
 use crate::coverage::{Coverage, Mark};
-use crate::facts::{Class, Fact, Room, Time, Violation};
+use crate::facts::{Class, Fact, StaleRead, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
 use raft_core::{Answer, EntryId, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
@@ -94,6 +95,8 @@ pub struct Rules {
     pub patience: Time,
     /// The minimal election timeout, in simulated time on the slowest clock.
     pub election_timeout: Time,
+    /// How long a lease lasts from when its round began, in ticks of the leader's clock.
+    pub lease_ticks: u64,
 }
 
 /// All invariants of a run.
@@ -202,9 +205,8 @@ impl Judges {
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
             Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
-            Fact::Nudged { node } => {
-                self.liveness.may_change_hands();
-                self.cluster.seat_mut(node).patience.urged();
+            Fact::Nudged { .. } | Fact::Ticked { .. } | Fact::Parted { .. } | Fact::Looked { .. } => {
+                self.noted(fact);
                 Ok(())
             }
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
@@ -213,6 +215,7 @@ impl Judges {
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { .. } | Fact::Replied { .. } | Fact::Keeps { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
+            Fact::ServedStale { node, read } => self.served_stale(node, read),
             Fact::Halted { node, report } => self.halted(node, report),
             Fact::Invoked { op, action } => self.history.invoked(at, op, *action),
             Fact::Returned { op, outcome } => {
@@ -221,7 +224,6 @@ impl Judges {
             Fact::Healed | Fact::Settled | Fact::Ended => self.course(at, fact),
             Fact::RolledBack { .. } => Ok(()),
             Fact::Ruined { lost } => self.ruined(lost),
-            Fact::Looked { node, room } => self.looked(node, room),
             Fact::Capturing { .. }
             | Fact::Captured { .. }
             | Fact::Fetching { .. }
@@ -252,9 +254,22 @@ impl Judges {
         Ok(())
     }
 
-    fn looked(&mut self, node: NodeId, room: Room) -> Verdict {
-        self.cluster.seat_mut(node).room = room;
-        Ok(())
+    /// What says nothing by itself that could be wrong.
+    fn noted(&mut self, fact: &Fact<'_>) {
+        match *fact {
+            Fact::Nudged { node } => {
+                self.liveness.may_change_hands();
+                self.cluster.seat_mut(node).patience.urged();
+            }
+            Fact::Ticked { node, elapsed } => self.cluster.seat_mut(node).ticks += u64::from(elapsed),
+            Fact::Parted { .. } => self.coverage.reach(Mark::CrashPartedWrite),
+            Fact::Looked { node, room } => self.cluster.seat_mut(node).room = room,
+            _ => {}
+        }
+    }
+
+    fn served_stale(&mut self, node: NodeId, read: StaleRead) -> Verdict {
+        stale_reads::served(&mut self.cluster, &mut self.coverage, node, read)
     }
 
     fn transfer_asked(&mut self, node: NodeId, ticket: Ticket) -> Verdict {

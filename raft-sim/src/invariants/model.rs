@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 /// The model, with what it was at each index.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    registers: BTreeMap<Key, Value>,
+    /// What was put under each key, and where.
+    registers: BTreeMap<Key, Vec<(Index, Value)>>,
     /// The digest of the machine, and the payload bytes of the log so far, by index.
     at: Vec<(u64, usize)>,
 }
@@ -27,9 +28,11 @@ impl Model {
             && let Some(Action::Put { key, value }) = Action::of(command)
         {
             digest = digest.wrapping_add(register_digest(key, value));
-            if let Some(before) = self.registers.insert(key, value) {
-                digest = digest.wrapping_sub(register_digest(key, before));
+            let puts = self.registers.entry(key).or_default();
+            if let Some((_, before)) = puts.last() {
+                digest = digest.wrapping_sub(register_digest(key, *before));
             }
+            puts.push((entry.index(), value));
         }
         self.at.push((digest, bytes + entry.size()));
     }
@@ -37,6 +40,13 @@ impl Model {
     /// The digest of a machine that has applied everything up to an index.
     pub(crate) fn digest_at(&self, index: Index) -> Option<u64> {
         self.at.get(super::chain::position(index)).map(|(digest, _)| *digest)
+    }
+
+    /// What a key holds in a machine that has applied everything up to an index.
+    pub(crate) fn value_at(&self, key: Key, index: Index) -> Option<Value> {
+        let puts = self.registers.get(&key)?;
+        let newest = puts.partition_point(|(at, _)| *at <= index).checked_sub(1)?;
+        Some(puts[newest].1)
     }
 
     /// The payload bytes of the entries behind one index and up to another.

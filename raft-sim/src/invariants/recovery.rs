@@ -28,6 +28,7 @@ pub(crate) fn started(
     seat.stamp = stamp;
     seat.started_in = recovered.hard.term;
     seat.started_at = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
+    seat.served_stale = Index(0);
     seat.status = None;
     seat.log = seat.ledger.chain().clone();
     seat.installed = seat.log.base().index;

@@ -10,6 +10,7 @@ mod removals;
 mod repair;
 mod ruin;
 mod snapshots;
+mod stale_reads;
 mod staying;
 
 use super::{Judges, Rules};
@@ -64,6 +65,7 @@ fn rules(nodes: u64) -> Rules {
         pre_vote: false,
         patience: 900,
         election_timeout: 1_000,
+        lease_ticks: 9,
     }
 }
 

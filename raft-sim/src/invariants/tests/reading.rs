@@ -48,11 +48,14 @@ impl Stage {
 #[test]
 fn a_lease_answers_without_a_round() {
     let mut stage = leased(true);
-    stage.clone().read_by_lease().unwrap();
-    stage.now += 700;
-    stage.read_by_lease().unwrap();
-    let count = |mark| stage.judges.coverage().count(mark);
-    assert_eq!((count(Mark::LeaseReads), count(Mark::LeaseReadNearEnd)), (1, 1));
+    for (ticks, in_the_last) in [(7, 0), (1, 1)] {
+        stage.now += 100 * u64::from(ticks);
+        stage.tell(&Fact::Ticked { node: NodeId(1), elapsed: ticks }).unwrap();
+        let mut reads = stage.clone();
+        reads.read_by_lease().unwrap();
+        let count = |mark| reads.judges.coverage().count(mark);
+        assert_eq!((count(Mark::LeaseReads), count(Mark::LeaseReadNearEnd)), (1, in_the_last));
+    }
     let mut plain = leased(true);
     plain.ask(1, 7, false).unwrap();
     falls(plain.answer(1, 7, Answer::ReadAt(Index(1))), reads::ROUND);
