@@ -133,6 +133,8 @@ purposes! {
     Watches,
     /// Which reads are content with what one server has, and which server that is.
     Stales,
+    /// Uncommitted commands that decay with every copy.
+    Forlorn,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod explore;
 pub mod facts;
 mod faults;
+mod forlorn;
 mod history;
 #[cfg(feature = "planted")]
 pub mod hunt;
@@ -51,5 +52,6 @@ pub mod tla;
 pub mod trace;
 mod turn;
 pub mod view;
+mod violation;
 pub mod workload;
 pub mod world;

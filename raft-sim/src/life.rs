@@ -332,6 +332,7 @@ impl World {
         server.disk_id = disk_id;
         (server.lost, server.decays) = (false, false);
         server.needs.clear();
+        server.lacks.clear();
         (server.refused, server.spoilt) = (false, false);
         (server.fresh, server.original, server.founded, server.gave_up) = (false, false, false, false);
         server.recorded = false;

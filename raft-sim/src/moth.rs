@@ -5,6 +5,7 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::World;
 use raft_core::{EntryId, Index, Log, NodeId, hash};
+use std::collections::BTreeSet;
 
 /// The whole log of a member that stays.
 struct Copies {
@@ -56,8 +57,12 @@ impl World {
             let share = self.choices.one_of(site, &[4, 0, 0, 16]);
             // Two losses far from each other are such that both are missed.
             let own = self.servers[at].snapshots.newest().filter(|_| share == 0).unwrap_or_default();
-            let kept =
-                |id: EntryId| id.index > own.index && keepers.of(id).is_some_and(|keeper| keeper != at);
+            let forlorn = self.choices.pick(Purpose::Forlorn.into(), 2) == 1;
+            let lonely = if forlorn { self.lonely(at) } else { BTreeSet::new() };
+            let kept = |id: EntryId| {
+                id.index > own.index
+                    && (keepers.of(id).is_some_and(|keeper| keeper != at) || lonely.contains(&id))
+            };
             let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
             if places.is_empty() {
                 continue;
@@ -65,13 +70,15 @@ impl World {
             let server = &mut self.servers[at];
             server.needs = places.iter().filter_map(|(id, ..)| keepers.of(*id)).collect();
             server.decays = true;
+            server.lacks = places.iter().map(|(id, ..)| *id).collect();
             for (id, segment, place) in places {
                 self.counts.moths += 1;
                 server.rot.push(segment);
-                let keeper = keepers.of(id).unwrap_or_default();
+                self.counts.forlorn += u64::from(lonely.contains(&id));
+                let keeper = keepers.of(id).filter(|keeper| *keeper != at);
                 self.trace.say(
                     self.now,
-                    format_args!("{at} loses {id} in segment {segment} at byte {place}; {keeper} keeps it"),
+                    format_args!("{at} loses {id} in segment {segment} at byte {place}; kept by {keeper:?}"),
                 );
             }
             struck.push(at);
@@ -125,6 +132,9 @@ impl World {
     fn late_appends(&mut self, at: usize) -> Result<(), Violation> {
         let keepers: Vec<usize> = self.servers[at].needs.iter().copied().collect();
         self.start(at)?;
+        if keepers.is_empty() {
+            return Ok(());
+        }
         for turn in 0..=self.choices.pick(Purpose::Moths.into(), 6) as usize {
             let keeper = keepers[turn % keepers.len()];
             if let Some(letter) = self.network.old_append(keeper, at, &mut self.choices) {

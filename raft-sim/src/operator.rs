@@ -108,7 +108,8 @@ impl World {
 
     /// Whether the cluster can go on without the disk of a server, for good. Who has not founded is no help: it may have
     /// to hear that the cluster is formed from the very server that is lost. A disk that is on no record yet may come to
-    /// be at any time: a leader has heard of it. Once more is lost than a cluster can bear, nothing else is.
+    /// be at any time: a leader has heard of it. Who lacks what nobody else
+    /// has is good for a blind vote alone. Once more is lost than a cluster can bear, nothing else is.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
         if self.ruined.is_some() || self.servers.iter().any(|server| server.needs.contains(&at)) {
             return false;
@@ -123,10 +124,16 @@ impl World {
         let recorded = |membership: Membership| {
             membership.with_disks(|of| membership.get(of).filter(|member| waits(member)).map(|_| disk))
         };
+        let stranded = self.stranded(at);
+        if stranded.iter().any(|(_, lost)| lost.index <= self.judges.commit()) {
+            return false;
+        }
+        let whole = |member: &Member| sound(member) && stranded.iter().all(|(id, _)| *id != member.id);
+        let is_whole = |it: &Membership, id: NodeId| it.get(id).is_some_and(whole);
         self.possible()
             .into_iter()
             .map(recorded)
-            .all(|membership| !counts(&membership) || bears(&membership, &sound))
+            .all(|it| !counts(&it) || (bears(&it, &sound) && it.meets_quorums(|id| is_whole(&it, id))))
     }
 
     /// Whether another founder still has its first disk: it is who tells wiped founders that the cluster is formed.

@@ -285,6 +285,7 @@ impl Totals {
             ("decayed commands", counts.moths),
             ("disks that lost what others kept and kept what others lost", counts.crossed),
             ("times without a whole log", counts.none_whole),
+            ("uncommitted commands lost with every copy", counts.forlorn),
             ("committed commands without a copy", counts.ruins),
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),

@@ -8,7 +8,9 @@ use crate::rollback::Image;
 use crate::snapshots::Snapshots;
 use crate::space::Space;
 use raft_core::wal::{Layout, Sequence, Wal};
-use raft_core::{DiskId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write};
+use raft_core::{
+    DiskId, EntryId, Index, Input, Membership, Node, NodeId, RoleName, Stamp, Term, Update, Write,
+};
 use raft_machine::Reply;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -157,6 +159,8 @@ pub struct Server {
     pub decays: bool,
     /// Who has what its disk has lost: none of them must be lost before this one has got it back.
     pub needs: BTreeSet<usize>,
+    /// The commands that its disk was made to lose.
+    pub(crate) lacks: Vec<EntryId>,
     /// Where a bit was flipped: the segments.
     pub rot: Vec<u64>,
     /// All that was ever written, for a driver that cuts what decayed.
@@ -198,6 +202,7 @@ impl Server {
             elder: false,
             decays: false,
             needs: BTreeSet::new(),
+            lacks: Vec::new(),
             rot: Vec::new(),
             shadow: Vec::new(),
             torn: false,
@@ -215,6 +220,7 @@ impl Server {
         if repaired {
             (self.lost, self.decays) = (self.lost && self.spoilt, false);
             self.needs.clear();
+            self.lacks.clear();
         }
         repaired
     }

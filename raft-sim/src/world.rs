@@ -86,6 +86,8 @@ crate::counts::counts! {
         moths,
         /// Disks that lost commands of which a copy was left on one that lost others at the same time.
         crossed,
+        /// Uncommitted commands that decayed with every copy.
+        forlorn,
         /// Times that no member was left with a whole log.
         none_whole,
         /// Committed commands of which every copy decayed.

@@ -112,7 +112,8 @@ impl Liveness {
     pub(crate) fn stays(&self, cluster: &Cluster, rules: &Rules, step: &Step<'_>) -> Verdict {
         let Some((leader, led, since)) = self.stays else { return Ok(()) };
         let (node, Status { term, role, .. }) = (step.node, step.after);
-        let same = *term == led && (*role == RoleName::Leader) == (node == leader);
+        // A learner's new disk is in no term yet.
+        let same = *term <= led && (*role == RoleName::Leader) == (node == leader);
         demand(same || !counts(cluster, rules, node, cluster.seat(node)), NAME, Class::Liveness, || {
             format!(
                 "the cluster had settled at {since} us with leader {leader} of term {led}, nothing was asked for that ends \

@@ -48,7 +48,7 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, StaleRead, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, EntryId, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
+use raft_core::{Answer, EntryId, Index, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
 use reads::Means;
 use tickets::Answered;
 
@@ -170,6 +170,11 @@ impl Judges {
     /// The rare states that this run reached.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+
+    /// Up to where anybody has committed.
+    pub(crate) fn commit(&self) -> Index {
+        self.cluster.canon.last().index
     }
 
     fn judge(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
