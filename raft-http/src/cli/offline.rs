@@ -211,7 +211,7 @@ pub(super) fn recover(place: Place, sure: bool) -> Result<Exit, Exit> {
         );
         return Err(Exit::new(Code::Usage, why));
     }
-    let (rebuilt, aside) = rebuild::recover(config)?;
+    let rebuild::Recovery { rebuilt, aside, .. } = rebuild::recover(config)?;
     let (cluster, last, aside) = (rebuilt.cluster.0, rebuilt.last, aside.display());
     print(&format!(
         "Node {id} is now a cluster of its own, {cluster:016x}, with everything up to entry {last}; what was there before \
