@@ -252,6 +252,22 @@ async fn reads_wait_for_news() {
 }
 
 #[tokio::test]
+async fn no_index_is_too_high_for_a_node() {
+    let (_cluster, mut client) = one(&[]).await;
+    let highest = u64::MAX.to_string();
+    let events = [("Accept", "text/event-stream"), ("Last-Event-ID", highest.as_str())];
+    refused(&client.get(&format!("/v1/kv/k?wait_index={highest}")).await, 400, "bad_query", None);
+    for path in ["/v1/watch", "/v1/log"] {
+        refused(&client.with("GET", path, &events, b"").await, 400, "bad_request", None);
+    }
+    for name in ["from", "limit"] {
+        assert_eq!(client.get(&format!("/v1/log?{name}={highest}")).await.status, 200, "{name}");
+    }
+    let events = [("Accept", "text/event-stream"), ("Last-Event-ID", "18446744073709551614")];
+    assert_eq!(Stream::open(&client, "/v1/log", &events).await.events(1).await[0].kind, "progress");
+}
+
+#[tokio::test]
 async fn a_watch_sees_every_change_once_and_goes_on_where_it_broke_off() {
     let (_cluster, mut client) = one(&[]).await;
     client.with("PUT", "/v1/kv/a/1", &[], b"before").await;
