@@ -197,8 +197,14 @@ fn what_is_left_after_a_lost_quorum_becomes_a_new_cluster() {
     }
     let (code, line) = fails(&directory, &["recover", "0"]);
     assert_eq!((code, line.contains("--yes")), (2, true), "{line}");
-    let told = done(&directory, &["recover", "0", "--yes"]);
+    let settings = directory.join("config.json").to_str().expect("a path").to_string();
+    let data = cluster.setups[0].data_dir.clone();
+    // From within: the directory has no name there.
+    let told = done(&data, &["recover", "0", "--yes", "--data-dir", ".", "--config", &settings]);
     assert!(told.contains("before-recover-1"), "{told}");
+    let place = data.canonicalize().expect("it is there again");
+    let next = format!("`httpraft 0 --config {settings} --data-dir {}`", place.display());
+    assert!(told.contains(&next), "{told}");
     cluster.start(0);
     assert_eq!(cluster.leader().id, 0);
     let status = cluster.status(0).expect("a status");
