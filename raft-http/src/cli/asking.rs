@@ -179,17 +179,18 @@ impl Endpoints {
     }
 
     async fn try_all<T>(&self, mut one: impl AsyncFnMut(&str) -> Result<T, Failed>) -> Result<T, Exit> {
-        let mut last = Exit::new(Code::Temporary, "the time was over before anything was asked");
         loop {
+            // What each endpoint said in this round: who can't be reached must not hide what another one knows.
+            let mut failed: Vec<Exit> = Vec::new();
             for endpoint in &self.endpoints {
                 match one(endpoint).await {
                     Ok(answer) => return Ok(answer),
                     Err(Failed { exit, again: false }) => return Err(exit),
-                    Err(Failed { exit, again: true }) => last = exit,
+                    Err(Failed { exit, again: true }) => failed.push(exit),
                 }
             }
             if Instant::now() + AGAIN >= self.deadline {
-                return Err(last);
+                return Err(worst(failed));
             }
             sleep(AGAIN).await;
         }
@@ -213,6 +214,13 @@ impl Endpoints {
             }
         }
     }
+}
+
+/// All of these as one: what may have been done comes first, then the highest code.
+pub(super) fn worst(failed: Vec<Exit>) -> Exit {
+    let rank = |exit: &Exit| (exit.code == Code::OutcomeUnknown, exit.code as u8);
+    let code = failed.iter().max_by_key(|exit| rank(exit)).map_or(Code::Temporary, |exit| exit.code);
+    Exit { code, line: failed.into_iter().map(|exit| exit.line).collect::<Vec<_>>().join("; ") }
 }
 
 /// A try that failed, and whether another one makes sense.
