@@ -125,6 +125,25 @@ async fn the_leader_may_remove_itself_and_answers_before_it_ends() {
 }
 
 #[tokio::test]
+async fn leadership_is_not_handed_to_a_dead_voter() {
+    let (mut cluster, leader) = Cluster::of_three().await;
+    let dead = (leader + 1) % 3;
+    cluster.kill(dead).await;
+    let mut client = cluster.client(leader).await;
+    let begun = Instant::now();
+    while member(&mut client, dead).await.is_none_or(|row| row["silent_ms"].as_u64() < Some(1500)) {
+        assert!(begun.elapsed() < PATIENCE, "the leader notices");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let reply = client.post("/v1/leader/transfer?timeout=20s", &json!({ "to": dead })).await;
+    refused(&reply, 409, "target_silent");
+    let detail = reply.json["detail"].as_str().unwrap();
+    assert!(detail.starts_with(&format!("node {dead} was not heard")), "{detail}");
+    assert_eq!(client.post("/request", &json!({ "entry": "x" })).await.json["success"], true);
+    assert_eq!(cluster.leader().await, leader, "nothing has happened");
+}
+
+#[tokio::test]
 async fn a_follower_forwards_redirects_or_rejects() {
     let cluster = founded(3, 4).await;
     let leader = cluster.leader().await;
