@@ -209,6 +209,7 @@ async fn entries_are_appended_alone_or_together_and_read_in_any_form() {
         );
     }
     let mut stream = Stream::open(&client, "/v1/log", &[("Accept", "application/x-ndjson")]).await;
+    assert_eq!(stream.headers["raft-index"], page["commit"].to_string());
     let text = stream.rest().await;
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(json!(lines), page["entries"]);
@@ -334,6 +335,10 @@ async fn what_is_unknown_is_refused_everywhere() {
         {
             refused(&client.get(&format!("{path}?{query}")).await, 400, "bad_query", None);
         }
+    }
+    for level in ["strong", "lease"] {
+        let reply = client.get(&format!("/v1/members?consistency={level}")).await;
+        refused(&reply, 400, "bad_query", None);
     }
     for (method, path) in
         [("POST", "/v1/log"), ("PUT", "/v1/kv/k"), ("DELETE", "/v1/kv/k"), ("POST", "/v1/batch")]

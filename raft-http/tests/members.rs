@@ -181,6 +181,7 @@ async fn what_may_not_be_is_refused_with_its_reason() {
         ("POST", "/v1/members", r#"{"id": 3, "peer": "here", "api": "a:1"}"#, 400, "bad_json"),
         ("POST", "/v1/members", r#"{"id": 3, "peer": "b:1", "api": "a:1", "vote": 1}"#, 400, "bad_json"),
         ("POST", "/v1/members?tmeout=1s", "{}", 400, "bad_query"),
+        ("POST", "/v1/snapshot?consistency=stale", "", 400, "bad_query"),
         ("POST", "/v1/leader/transfer", r#"{"to": 9}"#, 404, "member_not_found"),
         ("PUT", "/v1/members", "", 405, "method"),
         ("POST", "/v1/members/1", "", 405, "method"),

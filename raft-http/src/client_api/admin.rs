@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, Outcome, Problem, ProblemCode};
 use super::forward::{OnFollower, Original};
+use super::reads::Consistency;
 use super::writes::Refused;
 use super::{Api, body, leadership, members, query};
 use crate::contact::Contact;
@@ -37,11 +38,14 @@ pub(super) fn is_route(path: &str) -> bool {
 pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
     let writes = *request.method() != Method::GET;
     let before = |problem: Problem| problem.of_write(writes);
-    let only = query::only(&request, &["timeout", "on_follower", "consistency"]);
-    only.map_err(before)?;
+    // A level is a read's, and a snapshot is this node's whoever leads.
+    let known: &[&str] =
+        if writes { &["timeout", "on_follower"] } else { &["timeout", "on_follower", "consistency"] };
+    query::only(&request, known).map_err(before)?;
+    let level = Consistency::of(&request, api.lease_reads).map_err(before)?;
     let deadline = api.deadline(&request).map_err(before)?;
     let on_follower = OnFollower::of(&request).map_err(before)?;
-    if query::parameter(&request, "consistency").is_some_and(|level| level == "stale") && !writes {
+    if level == Consistency::Stale {
         return Ok(members::stale(api));
     }
     let (head, incoming) = request.into_parts();

@@ -221,7 +221,7 @@ impl ProblemCode {
 
     fn title(self) -> &'static str {
         match self {
-            ProblemCode::BadRequest => "not an HTTP request",
+            ProblemCode::BadRequest => "the request can't be read",
             ProblemCode::BadJson => "the body is not the JSON that is expected here",
             ProblemCode::BadQuery => "a query parameter is wrong",
             ProblemCode::BadKey => "the key can't be used",

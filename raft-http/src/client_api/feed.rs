@@ -83,6 +83,7 @@ impl Feed {
         // One piece on its way, one that waits.
         let (sender, stream) = mpsc::channel(1);
         let (core, closing, content_type) = (api.core.clone(), api.closing(), self.form.media_type());
+        let applied = core.machine().applied();
         tokio::spawn(async move {
             let gone = sender.clone();
             tokio::select! {
@@ -91,7 +92,7 @@ impl Feed {
                 () = closing => {}
             }
         });
-        Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }
+        Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }.at(applied)
     }
 
     /// Until all is written or, if it has no end, for ever; `None` if the client or the node is gone.
