@@ -189,6 +189,21 @@ async fn what_may_not_be_is_refused_with_its_reason() {
     ] {
         refused(&client.send(method, path, body).await, status, code);
     }
+    // Addresses as the config file has them: each is one node's.
+    let theirs = body_of(&cluster, (leader + 1) % 3);
+    let mut taken = body_of(&cluster, 3);
+    taken["api"] = theirs["peer"].clone();
+    refused(&client.post("/v1/members", &taken).await, 409, "not_a_configuration");
+    let moved = json!({ "peer": theirs["peer"] }).to_string();
+    let path = format!("/v1/members/{}", (leader + 2) % 3);
+    refused(&client.send("PATCH", &path, &moved).await, 409, "not_a_configuration");
+    taken["api"] = taken["peer"].clone();
+    refused(&client.post("/v1/members", &taken).await, 400, "bad_json");
+    let mut follower = cluster.client((leader + 1) % 3).await;
+    for client in [&mut client, &mut follower] {
+        refused(&client.send("PATCH", "/v1/members/9", &moved).await, 404, "member_not_found");
+        refused(&client.send("PATCH", &path, "{}").await, 400, "bad_json");
+    }
     let own = format!("/v1/members/{leader}/replace");
     refused(&client.send("POST", &own, "").await, 409, "leads");
     // A learner that never ran.

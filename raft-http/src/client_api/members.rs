@@ -4,6 +4,7 @@ use super::answer::{Answer, Outcome, Problem, ProblemCode};
 use super::changes::refused;
 use super::writes::Refused;
 use super::{Api, reads::Consistency};
+use crate::contact::Contact;
 use crate::driver::Event;
 use http::StatusCode;
 use raft_core::{Answer as Core, Change, Index, Lag, Limit, Member, PeerStatus, Refusal, Status};
@@ -53,6 +54,7 @@ pub(super) async fn change(
 ) -> Result<Answer, Refused> {
     loop {
         api.until_leader(deadline).await?;
+        refuse_shared(api, change)?;
         let (answer, answered) = oneshot::channel();
         let event = Event::Reconfigure { changes: vec![change.clone()], expect, answer };
         api.hand_in(event, deadline).await?;
@@ -92,6 +94,27 @@ pub(super) async fn change(
             ),
         };
     }
+}
+
+/// Each address is one node's, as in the config file: a second one there would take the first one's calls.
+fn refuse_shared(api: &Api, change: &Change) -> Result<(), Problem> {
+    let (id, context) = match change {
+        Change::Add { id, context, .. } | Change::Update { id, context } => (*id, context),
+        Change::Replace { id, context: Some(context) } => (*id, context),
+        _ => return Ok(()),
+    };
+    let new = Contact::decode(context);
+    let status = api.core.status.borrow();
+    for member in status.membership.members().iter().filter(|member| member.id != id) {
+        let theirs = api.book.of_member(member);
+        let both = new.as_ref().zip(theirs.as_ref());
+        if let Some(shared) = both.and_then(|(new, theirs)| new.shared(theirs)) {
+            let detail =
+                format!("node {} is at {shared:?}: every node needs two addresses of its own", member.id);
+            return Err(Problem::new(ProblemCode::NotAConfiguration, detail).with(Outcome::NotApplied));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the change at this index has led to a configuration that is committed and not joint.
