@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+/// The longest time that a command may be given.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long beyond the server's own deadline an answer is waited for.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -37,8 +40,14 @@ pub(super) struct Asking {
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub(super) output: Output,
     /// How long it may take, tries included, like 10s; at most 60s
-    #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = duration)]
     pub(super) timeout: Duration,
+}
+
+/// A time that can be counted on from now.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration <= LONGEST { Ok(duration) } else { Err("it is longer than a day".to_string()) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -247,4 +256,17 @@ fn judge(reply: &Reply, endpoint: &str, keyed: bool) -> Failed {
         _ => Code::Failed,
     };
     Failed { exit: Exit::new(code, line), again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_refused() {
+        assert_eq!(duration("1day"), Ok(LONGEST));
+        for text in ["300000000000years", "1day 1s", "10"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }
