@@ -10,6 +10,9 @@ use std::path::Path;
 /// What separates requests.
 const SEPARATOR: u8 = 0x1e;
 
+/// The highest number.
+const LIMIT: &[u8] = b"18446744073709551615";
+
 /// The settings of the node that is asked. Bounds are low, so that inputs reach them.
 const SETTINGS: &str = r#"{
     "peers": ["localhost:8000"], "apis": ["localhost:9000"], "in_memory": true, "lease_reads": true,
@@ -19,14 +22,15 @@ const SETTINGS: &str = r#"{
 const WRITES: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
 /// Asks a new node, one request after another: for each a line with method and target, lines of headers, an empty line
-/// and a body. Every answer keeps what the contract says of all answers, and what it says of a write is true. Accepted
-/// is what has a request that is answered well.
+/// and a body. Then the same with every number at its limit. Every answer keeps what the contract says of all answers, and
+/// what it says of a write is true. Accepted is what has a request that is answered well.
 pub fn answer(data: &[u8]) -> bool {
     let given = parse(Path::new("peers.json"), SETTINGS.as_bytes()).expect("the settings are JSON");
     let config = Config::new(0, &given).expect("the settings are sound");
     let mut node = Alone::new(&config).expect("the settings are sound");
     let mut done = false;
-    for request in data.split(|byte| *byte == SEPARATOR) {
+    let stretched = at_the_limit(data);
+    for request in [data, &stretched].into_iter().flat_map(|data| data.split(|byte| *byte == SEPARATOR)) {
         let Some((method, bytes)) = wire(request) else { continue };
         let before = Seen::of(&node.machine());
         let answer = node.ask(&bytes);
@@ -39,6 +43,21 @@ pub fn answer(data: &[u8]) -> bool {
         }
     }
     done
+}
+
+/// The same with the highest number for each: what a client sends must not reach arithmetic that it overflows. What has a
+/// unit or is a part of a word stays.
+fn at_the_limit(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut parts = data.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).peekable();
+    while let Some(part) = parts.next() {
+        let begins = out.last().is_some_and(|before| b"= :\"".contains(before));
+        let ends =
+            parts.peek().and_then(|next| next.first()).is_none_or(|next| b"& ,\"}]\n\x1e".contains(next));
+        let number = part.first().is_some_and(u8::is_ascii_digit) && begins && ends;
+        out.extend_from_slice(if number { LIMIT } else { part });
+    }
+    out
 }
 
 /// The request as it is sent, and its method. Whose length isn't said gets the right one.

@@ -302,7 +302,11 @@ impl Api {
         let problem = match status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
                 ProblemCode::Headers,
-                format!("the headers are longer than {} bytes", self.limits.headers),
+                format!(
+                    "the headers are longer than {} bytes or more than 100, or the length of the body that they give is \
+                     no size",
+                    self.limits.headers
+                ),
             ),
             StatusCode::URI_TOO_LONG => {
                 Problem::new(ProblemCode::Uri, format!("path and query are longer than {URI_BYTES} bytes"))

@@ -24,6 +24,9 @@ const HEARTBEATS_PER_ELECTION: u32 = 5;
 /// The largest body that may be allowed: with its envelope it must fit into one segment of the log.
 const BODY_AT_MOST: usize = 8 << 20;
 
+/// How much larger a command may be than the request's body that it came in: its key, its kind and its envelope.
+pub(crate) const COMMAND_OVERHEAD: usize = 1 << 10;
+
 /// All settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -314,6 +317,13 @@ impl Config {
                 "max_body_bytes is {all}, and one max_body alone is {one}"
             )));
         }
+        let least = self.limits.body + COMMAND_OVERHEAD;
+        if self.limits.proposal_bytes < least {
+            let (all, one) = (settings::size_text(self.limits.proposal_bytes), settings::size_text(least));
+            return Err(ConfigError::Check(format!(
+                "max_proposal_bytes is {all}, and a write of max_body alone may take {one}"
+            )));
+        }
         let Retention { window_ms, least_ms, .. } = self.retention;
         if window_ms < least_ms {
             return Err(ConfigError::Check(format!(
@@ -376,7 +386,7 @@ impl Config {
             let listed = if list == "peers" { &self.peers } else { &self.apis };
             let place = match listed.get(self.id) {
                 Some(listed) if listed == text => format!("{list}[{}]", self.id),
-                _ => format!("--{name}"),
+                _ => format!("{name} (or --{name})"),
             };
             let address: Address =
                 text.parse().map_err(|problem| ConfigError::Check(format!("{place}: {text:?} {problem}")))?;
@@ -389,7 +399,7 @@ impl Config {
         }
         for text in &self.join {
             let parsed = text.parse::<Address>();
-            parsed.map_err(|problem| ConfigError::Check(format!("--join: {text:?} {problem}")))?;
+            parsed.map_err(|problem| ConfigError::Check(format!("join (or --join): {text:?} {problem}")))?;
         }
         Ok(())
     }

@@ -40,7 +40,19 @@ impl Contact {
 
     /// Whether both are addresses.
     pub fn is_sound(&self) -> bool {
-        [&self.peer, &self.api].iter().all(|address| address.parse::<Address>().is_ok())
+        self.addresses().is_some()
+    }
+
+    /// Both, for other nodes and for clients, if they are addresses.
+    pub fn addresses(&self) -> Option<[Address; 2]> {
+        Some([self.peer.parse().ok()?, self.api.parse().ok()?])
+    }
+
+    /// An address of this node that is the other's, too.
+    pub fn shared(&self, other: &Contact) -> Option<&str> {
+        let theirs = other.addresses()?;
+        let is_theirs = |text: &&str| text.parse().is_ok_and(|address: Address| theirs.contains(&address));
+        [self.peer.as_str(), self.api.as_str()].into_iter().find(is_theirs)
     }
 }
 

@@ -32,6 +32,17 @@ pub struct Rebuilt {
     pub last: EntryId,
 }
 
+/// What [`recover`] has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The new cluster.
+    pub rebuilt: Rebuilt,
+    /// The node's data directory, by its full name.
+    pub directory: PathBuf,
+    /// What was there before.
+    pub aside: PathBuf,
+}
+
 /// Makes the node's data directory, which must be empty or missing, out of a backup.
 pub fn restore(config: Config, backup: &Path) -> Result<Rebuilt, Exit> {
     let directory = directory(&config)?;
@@ -44,33 +55,35 @@ pub fn restore(config: Config, backup: &Path) -> Result<Rebuilt, Exit> {
     make(config, &directory, Origin { state, last, hash: snapshot.base.hash, term: last.term })
 }
 
-/// Where the old data directory goes when the node's is taken over by [`recover`].
-pub fn kept_aside(directory: &Path) -> PathBuf {
+/// A name that is free, beside the directory: with this ending, and a number.
+fn beside(directory: &Path, ending: &str) -> PathBuf {
     let name =
         directory.file_name().map_or_else(|| "node".into(), |name| name.to_string_lossy().into_owned());
-    let aside = |number| directory.with_file_name(format!("{name}.before-recover-{number}"));
-    let free = (1..).map(aside).find(|path| !path.exists());
+    let numbered = |number| directory.with_file_name(format!("{name}.{ending}-{number}"));
+    let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
     free.expect("there are as many names as numbers")
 }
 
 /// Makes the data directory of a node the beginning of a new cluster of this node alone. All entries of its log are taken
 /// for committed, so no write that was acknowledged and is here is lost; one that was not acknowledged may be in effect
-/// now. The old directory stays, beside it.
-pub fn recover(config: Config) -> Result<(Rebuilt, PathBuf), Exit> {
+/// now. The old directory stays, beside it, and nothing is deleted.
+pub fn recover(config: Config) -> Result<Recovery, Exit> {
     let directory = directory(&config)?;
-    let origin = salvage(&DataDir::existing(&directory)?)?;
-    let new = directory.with_extension("recovering");
-    if new.exists() {
-        // Left of an earlier try: nothing uses it yet.
-        fs::remove_dir_all(&new).map_err(|error| failed("remove", &new, &error))?;
-    }
+    // Locked until it has its other name.
+    let old = DataDir::existing(&directory)?;
+    // A name like `.` says nothing of what is beside it.
+    let directory = fs::canonicalize(&directory).map_err(|error| failed("find", &directory, &error))?;
+    let origin = salvage(&old)?;
+    let (new, aside) = (beside(&directory, "recovering"), beside(&directory, "before-recover"));
     let rebuilt = make(config, &new, origin)?;
-    let aside = kept_aside(&directory);
     fs::rename(&directory, &aside).map_err(|error| failed("rename", &directory, &error))?;
-    fs::rename(&new, &directory).map_err(|error| failed("rename", &new, &error))?;
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::rename(&new, &directory).map_err(|error| {
+        let line = format!("; what was in {directory:?} is in {aside:?} now, and the new cluster in {new:?}");
+        Exit { line: failed("rename", &new, &error).line + &line, code: Code::Io }
+    })?;
+    let parent = directory.parent().unwrap_or(Path::new("/"));
     crate::data_dir::sync_dir(parent).map_err(|error| failed("sync", parent, &error))?;
-    Ok((rebuilt, aside))
+    Ok(Recovery { rebuilt, directory, aside })
 }
 
 fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Exit {
@@ -123,4 +136,56 @@ fn make(mut config: Config, directory: &Path, origin: Origin) -> Result<Rebuilt,
     Snapshots::open(data.path(), data.cluster(), true)?.store(base.clone(), origin.state)?;
     Storage::begin(&data, HardState { term: origin.term, ..HardState::default() }, base)?;
     Ok(Rebuilt { cluster: data.cluster(), last: origin.last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Given, GivenFrom};
+    use raft_core::{Entry, Payload};
+    use serde_json::json;
+
+    fn config(directory: &Path) -> Config {
+        let settings = [
+            ("peers", json!(["localhost:8000"])),
+            ("apis", json!(["localhost:9000"])),
+            ("data_dir", json!(directory)),
+        ];
+        let given = settings.map(|(key, value)| Given { from: GivenFrom::Flag, key: key.into(), value });
+        Config::new(0, &given).unwrap()
+    }
+
+    /// A data directory whose state covers this entry.
+    fn used(directory: &Path, last: EntryId) -> ClusterId {
+        let mut state = Machine::default();
+        state.apply(&Entry::new(last, Payload::Noop)).unwrap();
+        let origin = Origin { state, last, hash: 7, term: last.term };
+        make(config(directory), directory, origin).unwrap().cluster
+    }
+
+    #[test]
+    fn recovery_deletes_nothing_however_the_directory_is_called() {
+        let last = EntryId::new(3, 1);
+        for (called, name) in
+            [("n0", "n0"), ("n0/wal/..", "n0"), ("n0.recovering", "n0.recovering"), ("n0.v2", "n0.v2")]
+        {
+            let parent = tempfile::tempdir().unwrap();
+            let old = used(&parent.path().join(name), last);
+            let foreign = ["n0.recovering/mine", "n0.recovering-1/mine"].map(|file| parent.path().join(file));
+            for file in &foreign {
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, "an operator's own").unwrap();
+            }
+            let made = recover(config(&parent.path().join(called))).unwrap();
+            assert_eq!(DataDir::existing(&made.aside).unwrap().cluster(), old, "{called}");
+            assert_eq!(made.directory, parent.path().canonicalize().unwrap().join(name), "{called}");
+            let new = DataDir::existing(&made.directory).unwrap();
+            assert_eq!((new.cluster(), made.rebuilt.last), (made.rebuilt.cluster, last), "{called}");
+            assert_ne!(new.cluster(), old, "{called}");
+            let kept = foreign.iter().filter(|file| fs::read(file).is_ok()).count();
+            // What the data directory held went aside with it.
+            let with_it = usize::from(made.aside.join("mine").exists());
+            assert_eq!(kept + with_it, foreign.len(), "{called}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A node without its clients: disk, snapshots, peers and driver.
 
 use crate::application::Replicated;
-use crate::config::Config;
+use crate::config::{COMMAND_OVERHEAD, Config};
 use crate::contact::{self, AddressBook};
 use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
@@ -28,9 +28,6 @@ const HAND_OVER_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a frame may have beside the payloads of one append.
 const FRAME_OVERHEAD: usize = 1 << 20;
-
-/// What a command may have beside the client's bytes.
-const COMMAND_OVERHEAD: usize = 1 << 10;
 
 /// A node that takes part. Dropping it stops it at once, which loses nothing that was acknowledged.
 pub(crate) struct Running<M> {

@@ -145,15 +145,10 @@ impl Storage {
         options: StorageOptions,
     ) -> Result<(Storage, Recovered), StorageError> {
         let mut segments = Segments::new(data.wal(), options);
-        let found = segments.read()?;
         let mut begun = data.log_begun()?;
-        let recovery = wal::recover(identity, options.layout, found)
-            .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })?;
+        let recovery = recover(data, identity, &segments, options.layout, &begun)?;
         if recovery.recovered != Recovered::default() {
             begun.set()?;
-        } else if begun.is() {
-            // No segment, or none that says whose it is: to the log itself that looks like a new directory.
-            return Err(StorageError::Missing(data.wal()));
         }
         if let Some(cut) = &recovery.cut {
             tracing::info!("{cut}");
@@ -174,12 +169,11 @@ impl Storage {
         Ok((Storage::Files(Box::new(files)), recovery.recovered))
     }
 
-    /// What the data directory's log holds, changing nothing.
+    /// What the data directory's log holds, changing nothing. What [`Storage::open`] refuses is refused.
     pub fn inspect(data: &DataDir) -> Result<Recovery, StorageError> {
         let options = StorageOptions::default();
-        let found = Segments::new(data.wal(), options).read()?;
-        wal::recover(data.identity(), options.layout, found)
-            .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })
+        let segments = Segments::new(data.wal(), options);
+        recover(data, data.identity(), &segments, options.layout, &data.log_begun()?)
     }
 
     /// Begins the log of an empty data directory behind this base, which a snapshot covers.
@@ -239,6 +233,31 @@ impl Storage {
             Storage::Memory => Ok(()),
         }
     }
+}
+
+/// What is in the segments. A log that was begun holds something.
+fn recover(
+    data: &DataDir,
+    identity: Identity,
+    segments: &Segments,
+    layout: Layout,
+    begun: &LogBegun,
+) -> Result<Recovery, StorageError> {
+    let missing = || StorageError::Missing(data.wal());
+    let found = match segments.read() {
+        // A data directory has it from the first moment on.
+        Err(StorageError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && !data.wal().exists() =>
+        {
+            return Err(missing());
+        }
+        found => found?,
+    };
+    let recovery = wal::recover(identity, layout, found)
+        .map_err(|refusal| StorageError::Refused { path: data.wal(), refusal })?;
+    // No segment, or none that says whose it is: to the log itself that looks like a new directory.
+    let lost = recovery.recovered == Recovered::default() && begun.is();
+    if lost { Err(missing()) } else { Ok(recovery) }
 }
 
 impl Files {

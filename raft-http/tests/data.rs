@@ -209,6 +209,7 @@ async fn entries_are_appended_alone_or_together_and_read_in_any_form() {
         );
     }
     let mut stream = Stream::open(&client, "/v1/log", &[("Accept", "application/x-ndjson")]).await;
+    assert_eq!(stream.headers["raft-index"], page["commit"].to_string());
     let text = stream.rest().await;
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(json!(lines), page["entries"]);
@@ -249,6 +250,22 @@ async fn reads_wait_for_news() {
     refused(&late, 504, "timeout", None);
     let reached = client.get(&format!("/v1/kv/other?min_index={index}&consistency=stale")).await;
     assert_eq!((reached.status, reached.headers["raft-consistency"].as_str()), (200, "stale"));
+}
+
+#[tokio::test]
+async fn no_index_is_too_high_for_a_node() {
+    let (_cluster, mut client) = one(&[]).await;
+    let highest = u64::MAX.to_string();
+    let events = [("Accept", "text/event-stream"), ("Last-Event-ID", highest.as_str())];
+    refused(&client.get(&format!("/v1/kv/k?wait_index={highest}")).await, 400, "bad_query", None);
+    for path in ["/v1/watch", "/v1/log"] {
+        refused(&client.with("GET", path, &events, b"").await, 400, "bad_request", None);
+    }
+    for name in ["from", "limit"] {
+        assert_eq!(client.get(&format!("/v1/log?{name}={highest}")).await.status, 200, "{name}");
+    }
+    let events = [("Accept", "text/event-stream"), ("Last-Event-ID", "18446744073709551614")];
+    assert_eq!(Stream::open(&client, "/v1/log", &events).await.events(1).await[0].kind, "progress");
 }
 
 #[tokio::test]
@@ -318,6 +335,10 @@ async fn what_is_unknown_is_refused_everywhere() {
         {
             refused(&client.get(&format!("{path}?{query}")).await, 400, "bad_query", None);
         }
+    }
+    for level in ["strong", "lease"] {
+        let reply = client.get(&format!("/v1/members?consistency={level}")).await;
+        refused(&reply, 400, "bad_query", None);
     }
     for (method, path) in
         [("POST", "/v1/log"), ("PUT", "/v1/kv/k"), ("DELETE", "/v1/kv/k"), ("POST", "/v1/batch")]

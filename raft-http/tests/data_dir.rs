@@ -163,7 +163,23 @@ fn a_lost_log_is_refused() {
     let _alone = alone();
     let directory = used();
     fs::remove_file(wal(directory.path())).unwrap();
-    assert_refused(directory.path(), &config(0, None, 8000), 65, &["holds no log", "replace this member"]);
+    assert_log_is_lost(directory.path());
+    fs::remove_dir(directory.path().join("wal")).unwrap();
+    assert_log_is_lost(directory.path());
+}
+
+/// A start and who only looks agree.
+fn assert_log_is_lost(directory: &Path) {
+    let words = ["holds no log", "replace this member"];
+    assert_refused(directory, &config(0, None, 8000), 65, &words);
+    for look in ["verify", "dump"] {
+        let httpraft = env!("CARGO_BIN_EXE_httpraft");
+        let output = Command::new(httpraft).args(["wal", look]).arg(directory).env_clear().output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{look}: {stderr}");
+        assert!(words.iter().all(|word| stderr.contains(word)), "{look}: {stderr}");
+        assert!(output.stdout.is_empty(), "{look}: nothing is called good");
+    }
 }
 
 #[test]

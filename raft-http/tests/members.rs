@@ -125,6 +125,25 @@ async fn the_leader_may_remove_itself_and_answers_before_it_ends() {
 }
 
 #[tokio::test]
+async fn leadership_is_not_handed_to_a_dead_voter() {
+    let (mut cluster, leader) = Cluster::of_three().await;
+    let dead = (leader + 1) % 3;
+    cluster.kill(dead).await;
+    let mut client = cluster.client(leader).await;
+    let begun = Instant::now();
+    while member(&mut client, dead).await.is_none_or(|row| row["silent_ms"].as_u64() < Some(1500)) {
+        assert!(begun.elapsed() < PATIENCE, "the leader notices");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let reply = client.post("/v1/leader/transfer?timeout=20s", &json!({ "to": dead })).await;
+    refused(&reply, 409, "target_silent");
+    let detail = reply.json["detail"].as_str().unwrap();
+    assert!(detail.starts_with(&format!("node {dead} was not heard")), "{detail}");
+    assert_eq!(client.post("/request", &json!({ "entry": "x" })).await.json["success"], true);
+    assert_eq!(cluster.leader().await, leader, "nothing has happened");
+}
+
+#[tokio::test]
 async fn a_follower_forwards_redirects_or_rejects() {
     let cluster = founded(3, 4).await;
     let leader = cluster.leader().await;
@@ -162,12 +181,28 @@ async fn what_may_not_be_is_refused_with_its_reason() {
         ("POST", "/v1/members", r#"{"id": 3, "peer": "here", "api": "a:1"}"#, 400, "bad_json"),
         ("POST", "/v1/members", r#"{"id": 3, "peer": "b:1", "api": "a:1", "vote": 1}"#, 400, "bad_json"),
         ("POST", "/v1/members?tmeout=1s", "{}", 400, "bad_query"),
+        ("POST", "/v1/snapshot?consistency=stale", "", 400, "bad_query"),
         ("POST", "/v1/leader/transfer", r#"{"to": 9}"#, 404, "member_not_found"),
         ("PUT", "/v1/members", "", 405, "method"),
         ("POST", "/v1/members/1", "", 405, "method"),
         ("POST", "/v1/members/1/crown", "", 404, "no_route"),
     ] {
         refused(&client.send(method, path, body).await, status, code);
+    }
+    // Addresses as the config file has them: each is one node's.
+    let theirs = body_of(&cluster, (leader + 1) % 3);
+    let mut taken = body_of(&cluster, 3);
+    taken["api"] = theirs["peer"].clone();
+    refused(&client.post("/v1/members", &taken).await, 409, "not_a_configuration");
+    let moved = json!({ "peer": theirs["peer"] }).to_string();
+    let path = format!("/v1/members/{}", (leader + 2) % 3);
+    refused(&client.send("PATCH", &path, &moved).await, 409, "not_a_configuration");
+    taken["api"] = taken["peer"].clone();
+    refused(&client.post("/v1/members", &taken).await, 400, "bad_json");
+    let mut follower = cluster.client((leader + 1) % 3).await;
+    for client in [&mut client, &mut follower] {
+        refused(&client.send("PATCH", "/v1/members/9", &moved).await, 404, "member_not_found");
+        refused(&client.send("PATCH", &path, "{}").await, 400, "bad_json");
     }
     let own = format!("/v1/members/{leader}/replace");
     refused(&client.send("POST", &own, "").await, 409, "leads");

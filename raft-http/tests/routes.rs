@@ -149,6 +149,13 @@ async fn entries_of_any_text_and_content_type_survive() {
     );
     assert_eq!(client.raw(&[head.as_bytes(), body.as_bytes()].concat()).await.status, 200);
     assert_eq!(client.get("/log?index=1").await.json["entries"][0]["entry"], json!(text));
+    // What the original has no text for is told beside it; a key that no other route reaches is none.
+    assert_eq!(client.with("PUT", "/v1/kv/b", &[], b"\xff\x00").await.status, 201);
+    let got = client.get("/?key=b").await.json;
+    assert_eq!((&got["value"], &got["value_b64"]), (&json!("\u{fffd}\u{0}"), &json!("/wA=")));
+    let entries = client.get("/log?index=1").await.json["entries"].clone();
+    assert_eq!((&entries[1]["entry_b64"], entries[0].get("entry_b64")), (&json!("Yjr/AA=="), None));
+    refused_write(&cluster, &client.put("/", &json!({ "key": "", "value": "v" })).await, 400, "bad_key");
     let key = "a b/ü:";
     client.put("/", &json!({ "key": key, "value": "v" })).await;
     let got = client.get("/?key=a+b%2F%C3%BC%3A").await;
@@ -223,6 +230,8 @@ async fn even_what_is_no_http_gets_json() {
         ("NONSENSE\r\n\r\n".to_string(), 400, "bad_request"),
         ("GET / HTTP/1.1\r\nbad header\r\n\r\n".to_string(), 400, "bad_request"),
         (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(40 << 10)), 431, "headers"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)), 431, "headers"),
+        ("PUT / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n".to_string(), 431, "headers"),
         (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(200 << 10)), 431, "headers"),
         (format!("GET /?key={} HTTP/1.1\r\n\r\n", "k".repeat(9 << 10)), 414, "uri"),
     ] {

@@ -42,6 +42,10 @@ fn each_mistake_in_the_file_is_one_clear_line() {
         ("", &["not JSON", "line 1 column 0"]),
         ("[1]", &["not a JSON object", "config example"]),
         (r#"{"peers": ["localhost:8000"]}"#, &["\"apis\" is missing or empty"]),
+        (
+            r#"{"peers": ["localhost:8000"], "apis": ["localhost:9000"], "join": ["here"]}"#,
+            &["join (or --join): \"here\"", "host:port"],
+        ),
         (r#"{"peers": [], "apis": ["localhost:9000"]}"#, &["\"peers\" is missing or empty"]),
         (r#"{"peers": "", "apis": ["localhost:9000"]}"#, &["peers[0]", "host:port"]),
         (
@@ -116,6 +120,9 @@ fn each_mistake_on_the_command_line_is_one_clear_line() {
     assert_refused("no file", &output, 2, &["no config file", "peers.json", "--config", "HTTPRAFT_CONFIG"]);
     let output = httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_BODY", "9MiB").output().unwrap();
     assert_refused("body", &output, 2, &["max_body is 9MiB", "at most 8MiB"]);
+    let output =
+        httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_PROPOSAL_BYTES", "1KiB").output().unwrap();
+    assert_refused("proposals", &output, 2, &["max_proposal_bytes is 1KiB", "1537KiB"]);
     let output = httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_BODY", "x").output().unwrap();
     assert_refused("environment", &output, 2, &["HTTPRAFT_MAX_BODY: \"x\" is not a size"]);
 }

@@ -1,12 +1,13 @@
 //! What operators do to a running cluster: its members, its leader, its snapshots. Each command is one request to the
 //! first endpoint that answers; any node passes it on to the leader.
 
-use super::asking::{AGAIN, Asking, Request};
+use super::asking::{AGAIN, Asking, Request, worst};
 use super::table;
-use crate::exit::Exit;
+use crate::exit::{Code, Exit};
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 #[derive(Subcommand)]
@@ -137,16 +138,35 @@ pub(super) fn leader(asking: &Asking, command: Option<Leadership>) -> Result<Exi
     })
 }
 
-/// A snapshot on each of the endpoints.
+/// A snapshot on each of the endpoints, whatever becomes of the others: all at once, so that none waits for one that is
+/// down.
 pub(super) fn snapshot(asking: &Asking) -> Result<Exit, Exit> {
+    let mut failed = Vec::new();
     asking.show(table::snapshots, async |asking| {
-        let request = Request::new(Method::POST, "/v1/snapshot");
-        let mut taken = Vec::new();
-        for endpoint in &asking.endpoints {
-            taken.push(asking.only(endpoint).insist(&request).await?.json());
+        let together = LocalSet::new();
+        let ask = |endpoint: &String| {
+            let only = asking.only(endpoint);
+            let request = Request::new(Method::POST, "/v1/snapshot");
+            (endpoint.clone(), together.spawn_local(async move { only.insist(&request).await }))
+        };
+        let tries: Vec<_> = asking.endpoints.iter().map(ask).collect();
+        together.await;
+        let mut rows = Vec::new();
+        for (endpoint, tried) in tries {
+            let mut row = json!({ "error": null });
+            match tried.await.map_err(|error| Exit::new(Code::Failed, error))? {
+                Ok(reply) => row = reply.json(),
+                Err(exit) => {
+                    row["error"] = json!(exit.line);
+                    failed.push(exit);
+                }
+            }
+            row["endpoint"] = json!(endpoint);
+            rows.push(row);
         }
-        Ok(json!({ "snapshots": taken }))
-    })
+        Ok(json!({ "snapshots": rows }))
+    })?;
+    if failed.is_empty() { Ok(Exit::ok()) } else { Err(worst(failed)) }
 }
 
 fn votes(answer: &Value, id: u64) -> bool {

@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+/// The longest time that a command may be given.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long beyond the server's own deadline an answer is waited for.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -37,8 +40,14 @@ pub(super) struct Asking {
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub(super) output: Output,
     /// How long it may take, tries included, like 10s; at most 60s
-    #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", global = true, value_parser = duration)]
     pub(super) timeout: Duration,
+}
+
+/// A time that can be counted on from now.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration <= LONGEST { Ok(duration) } else { Err("it is longer than a day".to_string()) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -179,17 +188,18 @@ impl Endpoints {
     }
 
     async fn try_all<T>(&self, mut one: impl AsyncFnMut(&str) -> Result<T, Failed>) -> Result<T, Exit> {
-        let mut last = Exit::new(Code::Temporary, "the time was over before anything was asked");
         loop {
+            // What each endpoint said in this round: who can't be reached must not hide what another one knows.
+            let mut failed: Vec<Exit> = Vec::new();
             for endpoint in &self.endpoints {
                 match one(endpoint).await {
                     Ok(answer) => return Ok(answer),
                     Err(Failed { exit, again: false }) => return Err(exit),
-                    Err(Failed { exit, again: true }) => last = exit,
+                    Err(Failed { exit, again: true }) => failed.push(exit),
                 }
             }
             if Instant::now() + AGAIN >= self.deadline {
-                return Err(last);
+                return Err(worst(failed));
             }
             sleep(AGAIN).await;
         }
@@ -213,6 +223,13 @@ impl Endpoints {
             }
         }
     }
+}
+
+/// All of these as one: what may have been done comes first, then the highest code.
+pub(super) fn worst(failed: Vec<Exit>) -> Exit {
+    let rank = |exit: &Exit| (exit.code == Code::OutcomeUnknown, exit.code as u8);
+    let code = failed.iter().max_by_key(|exit| rank(exit)).map_or(Code::Temporary, |exit| exit.code);
+    Exit { code, line: failed.into_iter().map(|exit| exit.line).collect::<Vec<_>>().join("; ") }
 }
 
 /// A try that failed, and whether another one makes sense.
@@ -239,4 +256,17 @@ fn judge(reply: &Reply, endpoint: &str, keyed: bool) -> Failed {
         _ => Code::Failed,
     };
     Failed { exit: Exit::new(code, line), again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_refused() {
+        assert_eq!(duration("1day"), Ok(LONGEST));
+        for text in ["300000000000years", "1day 1s", "10"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Load, and what it costs.
 
-use super::asking::{Asking, Output};
+use super::asking::{self, Asking, Output};
 use super::{print, table};
 use crate::bench::{self, Load, Operation, Target, Workload};
 use crate::exit::{Code, Exit};
@@ -35,7 +35,7 @@ pub(super) struct Bench {
     #[arg(short, long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     duration: Duration,
     /// How long the same load lasts before it is measured
-    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = asking::duration)]
     warmup: Duration,
     /// The servers' processes on this machine, to tell what CPU time a request costs them
     #[arg(long, value_name = "PID,..", value_delimiter = ',')]
@@ -48,7 +48,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = asking::duration(text)?;
     if duration.is_zero() { Err("nothing can be measured in no time".to_string()) } else { Ok(duration) }
 }
 

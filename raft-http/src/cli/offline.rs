@@ -193,9 +193,10 @@ pub(super) struct Place {
 pub(super) fn restore(file: &Path, place: Place) -> Result<Exit, Exit> {
     let rebuilt = rebuild::restore(place.flags.config(&place.id)?, file)?;
     let (id, cluster, last) = (&place.id, rebuilt.cluster.0, rebuilt.last);
+    let flags = place.flags.repeated(None);
     print(&format!(
         "Node {id} is now a cluster of its own, {cluster:016x}, with everything up to entry {last}.\n\
-         Start it with `httpraft {id}`; further nodes, on empty data directories, with --join and `httpraft member add`."
+         Start it with `httpraft {id}{flags}`; further nodes, on empty data directories, with --join and `httpraft member add`."
     ))
 }
 
@@ -211,11 +212,13 @@ pub(super) fn recover(place: Place, sure: bool) -> Result<Exit, Exit> {
         );
         return Err(Exit::new(Code::Usage, why));
     }
-    let (rebuilt, aside) = rebuild::recover(config)?;
+    let rebuild::Recovery { rebuilt, directory, aside } = rebuild::recover(config)?;
     let (cluster, last, aside) = (rebuilt.cluster.0, rebuilt.last, aside.display());
+    // By its full name: `.` is now what was there before.
+    let flags = place.flags.repeated(Some(&directory));
     print(&format!(
         "Node {id} is now a cluster of its own, {cluster:016x}, with everything up to entry {last}; what was there before \
-         is in {aside}.\nStart it with `httpraft {id}`; the others, on empty data directories, with --join and `httpraft \
+         is in {aside}.\nStart it with `httpraft {id}{flags}`; the others, on empty data directories, with --join and `httpraft \
          member add`."
     ))
 }

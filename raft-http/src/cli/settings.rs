@@ -4,7 +4,7 @@ use crate::config::{self, Config, Given, GivenFrom};
 use crate::exit::{Code, Exit};
 use clap::Args;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `httpraft config example` prints.
 pub(super) const EXAMPLE: &str = r#"{
@@ -64,7 +64,7 @@ pub(super) struct NodeFlags {
 
 impl NodeFlags {
     /// The settings of a node: the file's, over them the environment's, over them the flags'.
-    pub(super) fn config(self, id: &str) -> Result<Config, Exit> {
+    pub(super) fn config(&self, id: &str) -> Result<Config, Exit> {
         let number = id.parse().map_err(|_| {
             let problem = "is neither a node's number nor a command: see httpraft --help";
             Exit::new(Code::Usage, format!("{id:?} {problem}"))
@@ -86,18 +86,37 @@ impl NodeFlags {
         Ok(Config::new(number, &given)?)
     }
 
-    fn given(self) -> Vec<Given> {
+    /// The flags that were given, for another command line of the same node; `data_dir` instead of that flag's value.
+    pub(super) fn repeated(&self, data_dir: Option<&Path>) -> String {
+        let config = self.config.iter().map(|file| ("config".to_string(), file.display().to_string()));
+        let flag = |Given { key, value, .. }: Given| {
+            let text = match (key.as_str(), data_dir, value) {
+                ("data_dir", Some(path), _) => path.display().to_string(),
+                (_, _, Value::String(text)) => text,
+                _ => String::new(),
+            };
+            (key.replace('_', "-"), text)
+        };
+        let flags = config.chain(self.given().into_iter().map(flag));
+        let written = flags.map(|(name, text)| match text.as_str() {
+            "" => format!(" --{name}"),
+            text => format!(" --{name} {}", quoted(text)),
+        });
+        written.collect()
+    }
+
+    fn given(&self) -> Vec<Given> {
         let texts = [
-            ("join", self.join),
-            ("peer", self.peer),
-            ("api", self.api),
-            ("data_dir", self.data_dir),
-            ("heartbeat", self.heartbeat),
-            ("election_timeout", self.election_timeout),
-            ("snapshot_entries", self.snapshot_entries),
-            ("snapshot_bytes", self.snapshot_bytes),
-            ("retain_entries", self.retain_entries),
-            ("retain_bytes", self.retain_bytes),
+            ("join", &self.join),
+            ("peer", &self.peer),
+            ("api", &self.api),
+            ("data_dir", &self.data_dir),
+            ("heartbeat", &self.heartbeat),
+            ("election_timeout", &self.election_timeout),
+            ("snapshot_entries", &self.snapshot_entries),
+            ("snapshot_bytes", &self.snapshot_bytes),
+            ("retain_entries", &self.retain_entries),
+            ("retain_bytes", &self.retain_bytes),
         ];
         let switches = [
             ("in_memory", self.in_memory),
@@ -105,10 +124,41 @@ impl NodeFlags {
             ("lease_reads", self.lease_reads),
             ("unsafe_no_fsync", self.unsafe_no_fsync),
         ];
-        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::String(text?))));
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Value::String(text.clone()?))));
         let switches = switches.into_iter().filter(|(_, on)| *on).map(|(key, _)| (key, Value::Bool(true)));
         let given =
             |(key, value): (&str, Value)| Given { from: GivenFrom::Flag, key: key.to_string(), value };
         texts.chain(switches).map(given).collect()
+    }
+}
+
+/// The text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=@%+".contains(&byte);
+    if text.bytes().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: NodeFlags,
+    }
+
+    #[test]
+    fn what_was_given_is_repeated_as_a_shell_takes_it() {
+        let given =
+            ["--config", "a b/c.json", "--data-dir", "it's here", "--api=localhost:9001", "--insecure"];
+        let Line { flags } = Line::try_parse_from([&["httpraft"], &given[..]].concat()).unwrap();
+        let rest = " --api localhost:9001 --data-dir";
+        assert_eq!(flags.repeated(None), format!(r" --config 'a b/c.json'{rest} 'it'\''s here' --insecure"));
+        let moved = flags.repeated(Some(Path::new("/srv/n0")));
+        assert_eq!(moved, format!(" --config 'a b/c.json'{rest} /srv/n0 --insecure"));
+        let Line { flags } = Line::try_parse_from(["httpraft"]).unwrap();
+        assert_eq!(flags.repeated(Some(Path::new("/srv/n0"))), "", "by default a node finds its directory");
     }
 }

@@ -44,10 +44,14 @@ pub(super) fn leader(answer: &Value) -> String {
 /// The answers of `/v1/snapshot`.
 pub(super) fn snapshots(answer: &Value) -> String {
     let mut rows = vec![["NODE", "INDEX"].map(str::to_string).to_vec()];
+    let mut lost = String::new();
     for taken in answer["snapshots"].as_array().into_iter().flatten() {
-        rows.push(vec![text(&taken["node"]), text(&taken["index"])]);
+        match taken["error"].as_str() {
+            None => rows.push(vec![text(&taken["node"]), text(&taken["index"])]),
+            Some(error) => lost.extend(["\n", error]),
+        }
     }
-    columns(&rows)
+    columns(&rows) + &lost
 }
 
 /// The answer of `/v1/cluster`.

@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, Outcome, Problem, ProblemCode};
 use super::forward::{OnFollower, Original};
+use super::reads::Consistency;
 use super::writes::Refused;
 use super::{Api, body, leadership, members, query};
 use crate::contact::Contact;
@@ -19,6 +20,8 @@ pub(super) enum Asked {
     Members,
     /// A change of the members.
     Change { change: Change, expect: Option<Index> },
+    /// Other addresses of a member, and with `replaces` another disk.
+    Addresses { id: NodeId, given: ContactBody, replaces: bool, expect: Option<Index> },
     /// Another leader.
     Transfer { to: Option<NodeId> },
     /// A snapshot on this node.
@@ -37,21 +40,32 @@ pub(super) fn is_route(path: &str) -> bool {
 pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answer, Problem> {
     let writes = *request.method() != Method::GET;
     let before = |problem: Problem| problem.of_write(writes);
-    let only = query::only(&request, &["timeout", "on_follower", "consistency"]);
-    only.map_err(before)?;
+    // A level is a read's, and a snapshot is this node's whoever leads.
+    let known: &[&str] =
+        if writes { &["timeout", "on_follower"] } else { &["timeout", "on_follower", "consistency"] };
+    query::only(&request, known).map_err(before)?;
+    let level = Consistency::of(&request, api.lease_reads).map_err(before)?;
     let deadline = api.deadline(&request).map_err(before)?;
     let on_follower = OnFollower::of(&request).map_err(before)?;
-    if query::parameter(&request, "consistency").is_some_and(|level| level == "stale") && !writes {
+    if level == Consistency::Stale {
         return Ok(members::stale(api));
     }
     let (head, incoming) = request.into_parts();
     let bytes = body::read(&head.headers, incoming, &api.limits).await.map_err(before)?;
-    let asked = parse(api, &head.method, head.uri.path(), &head.headers, &bytes).map_err(before)?;
+    let asked = parse(&head.method, head.uri.path(), &head.headers, &bytes).map_err(before)?;
     let original = Original { head: &head, body: bytes, writes };
     loop {
         let tried = match &asked {
             Asked::Members => members::list(api, deadline).await,
             Asked::Change { change, expect } => members::change(api, change, *expect, deadline).await,
+            Asked::Addresses { id, given, replaces, expect } => match api.until_leader(deadline).await {
+                // Only the leader knows for sure which ones the member has.
+                Ok(()) => match readdressed(api, *id, given, *replaces) {
+                    Ok(change) => members::change(api, &change, *expect, deadline).await,
+                    Err(problem) => Err(problem.with(Outcome::NotApplied).into()),
+                },
+                Err(refused) => Err(refused),
+            },
             Asked::Transfer { to } => leadership::transfer(api, *to, deadline).await,
             Asked::Snapshot => leadership::snapshot(api, deadline).await,
         };
@@ -83,9 +97,9 @@ fn votes() -> bool {
     true
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct ContactBody {
+pub(super) struct ContactBody {
     peer: Option<String>,
     api: Option<String>,
 }
@@ -96,15 +110,10 @@ struct TransferBody {
     to: Option<u64>,
 }
 
-fn parse(
-    api: &Api,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<Asked, Problem> {
+fn parse(method: &Method, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Asked, Problem> {
     let expect = precondition(headers)?;
     let change = |change| Ok(Asked::Change { change, expect });
+    let addresses = |id, given, replaces| Ok(Asked::Addresses { id, given, replaces, expect });
     let rest = path.strip_prefix("/v1/").unwrap_or_default();
     let segments: Vec<&str> = rest.split('/').collect();
     match (segments.as_slice(), method) {
@@ -115,17 +124,10 @@ fn parse(
             change(Change::Add { id: NodeId(id), context, votes: voter })
         }
         (["members", id], &Method::DELETE) => change(Change::Remove { id: node(id)? }),
-        (["members", id], &Method::PATCH) => {
-            let id = node(id)?;
-            let context = contact(api, id, json(bytes)?)?.unwrap_or_default();
-            change(Change::Update { id, context })
-        }
+        (["members", id], &Method::PATCH) => addresses(node(id)?, json(bytes)?, false),
         (["members", id, "promote"], &Method::POST) => change(Change::Promote { id: node(id)? }),
         (["members", id, "demote"], &Method::POST) => change(Change::Demote { id: node(id)? }),
-        (["members", id, "replace"], &Method::POST) => {
-            let id = node(id)?;
-            change(Change::Replace { id, context: contact(api, id, optional(bytes)?)? })
-        }
+        (["members", id, "replace"], &Method::POST) => addresses(node(id)?, optional(bytes)?, true),
         (["leader", "transfer"], &Method::POST) => {
             let TransferBody { to } = optional(bytes)?;
             Ok(Asked::Transfer { to: to.map(NodeId) })
@@ -140,31 +142,37 @@ fn parse(
     }
 }
 
-/// The addresses that a member gets: those in the body, and for the others what it has. `None` if the body has none.
-fn contact(api: &Api, id: NodeId, body: ContactBody) -> Result<Option<bytes::Bytes>, Problem> {
-    if body.peer.is_none() && body.api.is_none() {
-        return Ok(None);
-    }
+/// The change to the addresses that were given, and for the others to what the member has.
+fn readdressed(api: &Api, id: NodeId, given: &ContactBody, replaces: bool) -> Result<Change, Problem> {
     let known = {
         let status = api.core.status.borrow();
-        status.membership.get(id).and_then(|member| api.book.of_member(member))
+        let none = || Problem::new(ProblemCode::MemberNotFound, format!("there is no member {id}"));
+        api.book.of_member(status.membership.get(id).ok_or_else(none)?)
     };
+    let bad = |detail| Problem::new(ProblemCode::BadJson, detail);
+    if *given == ContactBody::default() {
+        let kept = replaces.then_some(Change::Replace { id, context: None });
+        return kept.ok_or_else(|| bad("a change of addresses names \"peer\", \"api\" or both"));
+    }
     let (peer, api) = known.map_or((None, None), |known| (Some(known.peer), Some(known.api)));
-    let (Some(peer), Some(api)) = (body.peer.or(peer), body.api.or(api)) else {
-        return Err(Problem::new(
-            ProblemCode::BadJson,
-            "a member needs both addresses: \"peer\" and \"api\"",
-        ));
+    let (Some(peer), Some(api)) = (given.peer.clone().or(peer), given.api.clone().or(api)) else {
+        return Err(bad("a member needs both addresses: \"peer\" and \"api\""));
     };
-    Ok(Some(sound(Contact { peer, api })?.encode()))
+    let context = sound(Contact { peer, api })?.encode();
+    let change = Change::Update { id, context: context.clone() };
+    Ok(if replaces { Change::Replace { id, context: Some(context) } } else { change })
 }
 
 fn sound(contact: Contact) -> Result<Contact, Problem> {
-    if contact.is_sound() {
-        return Ok(contact);
-    }
-    let detail = format!("{:?} and {:?} must both be host:port", contact.peer, contact.api);
-    Err(Problem::new(ProblemCode::BadJson, detail))
+    let Contact { peer, api } = &contact;
+    let wrong = match contact.addresses() {
+        None => format!("{peer:?} and {api:?} must both be host:port"),
+        Some([own, other]) if own == other => {
+            format!("{peer:?} can't be both \"peer\" and \"api\": every node needs two of its own")
+        }
+        Some(_) => return Ok(contact),
+    };
+    Err(Problem::new(ProblemCode::BadJson, wrong))
 }
 
 fn node(text: &str) -> Result<NodeId, Problem> {

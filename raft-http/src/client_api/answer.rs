@@ -150,6 +150,7 @@ pub(crate) enum ProblemCode {
     Leads,
     NotAConfiguration,
     NoSuccessor,
+    TargetSilent,
     MembershipMoved,
     CasFailed,
     KeyExpired,
@@ -192,7 +193,8 @@ impl ProblemCode {
             | ProblemCode::NotAVoter
             | ProblemCode::Leads
             | ProblemCode::NotAConfiguration
-            | ProblemCode::NoSuccessor => StatusCode::CONFLICT,
+            | ProblemCode::NoSuccessor
+            | ProblemCode::TargetSilent => StatusCode::CONFLICT,
             ProblemCode::MembershipMoved | ProblemCode::CasFailed => StatusCode::PRECONDITION_FAILED,
             ProblemCode::KeyExpired | ProblemCode::Compacted | ProblemCode::Removed => StatusCode::GONE,
             ProblemCode::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
@@ -219,7 +221,7 @@ impl ProblemCode {
 
     fn title(self) -> &'static str {
         match self {
-            ProblemCode::BadRequest => "not an HTTP request",
+            ProblemCode::BadRequest => "the request can't be read",
             ProblemCode::BadJson => "the body is not the JSON that is expected here",
             ProblemCode::BadQuery => "a query parameter is wrong",
             ProblemCode::BadKey => "the key can't be used",
@@ -239,6 +241,7 @@ impl ProblemCode {
             ProblemCode::NotAVoter => "it doesn't vote",
             ProblemCode::NotAConfiguration => "the change leads to no configuration",
             ProblemCode::NoSuccessor => "there is no other voter",
+            ProblemCode::TargetSilent => "the voter that is to lead is silent",
             ProblemCode::MembershipMoved => "the members have changed since",
             ProblemCode::NotLeader => "this node doesn't lead",
             ProblemCode::WrongCluster => "this is another cluster",
@@ -324,6 +327,11 @@ impl Problem {
     /// The same problem; if it is a write's, the write never reached the core.
     pub(crate) fn of_write(self, is_write: bool) -> Problem {
         if is_write { self.with(Outcome::NotApplied) } else { self }
+    }
+
+    /// The same problem of a request of which an earlier try may still take effect.
+    pub(crate) fn doubted(self) -> Problem {
+        if self.outcome == Some(Outcome::NotApplied) { self.with(Outcome::Unknown) } else { self }
     }
 
     /// The same problem of a read.

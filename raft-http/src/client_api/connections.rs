@@ -36,12 +36,11 @@ pub(crate) async fn serve(api: Arc<Api>, listeners: Listeners, closing: watch::R
         let connection = open.admit(number, api.limits.connections, &api.core.metrics);
         // All are busy: what is under way goes first.
         let Some(connection) = connection else { continue };
-        let (api, open, closing) = (api.clone(), open.clone(), closing.clone());
+        let registered = Registered::new(open.clone(), number, api.core.metrics.clone());
+        let (api, closing) = (api.clone(), closing.clone());
         serving.spawn(async move {
-            api.core.metrics.connections.inc();
-            connection.serve(api.clone(), stream, closing).await;
-            api.core.metrics.connections.dec();
-            open.forget(number);
+            connection.serve(api, stream, closing).await;
+            drop(registered);
         });
     }
     // No new connection gets in; the old ones end after their present request.
@@ -145,6 +144,27 @@ impl Connection {
     }
 }
 
+/// A connection's place, given back whatever ends its task.
+struct Registered {
+    open: Arc<Open>,
+    number: u64,
+    metrics: Arc<Metrics>,
+}
+
+impl Registered {
+    fn new(open: Arc<Open>, number: u64, metrics: Arc<Metrics>) -> Registered {
+        metrics.connections.inc();
+        Registered { open, number, metrics }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+        self.open.forget(self.number);
+    }
+}
+
 /// A request under way: until the answer is there, or the end of its body if that is made bit by bit.
 struct Busy(Arc<Connection>);
 
@@ -178,5 +198,19 @@ mod tests {
             *connection.stands() = Use::Busy;
         }
         assert!(open.admit(4, 3, &metrics).is_none(), "nobody is sent away in the middle of a request");
+    }
+    #[test]
+    fn a_place_comes_back_from_a_task_that_panics() {
+        let (open, metrics) = (Arc::new(Open::default()), Arc::new(Metrics::new()));
+        assert!(open.admit(0, 1, &metrics).is_some());
+        let place = Registered::new(open.clone(), 0, metrics.clone());
+        assert_eq!(metrics.connections.get(), 1);
+        let task = std::thread::spawn(move || {
+            let _place = place;
+            panic!("as any handler might");
+        });
+        assert!(task.join().is_err());
+        assert_eq!(metrics.connections.get(), 0);
+        assert!(open.connections.lock().unwrap().is_empty());
     }
 }

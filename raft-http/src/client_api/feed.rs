@@ -1,9 +1,9 @@
 //! Streams of records. All of them are in the state, so a stream reads them at the pace of its client: nothing is buffered
 //! for a slow one beyond the page that it is taking, and what broke off goes on from any index.
 
-use super::Api;
 use super::answer::{Answer, Problem, ProblemCode};
 use super::events::EVENT_STREAM;
+use super::{Api, waits};
 use crate::driver::Core;
 use crate::machine::{Operation, Page, Record};
 use bytes::Bytes;
@@ -58,9 +58,10 @@ impl Form {
         let Some(last) = request.headers().get("last-event-id").filter(|_| self == Form::Events) else {
             return Ok(None);
         };
+        let bad = |detail: String| Problem::new(ProblemCode::BadRequest, detail);
         let last = last.to_str().ok().and_then(|last| last.parse().ok());
-        let bad = || Problem::new(ProblemCode::BadRequest, "Last-Event-ID is an index");
-        last.map(|last| Some(Index(last).next())).ok_or_else(bad)
+        let last = last.ok_or_else(|| bad("Last-Event-ID is an index".to_string()))?;
+        waits::behind("Last-Event-ID", last).map(Some).map_err(bad)
     }
 }
 
@@ -82,6 +83,7 @@ impl Feed {
         // One piece on its way, one that waits.
         let (sender, stream) = mpsc::channel(1);
         let (core, closing, content_type) = (api.core.clone(), api.closing(), self.form.media_type());
+        let applied = core.machine().applied();
         tokio::spawn(async move {
             let gone = sender.clone();
             tokio::select! {
@@ -90,7 +92,7 @@ impl Feed {
                 () = closing => {}
             }
         });
-        Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }
+        Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }.at(applied)
     }
 
     /// Until all is written or, if it has no end, for ever; `None` if the client or the node is gone.

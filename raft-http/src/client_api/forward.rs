@@ -83,13 +83,12 @@ impl Original<'_> {
         match call.send(&leader, deadline).await {
             Ok(reply) => Ok(Some(relayed(reply.status, &reply.headers, reply.body))),
             Err(CallError::NotSent { .. }) if Instant::now() < deadline => Ok(None),
-            Err(error @ CallError::NotSent { .. }) => {
+            Err(error) => {
                 let detail = format!("the leader: {error}");
-                Err(problem(ProblemCode::ForwardFailed, detail, Outcome::NotApplied))
-            }
-            Err(error @ CallError::NoAnswer { .. }) => {
-                let detail = format!("the leader: {error}");
-                Err(problem(ProblemCode::ForwardFailed, detail, Outcome::Unknown))
+                let late = Instant::now() >= deadline;
+                let code = if late { ProblemCode::Timeout } else { ProblemCode::ForwardFailed };
+                let sent = matches!(error, CallError::NoAnswer { .. });
+                Err(problem(code, detail, if sent { Outcome::Unknown } else { Outcome::NotApplied }))
             }
         }
     }

@@ -97,6 +97,8 @@ pub(super) fn describe(key: &[u8], found: &Found, with_value: bool) -> Map<Strin
 pub(super) async fn get(api: &Api, request: &Request<()>) -> Result<Answer, Problem> {
     let key = key_of(request.uri().path())?;
     let after = waits::at_least(request, "wait_index", 0)?;
+    let after = after.map(|after| waits::behind("wait_index", after)).transpose();
+    let after = after.map_err(|detail| Problem::new(ProblemCode::BadQuery, detail))?;
     let until = waits::until(request)?;
     let level = match reach(api, request, &["meta", "wait_index", "wait"]).await? {
         Reached::Here(level) => level,
@@ -104,7 +106,7 @@ pub(super) async fn get(api: &Api, request: &Request<()>) -> Result<Answer, Prob
     };
     if let Some(after) = after {
         let about = |operation: &Operation| operation.key() == Some(&key);
-        api.page_until(Index(after).next(), 1, about, until).await?;
+        api.page_until(after, 1, about, until).await?;
     }
     let (found, applied) = {
         let machine = api.core.machine();

@@ -1,23 +1,45 @@
 //! Handing leadership over, and taking a snapshot now.
 
-use super::Api;
 use super::answer::{Answer, Outcome, Problem, ProblemCode};
 use super::changes::refused;
 use super::writes::Refused;
+use super::{Api, members};
 use crate::driver::Event;
 use http::StatusCode;
 use raft_core::{Answer as Core, Limit, NodeId, Refusal, Status};
 use serde_json::json;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+/// For how long a voter must not have been heard to be no successor, whatever the election timeout: a pause is no end.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// `POST /v1/leader/transfer`: answers once the target leads, as far as this node sees. One that comes to nothing is tried
-/// again until the deadline.
+/// again until the deadline, unless the target is silent: writes would wait for it in vain.
 pub(super) async fn transfer(api: &Api, to: Option<NodeId>, deadline: Instant) -> Result<Answer, Refused> {
+    let mut begun = false;
+    let ended = attempts(api, to, deadline, &mut begun).await;
+    ended.map_err(|refused| match refused {
+        // A target that was told to take over may still do so when it is back.
+        Refused::Problem(problem) if begun => problem.doubted().into(),
+        refused => refused,
+    })
+}
+
+async fn attempts(
+    api: &Api,
+    to: Option<NodeId>,
+    deadline: Instant,
+    begun: &mut bool,
+) -> Result<Answer, Refused> {
     loop {
         api.until_leader(deadline).await?;
         if to == Some(api.id) {
             return Ok(leads(api, api.id));
+        }
+        if let Some(to) = to {
+            refuse_silent(api, to, deadline).await?;
         }
         let (answer, answered) = oneshot::channel();
         api.hand_in(Event::Transfer { to, answer }, deadline).await?;
@@ -28,21 +50,22 @@ pub(super) async fn transfer(api: &Api, to: Option<NodeId>, deadline: Instant) -
                 return problem(ProblemCode::Timeout, "this node did not answer in time", Outcome::Unknown);
             }
             Ok(Err(_)) => return problem(ProblemCode::ShuttingDown, "this node stopped", Outcome::Unknown),
-            Ok(Ok(Core::HandingOver { to: target })) => match settle(api, deadline).await {
-                Some(leader) if to.is_none() || leader == target => return Ok(leads(api, leader)),
-                Some(leader) if leader != api.id => {
-                    return problem(
-                        ProblemCode::LeadershipLost,
-                        "yet another node leads now",
-                        Outcome::Applied,
-                    );
+            Ok(Ok(Core::HandingOver { to: target })) => {
+                *begun = true;
+                match settle(api, target, deadline).await? {
+                    leader if to.is_none() && leader != api.id || leader == target => {
+                        return Ok(leads(api, leader));
+                    }
+                    leader if leader != api.id => {
+                        return problem(
+                            ProblemCode::LeadershipLost,
+                            "yet another node leads now",
+                            Outcome::Applied,
+                        );
+                    }
+                    _ => refuse_silent(api, target, deadline).await?,
                 }
-                Some(_) => {}
-                None => {
-                    let detail = "the hand-over has begun, and nobody leads yet that is known here";
-                    return problem(ProblemCode::Timeout, detail, Outcome::Unknown);
-                }
-            },
+            }
             Ok(Ok(Core::NotLeader { leader: Some(leader) })) if leader != api.id => {
                 return Err(Refused::NotLeader);
             }
@@ -60,12 +83,34 @@ pub(super) async fn transfer(api: &Api, to: Option<NodeId>, deadline: Instant) -
     }
 }
 
+/// A voter that is down can't take over.
+async fn refuse_silent(api: &Api, to: NodeId, deadline: Instant) -> Result<(), Problem> {
+    let progress = members::progress(api, deadline).await?;
+    let silent = progress.iter().find(|peer| peer.id == to).map_or(0, |peer| members::silent_ms(api, peer));
+    let votes = |status: &Status| status.membership.get(to).is_some_and(|member| member.standing.votes());
+    let patience = SILENT.max(2 * api.election_timeout);
+    if u128::from(silent) < patience.as_millis() || !votes(&api.core.status.borrow()) {
+        return Ok(());
+    }
+    let detail = format!("node {to} was not heard for {silent} ms: start it, or name another voter");
+    Err(Problem::new(ProblemCode::TargetSilent, detail).with(Outcome::NotApplied))
+}
+
 /// Who leads when the hand-over is over.
-async fn settle(api: &Api, deadline: Instant) -> Option<NodeId> {
+async fn settle(api: &Api, target: NodeId, deadline: Instant) -> Result<NodeId, Problem> {
     let mut watched = api.core.status.clone();
     let over = |status: &Status| status.leader.is_some() && status.transferring.is_none();
-    let status = timeout_at(deadline, watched.wait_for(over)).await.ok()?.ok()?;
-    status.leader
+    let settled = match timeout_at(deadline, watched.wait_for(over)).await {
+        Ok(Ok(status)) => status.leader,
+        Ok(Err(_)) | Err(_) => None,
+    };
+    settled.ok_or_else(|| {
+        let detail = match api.core.status.borrow().leader {
+            Some(_) => format!("the hand-over to node {target} has begun, and has not come to an end"),
+            None => "the hand-over has begun, and nobody leads yet that is known here".to_string(),
+        };
+        Problem::new(ProblemCode::Timeout, detail).with(Outcome::Unknown)
+    })
 }
 
 fn leads(api: &Api, leader: NodeId) -> Answer {

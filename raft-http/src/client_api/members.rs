@@ -4,6 +4,7 @@ use super::answer::{Answer, Outcome, Problem, ProblemCode};
 use super::changes::refused;
 use super::writes::Refused;
 use super::{Api, reads::Consistency};
+use crate::contact::Contact;
 use crate::driver::Event;
 use http::StatusCode;
 use raft_core::{Answer as Core, Change, Index, Lag, Limit, Member, PeerStatus, Refusal, Status};
@@ -15,16 +16,27 @@ use tokio::time::{Instant, timeout_at};
 pub(super) async fn list(api: &Api, deadline: Instant) -> Result<Answer, Refused> {
     api.until_leader(deadline).await?;
     api.read(false, deadline).await?;
-    let (answer, answered) = oneshot::channel();
-    api.hand_in(Event::Progress { answer }, deadline).await?;
-    let late = || Problem::new(ProblemCode::Timeout, "this node did not answer in time");
-    let progress = match timeout_at(deadline, answered).await {
-        Ok(Ok(progress)) => progress,
-        Ok(Err(_)) => return Err(Problem::new(ProblemCode::ShuttingDown, "this node stopped").into()),
-        Err(_) => return Err(late().into()),
-    };
+    let progress = progress(api, deadline).await?;
     let status = api.core.status.borrow().clone();
     Ok(Consistency::Linearizable.mark(api, table(api, &status, &progress)))
+}
+
+/// How far each member is, as this node knows if it leads.
+pub(super) async fn progress(api: &Api, deadline: Instant) -> Result<Vec<PeerStatus>, Problem> {
+    let (answer, answered) = oneshot::channel();
+    api.hand_in(Event::Progress { answer }, deadline).await?;
+    let none = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
+    match timeout_at(deadline, answered).await {
+        Ok(Ok(progress)) => Ok(progress),
+        Ok(Err(_)) => Err(none(ProblemCode::ShuttingDown, "this node stopped")),
+        Err(_) => Err(none(ProblemCode::Timeout, "this node did not answer in time")),
+    }
+}
+
+/// For how long a peer was not heard.
+pub(super) fn silent_ms(api: &Api, peer: &PeerStatus) -> u64 {
+    let silent = u128::from(peer.silent) * api.tick.as_millis();
+    u64::try_from(silent).unwrap_or(u64::MAX)
 }
 
 /// `GET /v1/members?consistency=stale`: as far as this node knows.
@@ -42,6 +54,7 @@ pub(super) async fn change(
 ) -> Result<Answer, Refused> {
     loop {
         api.until_leader(deadline).await?;
+        refuse_shared(api, change)?;
         let (answer, answered) = oneshot::channel();
         let event = Event::Reconfigure { changes: vec![change.clone()], expect, answer };
         api.hand_in(event, deadline).await?;
@@ -81,6 +94,27 @@ pub(super) async fn change(
             ),
         };
     }
+}
+
+/// Each address is one node's, as in the config file: a second one there would take the first one's calls.
+fn refuse_shared(api: &Api, change: &Change) -> Result<(), Problem> {
+    let (id, context) = match change {
+        Change::Add { id, context, .. } | Change::Update { id, context } => (*id, context),
+        Change::Replace { id, context: Some(context) } => (*id, context),
+        _ => return Ok(()),
+    };
+    let new = Contact::decode(context);
+    let status = api.core.status.borrow();
+    for member in status.membership.members().iter().filter(|member| member.id != id) {
+        let theirs = api.book.of_member(member);
+        let both = new.as_ref().zip(theirs.as_ref());
+        if let Some(shared) = both.and_then(|(new, theirs)| new.shared(theirs)) {
+            let detail =
+                format!("node {} is at {shared:?}: every node needs two addresses of its own", member.id);
+            return Err(Problem::new(ProblemCode::NotAConfiguration, detail).with(Outcome::NotApplied));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the change at this index has led to a configuration that is committed and not joint.
@@ -147,8 +181,7 @@ pub(super) fn describe(api: &Api, member: &Member) -> Value {
 fn progress_into(api: &Api, status: &Status, peer: &PeerStatus, row: &mut Value) {
     row["matched_index"] = json!(peer.matched.0);
     row["behind"] = json!(status.last.index.0.saturating_sub(peer.matched.0));
-    let silent = u128::from(peer.silent) * api.tick.as_millis();
-    row["silent_ms"] = json!(u64::try_from(silent).unwrap_or(u64::MAX));
+    row["silent_ms"] = json!(silent_ms(api, peer));
     row["lag"] = json!(match peer.lag {
         Lag::None => "none",
         Lag::Silent => "silent",

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Problem, ProblemCode};
 use super::writes::{Refused, idempotency_key};
-use super::{Api, body, query};
+use super::{Api, body, query, text};
 use crate::machine::{Operation, Record};
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -62,6 +62,8 @@ struct LogEntry<'a> {
     index: u64,
     term: u64,
     entry: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry_b64: Option<String>,
 }
 
 /// `GET /log`: what is committed, and applied on this node.
@@ -82,6 +84,7 @@ pub(super) async fn log<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
         index: id.index.0,
         term: id.term.0,
         entry: String::from_utf8_lossy(text),
+        entry_b64: text::base64_unless_text(text),
     });
     let leader = api.leader_or_self();
     let body = Entries {
@@ -117,6 +120,9 @@ pub(super) async fn put(api: &Api, request: Request<Incoming>) -> Result<Answer,
     let idempotency = idempotency_key(&head.headers)?;
     let PutRequest { key, value } =
         body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
+    if key.is_empty() {
+        return Err(Problem::new(ProblemCode::BadKey, "the key is empty").of_write(true));
+    }
     let (key, value) = (Bytes::from(key), Bytes::from(value));
     let command = Operation::Put { key: key.clone(), value: value.clone() }.into();
     match api.write(&command, idempotency.as_ref(), deadline).await {
@@ -136,6 +142,8 @@ struct GetAnswer<'a> {
     leader: &'a str,
     key: &'a str,
     value: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_b64: Option<String>,
     found: bool,
     index: u64,
 }
@@ -152,9 +160,9 @@ pub(super) async fn get<B>(api: &Api, request: &Request<B>) -> Result<Answer, Pr
     };
     let found = value.is_some();
     let value = value.unwrap_or_else(|| Bytes::from_static(b"null"));
-    let value = String::from_utf8_lossy(&value);
+    let (text, value_b64) = (String::from_utf8_lossy(&value), text::base64_unless_text(&value));
     let leader = &api.leader_or_self().api;
-    let body = GetAnswer { leader, key: &key, value: &value, found, index: applied.0 };
+    let body = GetAnswer { leader, key: &key, value: &text, value_b64, found, index: applied.0 };
     Ok(level.mark(api, Answer::json(StatusCode::OK, &body).at(applied)))
 }
 

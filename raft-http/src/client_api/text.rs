@@ -14,6 +14,11 @@ pub(super) fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
     };
 }
 
+/// Base64 of what is no text, beside a text that has lost something of it.
+pub(super) fn base64_unless_text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).is_err().then(|| STANDARD.encode(bytes))
+}
+
 /// The bytes that a client gave as `name` or as `name_b64`.
 pub(super) fn take(name: &str, text: Option<String>, base64: Option<String>) -> Result<Bytes, Problem> {
     let bad = |detail| Err(Problem::new(ProblemCode::BadJson, detail));

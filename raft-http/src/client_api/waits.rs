@@ -32,6 +32,11 @@ pub(super) fn at_least<B>(request: &Request<B>, name: &str, least: u64) -> Resul
     number.map(Some).ok_or_else(bad)
 }
 
+/// The index behind the one that a client names: where what it has not seen begins.
+pub(super) fn behind(name: &str, index: u64) -> Result<Index, String> {
+    index.checked_add(1).map(Index).ok_or_else(|| format!("{name} {index} is no index: nothing is behind it"))
+}
+
 impl Api {
     /// Waits until this node has applied this index; `false` if it has not in time, or is being stopped: nobody may hold
     /// that up.

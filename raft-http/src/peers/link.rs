@@ -8,16 +8,29 @@ use bytes::{Buf, Bytes};
 use raft_core::{Message, NodeId, codec};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// The shortest and the longest pause between two dials.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// A stream that lasts for less was closed at once. Longer than the longest pause, or two that displace each other would
+/// never slow down.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// After so many of them in a row no restart of the peer explains it.
+const IN_A_ROW: u32 = 3;
+
+/// Why a peer closes each stream that it grants: it does so when another one comes from the same node.
+const TWICE: &str = "it grants streams and closes them at once, as when another process runs under this node's id: if this \
+                     is a copy of a data directory, stop it; a further node has an id of its own and an empty directory";
 
 /// How many waiting messages are encoded into one system call at most.
 const TOGETHER: usize = 64;
@@ -33,6 +46,8 @@ pub(super) struct Link {
     events: mpsc::Sender<Event>,
     /// What was logged last about this peer, so that a lasting trouble is logged once.
     trouble: Option<String>,
+    /// How many streams in a row were closed at once.
+    closed: u32,
 }
 
 impl Link {
@@ -44,7 +59,7 @@ impl Link {
         heard: Arc<Notify>,
         events: mpsc::Sender<Event>,
     ) -> Link {
-        Link { identity, to, address, lane, heard, events, trouble: None }
+        Link { identity, to, address, lane, heard, events, trouble: None, closed: 0 }
     }
 
     /// Sends what comes from the queue until the driver is gone. What was queued for a broken stream is dropped: it is
@@ -56,15 +71,13 @@ impl Link {
         while !queue.is_closed() {
             match dial(&self.identity, self.to, &self.address, self.lane).await {
                 Ok(stream) => {
-                    self.up();
                     while old && queue.try_recv().is_ok() {}
-                    let Err(error) = pump(stream, &mut queue).await else { return };
-                    self.down(&format!("the stream broke: {error}"));
+                    let Err(error) = self.pump(stream, &mut queue).await else { return };
+                    self.broke(&error, &mut pause);
                     if self.lane == Lane::Appends {
                         // Only a hint: a driver that is too busy for it does without.
                         let _ = self.events.try_send(Event::StreamBroke { to: self.to });
                     }
-                    pause = PAUSES.0;
                 }
                 Err(error) => self.down(&error.to_string()),
             }
@@ -81,6 +94,33 @@ impl Link {
             () = tokio::time::sleep(*pause * percent / 100) => *pause = (*pause * 2).min(PAUSES.1),
             () = self.heard.notified() => *pause = PAUSES.0,
         }
+    }
+
+    /// The next dial is soon, unless streams are closed as fast as they are opened.
+    fn broke(&mut self, error: &io::Error, pause: &mut Duration) {
+        if self.closed < IN_A_ROW {
+            *pause = PAUSES.0;
+            self.down(&format!("the stream broke: {error}"));
+        } else {
+            self.down(TWICE);
+        }
+    }
+
+    /// Writes to the stream until it breaks. After some that were closed at once, it is up when it has lasted.
+    async fn pump(&mut self, stream: TcpStream, queue: &mut mpsc::Receiver<Message>) -> io::Result<()> {
+        if self.closed < IN_A_ROW {
+            self.up();
+        }
+        let mut pumping = pin!(pump(stream, queue));
+        if let Ok(ended) = timeout(AT_ONCE, pumping.as_mut()).await {
+            self.closed = self.closed.saturating_add(1);
+            return ended;
+        }
+        if self.closed >= IN_A_ROW {
+            self.up();
+        }
+        self.closed = 0;
+        pumping.await
     }
 
     fn up(&mut self) {
@@ -150,4 +190,33 @@ async fn write_all(write: &mut OwnedWriteHalf, mut chunks: VecDeque<Bytes>) -> i
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contact::Contact;
+    use raft_core::{ClusterId, Stamp};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn streams_that_are_closed_at_once_are_dialled_ever_more_slowly_and_name_the_cause() {
+        let (contact, stamp) = (Contact { peer: "a:1".into(), api: "a:2".into() }, Stamp::default());
+        let identity = Identity { cluster: ClusterId(1), node: NodeId(1), stamp, contact };
+        let (events, _driver) = mpsc::channel(1);
+        let heard = Arc::default();
+        let mut link = Link::new(Arc::new(identity), NodeId(0), "a:1".into(), Lane::Control, heard, events);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_sender, mut queue) = mpsc::channel(1);
+        let slow = PAUSES.1;
+        for count in 1..=IN_A_ROW + 2 {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            drop(listener.accept().await.unwrap());
+            let mut pause = slow;
+            let error = link.pump(stream, &mut queue).await.unwrap_err();
+            link.broke(&error, &mut pause);
+            let named = link.trouble.as_deref() == Some(TWICE);
+            assert_eq!((named, pause == slow), (count >= IN_A_ROW, count >= IN_A_ROW), "{count}");
+        }
+    }
 }

@@ -99,6 +99,20 @@ fn status_shows_who_is_there_and_who_is_not() {
     let json: Value = serde_json::from_str(&json).expect("JSON");
     let reached = json["nodes"].as_array().expect("nodes").iter().filter(|node| node["reachable"] == true);
     assert_eq!(reached.count(), 2, "{json}");
+    // One that is down keeps no other one from its snapshot, and hides nothing that another one says.
+    let (down, up) = (cluster.apis[(leader + 1) % 3].clone(), cluster.apis[leader].clone());
+    let both = format!("{down},{up}");
+    let output = run(&directory, &["snapshot", "--timeout", "2s", "--endpoints", &both]);
+    let (rows, line) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), line.contains(&down)), (Some(75), true), "{line}");
+    assert!(rows.lines().any(|row| row.contains(&down) && row.contains("can't be reached")), "{rows}");
+    assert!(rows.lines().any(|row| row.split_whitespace().next() == Some(&leader.to_string())), "{rows}");
+    let third = (leader + 2) % 3;
+    cluster.kill(third);
+    let order = [&up, &down].map(String::as_str).join(",");
+    let (code, line) = fails(&directory, &["put", "a", "b", "--timeout", "3s", "--endpoints", &order]);
+    assert!(code == 75 || code == 4, "{code}: {line}");
+    assert!(line.contains(&format!("{up}: ")) && line.contains(&down), "{line}");
     let (code, line) = fails(&directory, &["status", "--timeout", "300ms", "--endpoints", "localhost:1"]);
     assert_eq!((code, line.contains("localhost:1")), (75, true), "{line}");
 }
@@ -197,8 +211,14 @@ fn what_is_left_after_a_lost_quorum_becomes_a_new_cluster() {
     }
     let (code, line) = fails(&directory, &["recover", "0"]);
     assert_eq!((code, line.contains("--yes")), (2, true), "{line}");
-    let told = done(&directory, &["recover", "0", "--yes"]);
+    let settings = directory.join("config.json").to_str().expect("a path").to_string();
+    let data = cluster.setups[0].data_dir.clone();
+    // From within: the directory has no name there.
+    let told = done(&data, &["recover", "0", "--yes", "--data-dir", ".", "--config", &settings]);
     assert!(told.contains("before-recover-1"), "{told}");
+    let place = data.canonicalize().expect("it is there again");
+    let next = format!("`httpraft 0 --config {settings} --data-dir {}`", place.display());
+    assert!(told.contains(&next), "{told}");
     cluster.start(0);
     assert_eq!(cluster.leader().id, 0);
     let status = cluster.status(0).expect("a status");

@@ -1,6 +1,7 @@
 //! Starts that must be refused, each with its exit code and a line that names the cure.
 
 use crate::cluster::load::{Client, Load};
+use crate::cluster::process::Process;
 use crate::cluster::{Cluster, ends_within, httpraft, report};
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// Runs a command that must end by itself. Gives the exit code and standard error.
 fn refused(mut command: Command, cluster: &Cluster) -> (Option<i32>, String) {
     let log = cluster.directory().join(format!("refused-{:?}.log", Instant::now()));
-    let process = crate::cluster::process::Process::start(&mut command, &log);
+    let process = Process::start(&mut command, &log);
     let code = process.ended(SOON);
     (code, fs::read_to_string(log).expect("the log is there"))
 }
@@ -111,6 +112,25 @@ fn a_data_directory_that_was_put_back_is_refused_for_good() {
         "a node on a backup of its disk: refused, {} acknowledged beside it",
         ledger.acknowledged.len()
     ));
+}
+
+/// As somebody does who takes a copy of a data directory for a further node.
+#[test]
+fn a_copy_beside_its_original_names_the_likely_cause() {
+    let mut cluster = Cluster::growing(3, 4);
+    (0..3).for_each(|id| cluster.start(id));
+    let node = (cluster.leader().id + 1) % 3;
+    let original = cluster.setups[node].data_dir.clone();
+    let copied = original.with_extension("copy");
+    cluster.kill(node);
+    copy(&original, &copied);
+    cluster.start(node);
+    let mut command = httpraft(cluster.directory());
+    command.arg(node.to_string()).arg("--data-dir").arg(&copied);
+    command.args(["--peer", &cluster.peers[3], "--api", &cluster.apis[3]]);
+    let beside = Process::start(&mut command, &cluster.directory().join("copy.log"));
+    let line = beside.says("a copy of a data directory", SOON);
+    assert!(line.contains("peer down") && line.contains("stop it"), "{line}");
 }
 
 #[test]

@@ -122,3 +122,20 @@ fn a_whole_cluster_stops_in_order_and_comes_back() {
         ledger.acknowledged.len()
     ));
 }
+
+#[test]
+fn a_forwarded_write_ends_at_its_deadline_while_the_leader_stands_still() {
+    let mut cluster = Cluster::started(3);
+    let leader = cluster.leader().id;
+    let follower = cluster.apis[(leader + 1) % 3].clone();
+    let body = serde_json::json!({ "entries": ["x"] });
+    let path = "/v1/log?timeout=300ms";
+    let within = Duration::from_secs(10);
+    let request = http::Request { method: "POST", path, body: Some(&body), within };
+    cluster.process(leader).pause();
+    let answer = http::ask(&follower, &request);
+    cluster.process(leader).wake();
+    let answer = answer.expect("an answer");
+    assert_eq!((answer.status, &answer.json["code"]), (504, &"timeout".into()), "{}", answer.json);
+    assert_eq!(answer.json["outcome"], "unknown", "{}", answer.json);
+}
