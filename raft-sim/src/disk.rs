@@ -347,9 +347,10 @@ impl Disk {
         })
     }
 
-    /// Whether every record of a command may decay: none is such as a crash could have lost.
+    /// Whether every record of a command can be found and may decay: none is such as a crash could have lost.
     pub fn may_lose(&self, id: EntryId) -> bool {
-        self.commands().filter(|(_, known, ..)| *known == id).all(|(_, _, write, ..)| write <= self.vouched)
+        let mut records = self.commands().filter(|(_, known, ..)| *known == id).peekable();
+        records.peek().is_some() && records.all(|(_, _, write, ..)| write <= self.vouched)
     }
 
     /// Of the commands that may be lost, one in `share` is, or with 0 the first and the last: a bit of its bytes flips. What a

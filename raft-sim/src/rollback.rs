@@ -53,6 +53,10 @@ impl World {
         let Some(image) = server.image.take() else { return Ok(()) };
         (server.disk, server.snapshots) = (image.disk, image.snapshots);
         (server.lost, server.original, server.founded, server.torn) = (true, false, false, false);
+        // What it has got back since it is not good again for that.
+        server.decays = false;
+        server.needs.clear();
+        server.lacks.clear();
         server.shadow.clear();
         let (id, newest) = (server.id, server.newest);
         let put_back = RolledBack { id, newest: newest.boot, exposed: None, given_up: false };
