@@ -175,6 +175,8 @@ pub enum Bug {
     StaleTransferBlocks,
     /// Only a leader gives of its snapshot what covers a lost command (rule 8).
     OnlyLeadersGive,
+    /// Who has lost commands asks the members that it knows of, and not the leader that it hears (rule 8).
+    AsksMembersOnly,
     /// Who has lost commands refuses its vote to a candidate with an older log, as if it could lead itself (rule 8).
     LossRefuses,
     /// A blind vote counts as if it had compared the logs (rule 8).

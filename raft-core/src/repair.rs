@@ -82,7 +82,8 @@ impl State {
         !self.log.decayed().is_empty()
     }
 
-    /// Time passes: once a heartbeat every other member is asked for the first lost command, and what follows it.
+    /// Time passes: once a heartbeat every other member is asked for the first lost command, and what follows it. So is the
+    /// leader that is heard: who has been away may know none of today's members.
     pub(crate) fn ask_for_copies(&mut self, elapsed: u32) {
         if !self.repairs() {
             return;
@@ -93,7 +94,9 @@ impl State {
             return;
         }
         self.repair.asked_ago = 0;
-        for other in others(&self.log, self.commit, self.config.id) {
+        let mut asked = others(&self.log, self.commit, self.config.id);
+        asked.extend(self.leader.filter(|_| !self.config.planted(Bug::AsksMembersOnly)));
+        for other in asked {
             self.ask_for_more(other);
         }
     }

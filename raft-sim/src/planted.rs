@@ -206,6 +206,11 @@ pub const ELSEWHERE: &[(Bug, &str)] = &[
         Bug::TruncatesBelowCommit,
         "a leader without what is committed: who lost its disk is not elected (rule 16)",
     ),
+    (
+        Bug::AsksMembersOnly,
+        "a server that comes back when all members that it knows have left, and whose disk has lost what no snapshot covers: one \
+         seed in some thousands; a regression exposes it",
+    ),
 ];
 
 /// A seed that exposed a bug.

@@ -50,11 +50,14 @@ impl Node {
         }
     }
 
-    /// A part of a snapshot, whoever leads. Its last entry may be of a term that was not heard of here.
+    /// A part of a snapshot, whoever leads. Its last entry may be of a term that was not heard of here, in which somebody led; the
+    /// sender's own term may be that of a server that was removed and stands alone.
     fn take_piece(&mut self, from: NodeId, message: Message) {
-        if message.term > self.state.hard.term {
+        let Body::Piece { snapshot, .. } = &message.body else { return };
+        let last = snapshot.last();
+        if last.term > self.state.hard.term {
             self.become_follower();
-            self.state.adopt(message.term);
+            self.state.adopt(last.term);
         }
         receiving::piece(&mut self.state, from, message);
     }

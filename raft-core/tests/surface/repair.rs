@@ -189,3 +189,27 @@ fn a_snapshot_of_another_past_halts() {
     assert_eq!(server.halted, Some(Report::SameIdOtherEntry { id: EntryId::new(1, 10) }));
     assert_eq!(server.node.status().last.index, Index(12));
 }
+
+/// Who has been away while all members that it knows were replaced hears a leader that is none of them, and asks it, too.
+#[test]
+fn the_leader_is_asked_whoever_it_is() {
+    let mut server = Server::that_lost(12, &[9]);
+    server.hear(7, 2, Body::Heartbeat { commit: Index(0), round: Round(1) });
+    server.asked();
+    server.tick();
+    assert_eq!(server.asked(), [2, 3, 7].map(NodeId));
+    let slice = LogSlice::new(EntryId::new(1, 8), vec![entry(9), entry(10)]).unwrap();
+    server.hear(7, 2, Body::Copies { slice });
+    assert_eq!(server.node.status().decayed, 0);
+}
+
+/// A server that was removed and stands alone, ever again, gives what it has, and its term moves nobody.
+#[test]
+fn who_gives_a_snapshot_gives_no_term() {
+    let mut server = Server::that_lost(12, &[5]);
+    server.hear(2, 1, Body::Heartbeat { commit: Index(0), round: Round(1) });
+    server.hear(9, 50, server.piece(8));
+    server.store(|_| false);
+    let status = server.node.status();
+    assert_eq!((status.term, status.leader, status.decayed), (Term(1), Some(NodeId(2)), 0));
+}
