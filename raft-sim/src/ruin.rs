@@ -25,22 +25,31 @@ impl World {
         }
         let site = Site::from(Purpose::Ruins);
         let Some(&lost) = fit.get(self.choices.pick(site, fit.len() as u64) as usize) else { return Ok(()) };
+        let disks: Vec<_> = self.servers.iter().map(|server| server.disk.clone()).collect();
+        let mut places = Vec::new();
         for at in 1..self.servers.len() {
+            if self.intact(at).contains(&lost) {
+                let decayed = self.servers[at].disk.moth(1, |id| id == lost, &mut self.choices);
+                places.extend(decayed.into_iter().map(|(_, segment, place)| (at, segment, place)));
+            }
+        }
+        // A copy behind a damaged place, where no look at the disk finds it, is found by the log's recovery.
+        if (1..self.servers.len()).any(|at| self.intact(at).contains(&lost)) {
+            self.servers.iter_mut().zip(disks).for_each(|(server, disk)| server.disk = disk);
+            return Ok(());
+        }
+        for server in &mut self.servers {
             // An older state of the disk is a copy, too.
-            self.servers[at].image = None;
-            if !self.intact(at).contains(&lost) {
-                continue;
-            }
+            server.image = None;
+        }
+        for (at, segment, place) in places {
             let server = &mut self.servers[at];
-            for (_, segment, place) in server.disk.moth(1, |id| id == lost, &mut self.choices) {
-                (server.lost, server.decays) = (true, true);
-                server.rot.push(segment);
-                self.trace.say(
-                    self.now,
-                    format_args!("{at} loses {lost} in segment {segment} at byte {place}; nobody keeps it"),
-                );
-            }
-            assert!(!self.intact(at).contains(&lost), "the copy of {lost} on {at} has decayed");
+            (server.lost, server.decays) = (true, true);
+            server.rot.push(segment);
+            self.trace.say(
+                self.now,
+                format_args!("{at} loses {lost} in segment {segment} at byte {place}; nobody keeps it"),
+            );
         }
         self.counts.ruins += 1;
         self.ruined = Some(lost);

@@ -69,7 +69,7 @@ fn every_bug_has_a_row_and_a_rule() {
 fn every_planted_bug_is_found() {
     use raft_sim::hunt::{Effort, hunt};
     raft_sim::runner::catch_panics();
-    // The first find ends a search, and most take a few seeds. The rarest has a median of about 300.
+    // The first find ends a search, and most take a few seeds; docs/planted.txt has the medians.
     let effort = Effort { searches: 1, seeds: 2000, jobs: raft_sim::swarm::cores() };
     assert!(
         hunt(&[], effort, |line| println!("{line}")).unwrap(),
