@@ -48,6 +48,8 @@ marks! {
     LeaderWithOldTail,
     /// A leader was elected after the leader of a later term.
     OldTermWonLate,
+    /// A leader was elected, and blind votes made the quorum.
+    ElectedBlindly,
     /// The same node won two elections in a row.
     Reelection,
     /// A vote was granted in a term that the voter had restarted in.

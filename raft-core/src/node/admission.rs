@@ -50,14 +50,16 @@ impl Node {
         }
     }
 
-    /// A part of a snapshot, whoever leads. Its last entry may be of a term that was not heard of here, in which somebody led; the
-    /// sender's own term may be that of a server that was removed and stands alone.
+    /// A part of a snapshot, whoever leads. With what it covers comes the term of who gives it: it was committed in that term or
+    /// before, and no leader of an earlier one may be heard any more. But a leader that is heard gives, too, and in its own
+    /// term; who gives in a later one may be a server that was removed and stands alone.
     fn take_piece(&mut self, from: NodeId, message: Message) {
-        let Body::Piece { snapshot, .. } = &message.body else { return };
-        let last = snapshot.last();
-        if last.term > self.state.hard.term {
+        if message.term > self.state.hard.term {
+            if self.state.leader.is_some() || self.state.hears_leader() {
+                return self.state.ignored += 1;
+            }
             self.become_follower();
-            self.state.adopt(last.term);
+            self.state.adopt(message.term);
         }
         receiving::piece(&mut self.state, from, message);
     }

@@ -3,7 +3,7 @@
 //! their logs with its own.
 
 use super::{
-    Broken, Verdict,
+    Broken,
     cluster::{Cluster, quorum_of_any},
     demand, quorum,
 };
@@ -48,7 +48,8 @@ impl ElectionSafety {
 }
 
 /// A node has won an election: by whose votes? What counts is a configuration that was in force in its log in the turn.
-pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term) -> Verdict {
+/// Whether blind ones were needed.
+pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term) -> Result<bool, Broken> {
     let winner = cluster.seat(node);
     let voted = |members: &Membership, voter: NodeId, blindly: bool| {
         if voter == node {
@@ -60,12 +61,17 @@ pub(crate) fn elected(cluster: &Cluster, node: NodeId, term: Term) -> Verdict {
         vote.is_some_and(|vote| vote.compared || blindly)
     };
     let compared = |members: &&Membership| quorum::met(members, |voter| voted(members, voter, false));
-    quorum_of_any(winner.in_play().iter().filter(compared), |members, voter| voted(members, voter, true)).or_else(|(voters, all)| {
+    let counted = |blindly: bool| {
+        let configurations = winner.in_play().iter().filter(compared);
+        quorum_of_any(configurations, |members, voter| voted(members, voter, blindly))
+    };
+    counted(true).or_else(|(voters, all)| {
         demand(false, NAME, Class::Safety, || {
             format!(
-                "node {node} leads term {term} with the votes of {voters:?} of {all} members, which are no quorum, or too few of \
-                 them compared the logs"
+                "node {node} leads term {term} with the votes of {voters:?} of {all} members, which are no quorum, or too few \
+                 of them compared the logs"
             )
         })
-    })
+    })?;
+    Ok(counted(false).is_err())
 }

@@ -3,7 +3,7 @@
 
 use super::{Verdict, chain::Chain, demand};
 use crate::facts::Class;
-use raft_core::{EntryId, Log, NodeId, Term};
+use raft_core::{EntryId, Index, NodeId, Term};
 use std::collections::BTreeMap;
 
 /// The name of this invariant.
@@ -26,18 +26,21 @@ impl LeaderCompleteness {
         self.newest.insert(term, (id, hash));
     }
 
-    /// A node begins to lead a term with this log. What is before its base is in it if the base is canonical.
-    pub(crate) fn elected(&self, node: NodeId, term: Term, log: &Log, canon: &Chain) -> Verdict {
+    /// A node leads a term, with a log to `last` that begins behind `base` and has these running hashes. What is before its base
+    /// is in it if the base is canonical.
+    pub(crate) fn leads(
+        &self,
+        (node, term): (NodeId, Term),
+        (base, last): (EntryId, EntryId),
+        hash_at: impl Fn(Index) -> Option<u64>,
+        canon: &Chain,
+    ) -> Verdict {
         let owed = self.newest.range(..term).max_by_key(|(_, (id, _))| id.index);
         let Some((in_term, (id, hash))) = owed else { return Ok(()) };
-        let base = log.base();
-        let compacted = id.index < base.index && canon.hash_at(base.index) == log.hash_at(base.index);
-        demand(compacted || log.hash_at(id.index) == Some(*hash), NAME, Class::Safety, || {
+        let compacted = id.index < base.index && canon.hash_at(base.index) == hash_at(base.index);
+        demand(compacted || hash_at(id.index) == Some(*hash), NAME, Class::Safety, || {
             format!(
-                "{id} was committed in term {in_term}, but node {node} leads term {term} with {} there and a log \
-                 to {}",
-                log.id_at(id.index).map_or("nothing".into(), |id| id.to_string()),
-                log.last()
+                "{id} was committed in term {in_term}, but node {node} leads term {term} without it, with a log to {last}"
             )
         })
     }

@@ -79,8 +79,7 @@ impl Judges {
             Body::VoteReply { answer } if answer.is_yes() => {
                 let compared = answer == Ballot::Granted;
                 if compared {
-                    let leads = self.elections.leader_of(term).is_some_and(|(leader, _)| leader == to);
-                    up_to_date::granted(&self.cluster, node, to, term, leads)?;
+                    up_to_date::granted(&self.cluster, node, to, term)?;
                 }
                 self.voted(node, message, Vote { disk, candidate: to, asker, seating, compared })
             }

@@ -60,8 +60,11 @@ impl Judges {
         }
         let newest = self.elections.newest();
         self.claim(node, step.after.term)?;
-        election_safety::elected(&self.cluster, node, term)?;
-        self.completeness.elected(node, term, step.log, &self.cluster.canon)?;
+        if election_safety::elected(&self.cluster, node, term)? {
+            self.coverage.reach(Mark::ElectedBlindly);
+        }
+        let (log, canon) = (step.log, &self.cluster.canon);
+        self.completeness.leads((node, term), (log.base(), log.last()), |index| log.hash_at(index), canon)?;
         sightings::elected(&self.cluster, &mut self.coverage, newest, step);
         Ok(())
     }
@@ -103,6 +106,19 @@ impl Judges {
         }
         let canon = &self.cluster.canon;
         self.completeness.committed(term, canon.last(), canon.last_hash());
+        // A leader of an earlier term may commit late.
+        for (node, seat) in self.cluster.seats().filter(|(node, _)| *node != step.node) {
+            let (log, later) =
+                (&seat.log, seat.leading().map(|status| status.term).filter(|led| *led > term));
+            if let Some(led) = later {
+                self.completeness.leads(
+                    (node, led),
+                    (log.base(), log.last()),
+                    |index| log.hash_at(index),
+                    canon,
+                )?;
+            }
+        }
         Ok(())
     }
 }

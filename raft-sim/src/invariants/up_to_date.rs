@@ -13,19 +13,13 @@ use raft_core::{EntryId, Message, NodeId, Stamp, Term};
 pub const NAME: &str = "up_to_date";
 
 /// A vote leaves. What counts is the voter's log when the vote became durable; where the vote's own write changed the
-/// log as well, the order of the two can't be told, and nothing is said. Nor is it where the candidate leads already and has cut
-/// what the voter had: the vote was blind, and is asked for again.
-pub(crate) fn granted(
-    cluster: &Cluster,
-    voter: NodeId,
-    candidate: NodeId,
-    term: Term,
-    leads: bool,
-) -> Verdict {
+/// log as well, the order of the two can't be told, and nothing is said. Nor is it where that log has lost its end since, to the
+/// leader of the term or to a snapshot: the vote was blind, and is asked for again.
+pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term: Term) -> Verdict {
     let stood = cluster.find(candidate).and_then(|seat| seat.stood.get(&term));
     let ballot = cluster.seat(voter).ledger.ballot();
     let (Some(&last), Some(ballot)) = (stood, ballot) else { return Ok(()) };
-    let cut = leads && !cluster.seat(voter).ledger.chain().holds(ballot.tail);
+    let cut = !cluster.seat(voter).ledger.chain().holds(ballot.tail);
     if ballot.term != term || !ballot.log_untouched || cut {
         return Ok(());
     }
