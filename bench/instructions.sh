@@ -12,9 +12,10 @@ cargo build -q --release --target-dir target
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# The instructions of a command; what it prints goes to $scratch/said, where they are to $scratch/profile.
+# The instructions of a command; what it prints goes to $scratch/said, where they are to $scratch/profile. A swarm of one seed
+# can't have everything that a swarm has to have, and ends with 20.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file="$scratch/profile" "$@" >"$scratch/said" 2>"$scratch/log" ||
+    valgrind --tool=callgrind --callgrind-out-file="$scratch/profile" "$@" >"$scratch/said" 2>"$scratch/log" || (($? == 20)) ||
         { cat "$scratch/said" "$scratch/log" >&2; return 1; }
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/log"
 }
