@@ -151,7 +151,10 @@ async fn one_change_of_members_at_a_time() {
         cluster.kill(id).await;
     }
     // Nothing is committed any more, and the leader doesn't know yet.
-    let learner = |id: u64| json!({ "id": id, "peer": "localhost:1", "api": "localhost:2", "voter": false });
+    let learner = |id: u64| {
+        let [peer, api] = [id, id + 10].map(|port| format!("localhost:{port}"));
+        json!({ "id": id, "peer": peer, "api": api, "voter": false })
+    };
     let (mut first, mut second) = (cluster.client(leader).await, cluster.client(leader).await);
     let adding = tokio::spawn(async move { first.post("/v1/members?timeout=1s", &learner(7)).await });
     sleep(Duration::from_millis(100)).await;
