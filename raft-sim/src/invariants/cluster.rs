@@ -9,7 +9,7 @@ use raft_core::{
     Base, DiskId, EntryId, Index, Log, Membership, NodeId, Payload, RoleName, Round, Snapshot, Stamp, Status,
     Term,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The newest index that a node has acknowledged to the leader of a term.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,8 @@ pub(crate) struct Seat {
     pub(crate) wiped: bool,
     /// Its disk was put back to an earlier state.
     pub(crate) rolled_back: bool,
+    /// The processes that began on a disk that was put back, as others may have before.
+    pub(crate) again: BTreeSet<Stamp>,
     /// How often it was given a fresh disk, to join anew.
     pub(crate) seating: u32,
     /// The room on its disk, as this process found it.

@@ -4,7 +4,7 @@
 use super::{Verdict, cluster::Cluster, demand, recovery};
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact};
-use raft_core::{NodeId, Report, RoleName};
+use raft_core::{NodeId, Report, RoleName, Stamp};
 
 /// The name of the invariant.
 pub const NAME: &str = "rollback";
@@ -19,10 +19,14 @@ pub(crate) fn observed(cluster: &mut Cluster, coverage: &mut Coverage, fact: &Fa
             return Some(Ok(()));
         }
         Fact::Wiped { .. } | Fact::Seated { .. } => return None,
-        // What the disk's newest start said before is as good as ever.
+        Fact::Started { node, stamp, .. } if is_rolled_back(cluster, node) => {
+            cluster.seat_mut(node).again.insert(stamp);
+        }
+        // What the disk's newest start said before is as good as ever, and so is what earlier ones said that did not begin again.
         Fact::Received { from, message, .. } if is_rolled_back(cluster, from) => {
-            let spoke = cluster.seat(from).spoke;
-            if message.from.disk == spoke.disk && message.from.boot < spoke.boot {
+            let (spoke, again) = (cluster.seat(from).spoke, &cluster.seat(from).again);
+            let Stamp { disk, boot } = message.from;
+            if disk == spoke.disk && boot < spoke.boot && again.contains(&message.from) {
                 return Some(Ok(()));
             }
         }
