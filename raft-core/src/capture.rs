@@ -69,7 +69,8 @@ impl State {
         // The founders' disks are what each has heard until the first change puts them on record: nobody's snapshot may
         // hold its own hearsay.
         let hearsay = || self.log.is_hearsay_at(self.applied);
-        if !self.capture.is_due(&self.config.limits, sending) || self.halted || hearsay() {
+        let due = self.capture.is_due(&self.config.limits, sending) && self.may_cover();
+        if !due || self.halted || hearsay() {
             return;
         }
         let Some(mut base) = self.log.base_at(self.applied) else { return };
@@ -83,6 +84,12 @@ impl State {
             ..Capture::default()
         };
         self.outbox.put(Pending::Capture(base));
+    }
+
+    /// Whether a snapshot may come to be on the disk. What it covers was committed in this term or before: the next start must
+    /// find this term, too, or a leader of an earlier one, who may know nothing of it, would be heard.
+    pub(crate) fn may_cover(&self) -> bool {
+        self.outbox.hard_is_durable() || self.config.planted(Bug::SnapshotBeforeTerm)
     }
 
     /// A snapshot that was asked for is durable, or came to nothing. One that another has overtaken is of no use.

@@ -85,6 +85,8 @@ pub(crate) struct Outbox {
     written: Index,
     durable_write: u64,
     durable: Index,
+    /// The newest write with a hard state.
+    hard_write: u64,
     /// Nothing may leave yet.
     silent: bool,
     held: VecDeque<Held>,
@@ -106,6 +108,7 @@ impl Outbox {
             written,
             durable_write: 0,
             durable,
+            hard_write: 0,
             silent,
             held: VecDeque::new(),
             to_self: VecDeque::new(),
@@ -136,6 +139,11 @@ impl Outbox {
     /// When the oldest write without a receipt was put out.
     pub(crate) fn oldest_write(&self) -> Option<u64> {
         self.issued.front().copied()
+    }
+
+    /// Whether the newest hard state is durable.
+    pub(crate) fn hard_is_durable(&self) -> bool {
+        self.staged.hard.is_none() && self.hard_write <= self.durable_write
     }
 
     /// The next write carries this hard state.
@@ -236,6 +244,9 @@ impl Outbox {
         }
         let (number, update) = (self.next_write, mem::take(&mut self.staged));
         self.usual = update.entries.len();
+        if update.hard.is_some() {
+            self.hard_write = number;
+        }
         self.next_write += 1;
         self.written = last;
         self.in_flight.push_back(InFlight { number, persisted: false, last: whole });
@@ -321,7 +332,7 @@ impl Outbox {
     pub(crate) fn protocol(&self) -> impl core::hash::Hash + Eq + '_ {
         (
             (self.next_write, &self.staged, &self.in_flight, self.written),
-            (self.durable_write, self.durable, &self.held, &self.to_self, &self.out),
+            (self.durable_write, self.durable, self.hard_write, &self.held, &self.to_self, &self.out),
         )
     }
 }

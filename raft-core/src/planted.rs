@@ -153,6 +153,8 @@ pub enum Bug {
     RollbackNotTold,
     /// A disk that was found to be rolled back starts again (rule 16).
     RollbackForgotten,
+    /// A snapshot is asked for, or stored, before the term is durable in which what it covers was committed (rule 17).
+    SnapshotBeforeTerm,
     /// The application is restored from a snapshot before the log's new beginning is durable (rule 17).
     RestoreBeforeDurable,
     /// There is no bound on requests that wait for an answer (rule 18).
@@ -181,6 +183,10 @@ pub enum Bug {
     LossRefuses,
     /// A blind vote counts as if it had compared the logs (rule 8).
     BlindCompares,
+    /// A part of a snapshot takes its server into a later term though it hears a leader: a removed one deposes (rules 8 and 10).
+    GiverDeposes,
+    /// A part of a snapshot of a later term is taken without that term, so that earlier leaders are heard (rules 8 and 10).
+    GiversTermIgnored,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).

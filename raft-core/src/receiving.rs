@@ -65,7 +65,7 @@ fn store(state: &mut State, receiving: Receiving, offset: u64, data: Bytes) {
     // A window of parts and a question, whatever they are of (rule 18).
     let too_many =
         state.storing > state.config.limits.inflight_chunks && !state.config.planted(Bug::StoresUnbounded);
-    if too_many || snapshot.last().index > Index::FARTHEST {
+    if too_many || snapshot.last().index > Index::FARTHEST || !state.may_cover() {
         state.ignored += 1;
         return;
     }

@@ -197,6 +197,7 @@ fn parts_of_ever_other_snapshots_fill_no_memory() {
 #[test]
 fn a_receipt_for_a_snapshot_that_gave_way() {
     let mut node = node(Standing::Voter);
+    step(&mut node, Input::Tick { elapsed: 1 });
     let mut taken = Vec::new();
     for ahead in [1, 2] {
         let message = says(&node, BASE.term, chunk(&snapshot(ahead, 4), 0, 4));

@@ -1,17 +1,25 @@
 //! A member is away while the configuration changes without it, and comes back when another one is lost: then it depends
-//! on its vote for somebody it has never heard of whether there is a leader again (section 6; rule 2).
+//! on its vote for somebody it has never heard of whether there is a leader again (section 6; rule 2). Or it comes back to nobody
+//! that it knows, and has lost some commands meanwhile: it gets them from those who took their places (rule 8 of DESIGN).
 
-use crate::choices::{Choices, Purpose};
+use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::{Event, World};
 use bytes::Bytes;
-use raft_core::{Change, NodeId, Standing};
+use raft_core::{Change, Membership, NodeId, Standing};
+use std::mem;
+
+/// At most so many changes are tried until everybody has left whom the absent one knows.
+const EXODUS: u8 = 24;
+/// So many voters are kept meanwhile: with one of them away, two can go on.
+const KEPT: usize = 3;
 
 impl World {
     /// A voter that doesn't lead is cut off.
     pub(crate) fn absence(&mut self) -> Result<(), Violation> {
-        let site = Purpose::Absences.into();
-        let mut others: Vec<usize> = self.settled().voters().map(|id| id.0 as usize).collect();
+        let site = Site::from(Purpose::Absences);
+        let settled = self.settled();
+        let mut others: Vec<usize> = settled.voters().map(|id| id.0 as usize).collect();
         others.retain(|at| Some(*at) != self.leader);
         if others.is_empty() {
             return Ok(());
@@ -19,8 +27,14 @@ impl World {
         let at = others[self.choices.pick(site, others.len() as u64) as usize];
         self.counts.absences += 1;
         self.cut_off(at, None);
-        let left = 4 + self.choices.pick(site, 8) as u8;
-        if self.choices.pick(site, 3) > 0 {
+        let mut left = 4 + self.choices.pick(site, 8) as u8;
+        let exodus = self.choices.pick(Purpose::Exoduses.into(), 2) == 1;
+        let known = settled.members().iter().map(|member| member.id.0 as usize);
+        self.operator.leaving = known.filter(|other| exodus && *other != at).collect();
+        if exodus {
+            left = EXODUS;
+        }
+        if self.choices.pick(site, 3) > 0 || exodus {
             // Changes take their time: in a storm few of them are ever made.
             self.calm_until = self.now + u64::from(left) * 2 * self.options.election_timeout();
         }
@@ -33,20 +47,26 @@ impl World {
         if self.healed {
             return Ok(());
         }
-        let site = Purpose::Absences.into();
+        let site = Site::from(Purpose::Absences);
         let timeout = self.options.election_timeout();
         let next = self.now + self.choices.range(site, timeout / 2, 2 * timeout);
-        let event =
-            if left == 0 { Event::ComeBack { at: away } } else { Event::Swap { away, left: left - 1 } };
-        self.queue.push(next, event);
         let membership = self.settled();
+        let over = left == 0 || self.have_left(&membership);
+        let event = if over { Event::ComeBack { at: away } } else { Event::Swap { away, left: left - 1 } };
+        self.queue.push(next, event);
         if membership.is_joint()
             || membership.members().iter().any(|member| member.standing == Standing::Entrant)
         {
             return Ok(());
         }
-        let adds = !membership.voters().count().is_multiple_of(2);
-        let fits = |at: &usize| *at != away && membership.get(NodeId(*at as u64)).is_some() != adds;
+        let exodus = !self.operator.leaving.is_empty();
+        let voters = membership.voters().count();
+        let adds = if exodus { voters <= KEPT } else { !voters.is_multiple_of(2) };
+        let leaving = |at: &usize| self.operator.leaving.contains(at);
+        let fits = |at: &usize| {
+            let swapped = membership.get(NodeId(*at as u64)).is_some() != adds;
+            *at != away && swapped && (!exodus || leaving(at) != adds)
+        };
         let from: Vec<usize> = (1..=self.options.seats).filter(fits).collect();
         if from.is_empty() {
             return Ok(());
@@ -62,9 +82,27 @@ impl World {
         self.reconfigure(site, vec![Change::Add { id, context: Bytes::new(), votes: true }])
     }
 
+    /// Whether somebody was to leave, and all of them have.
+    fn have_left(&self, membership: &Membership) -> bool {
+        let leaving = &self.operator.leaving;
+        !leaving.is_empty() && leaving.iter().all(|at| membership.get(NodeId(*at as u64)).is_none())
+    }
+
     /// The member is back; another one, mostly the leader, is lost at the same time.
     pub(crate) fn come_back(&mut self, at: usize) -> Result<(), Violation> {
         self.network.mend();
+        let exodus = self.have_left(&self.settled()) && !self.healed;
+        let gone = mem::take(&mut self.operator.leaving);
+        if exodus {
+            self.counts.exoduses += 1;
+            for gone in gone {
+                // Who left is used for something else.
+                if !self.belongs(gone) && self.may_seat(gone) {
+                    self.seat(gone)?;
+                }
+            }
+            return self.moth_at(at);
+        }
         let site = Purpose::Absences.into();
         let lost = match self.choices.pick(site, 4) {
             0 => return Ok(()),

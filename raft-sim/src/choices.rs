@@ -135,6 +135,10 @@ purposes! {
     Stales,
     /// Uncommitted commands that decay with every copy.
     Forlorn,
+    /// Members that are away until all that they know are gone.
+    Exoduses,
+    /// Power cuts when a snapshot is on the disk before the log.
+    Outruns,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

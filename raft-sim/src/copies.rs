@@ -5,6 +5,7 @@ use crate::choices::{Choices, Purpose, Site};
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::machine::{Frozen, Machine};
 use crate::planted::{Lie, Planted};
+use crate::server::Process;
 use crate::snapshots::{Name, digest};
 use crate::world::{Event, World};
 use bytes::Bytes;
@@ -112,7 +113,7 @@ impl World {
                 server.snapshots.prune(head.last());
                 let fact = Fact::Captured { node: server.id, snapshot: &head };
                 self.judges.observe(self.now, &fact)?;
-                self.input(at, Input::Captured(Some(head)))
+                if self.outruns_log(at)? { Ok(()) } else { self.input(at, Input::Captured(Some(head))) }
             }
             Work::Store(store) => self.stored(at, store),
             Work::NameStored(store) => {
@@ -181,7 +182,21 @@ impl World {
         let fact = Fact::Stored { node: server.id, snapshot: store.snapshot() };
         self.judges.observe(self.now, &fact)?;
         let size = store.snapshot().size;
-        self.input(at, Input::Stored(store.stored(size)))
+        if self.outruns_log(at)? { Ok(()) } else { self.input(at, Input::Stored(store.stored(size))) }
+    }
+
+    /// A snapshot is on the disk, and what was written to the log before is not yet: the power may be cut now, so that the next
+    /// start finds the one without the other. Whether it was.
+    fn outruns_log(&mut self, at: usize) -> Result<bool, Violation> {
+        let behind = |process: &Process| process.durable < process.handed;
+        let dies = !self.healed
+            && self.servers[at].process.as_ref().is_some_and(behind)
+            && self.choices.pick(Site::new(Purpose::Outruns, at), 8) == 1;
+        if dies {
+            self.counts.outruns += 1;
+            self.crash_with_power(at)?;
+        }
+        Ok(dies)
     }
 
     /// A chunk was read. A file that doesn't verify is as good as gone.

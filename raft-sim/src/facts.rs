@@ -249,6 +249,13 @@ pub enum Fact<'a> {
         /// The number.
         through: u64,
     },
+    /// A process hears that one of its writes is on stable storage.
+    Confirmed {
+        /// Whose.
+        node: NodeId,
+        /// The write's number.
+        number: u64,
+    },
     /// A message leaves a process.
     Sent {
         /// Whose.
@@ -436,6 +443,7 @@ impl Fact<'_> {
             | Fact::Stepped { node, .. }
             | Fact::Wrote { node, .. }
             | Fact::Synced { node, .. }
+            | Fact::Confirmed { node, .. }
             | Fact::Sent { node, .. }
             | Fact::Applied { node, .. }
             | Fact::Replied { node, .. }

@@ -1,7 +1,7 @@
 //! Commands decay on many disks at once, and of each an intact copy is left on the disk of somebody who stays: the others get
 //! it from there, whoever leads, and nothing is lost ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
 
-use crate::choices::{Choices, Purpose, Site};
+use crate::choices::{Choices, Purpose};
 use crate::facts::Violation;
 use crate::world::World;
 use raft_core::{EntryId, Index, Log, NodeId, hash};
@@ -42,53 +42,71 @@ impl Keepers {
 impl World {
     /// Of what sound members have on their disks, others lose some commands, and find out at their next start.
     pub(crate) fn moth(&mut self) -> Result<(), Violation> {
-        let site = Site::from(Purpose::Moths);
-        let settled = self.settled();
-        let members = settled.members().iter().filter(|member| self.is_sound(member));
-        let members: Vec<usize> = members.map(|member| member.id.0 as usize).collect();
+        let members = self.sound_members();
         let Some(keepers) = self.keepers(&members) else { return Ok(()) };
         let mut struck = Vec::new();
         for at in members {
             // Who already needs another one's copies has to get them first.
             let alone = keepers.copies.len() == 1 && keepers.copies[0].at == at;
-            if alone || !self.servers[at].needs.is_empty() || self.choices.pick(site, 3) == 0 {
+            let spared = alone || !self.servers[at].needs.is_empty();
+            if spared || self.choices.pick(Purpose::Moths.into(), 3) == 0 || !self.eat(at, &keepers) {
                 continue;
-            }
-            let share = self.choices.one_of(site, &[4, 0, 0, 16]);
-            // Two losses far from each other are such that both are missed.
-            let own = self.servers[at].snapshots.newest().filter(|_| share == 0).unwrap_or_default();
-            let forlorn = self.choices.pick(Purpose::Forlorn.into(), 2) == 1;
-            let lonely = if forlorn { self.lonely(at) } else { BTreeSet::new() };
-            let kept = |id: EntryId| {
-                id.index > own.index
-                    && (keepers.of(id).is_some_and(|keeper| keeper != at) || lonely.contains(&id))
-            };
-            let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
-            if places.is_empty() {
-                continue;
-            }
-            let server = &mut self.servers[at];
-            server.needs = places.iter().filter_map(|(id, ..)| keepers.of(*id)).collect();
-            server.decays = true;
-            server.lacks = places.iter().map(|(id, ..)| *id).collect();
-            for (id, segment, place) in places {
-                self.counts.moths += 1;
-                server.rot.push(segment);
-                self.counts.forlorn += u64::from(lonely.contains(&id));
-                let keeper = keepers.of(id).filter(|keeper| *keeper != at);
-                self.trace.say(
-                    self.now,
-                    format_args!("{at} loses {id} in segment {segment} at byte {place}; kept by {keeper:?}"),
-                );
             }
             struck.push(at);
             self.crash_if_up(at)?;
-            if self.choices.pick(site, 2) == 1 {
+            if self.choices.pick(Purpose::Moths.into(), 2) == 1 {
                 self.late_appends(at)?;
             }
         }
         self.count_crossed(&struck);
         Ok(())
+    }
+
+    /// The same of one member, of what others keep.
+    pub(crate) fn moth_at(&mut self, at: usize) -> Result<(), Violation> {
+        let members = self.sound_members();
+        let others: Vec<usize> = members.iter().copied().filter(|other| *other != at).collect();
+        let fit = members.contains(&at) && self.servers[at].needs.is_empty();
+        let Some(keepers) = self.keepers(&others).filter(|_| fit) else { return Ok(()) };
+        if self.eat(at, &keepers) { self.crash_if_up(at) } else { Ok(()) }
+    }
+
+    fn sound_members(&self) -> Vec<usize> {
+        let settled = self.settled();
+        let members = settled.members().iter().filter(|member| self.is_sound(member));
+        members.map(|member| member.id.0 as usize).collect()
+    }
+
+    /// A disk loses commands that others keep. Whether there were any.
+    fn eat(&mut self, at: usize, keepers: &Keepers) -> bool {
+        let share = self.choices.one_of(Purpose::Moths.into(), &[4, 0, 0, 16]);
+        // Two losses far from each other are such that both are missed.
+        let own = self.servers[at].snapshots.newest().filter(|_| share == 0).unwrap_or_default();
+        let forlorn = self.choices.pick(Purpose::Forlorn.into(), 2) == 1;
+        let lonely = if forlorn { self.lonely(at) } else { BTreeSet::new() };
+        let kept = |id: EntryId| {
+            id.index > own.index
+                && (keepers.of(id).is_some_and(|keeper| keeper != at) || lonely.contains(&id))
+        };
+        let places = self.servers[at].disk.moth(share, kept, &mut self.choices);
+        if places.is_empty() {
+            return false;
+        }
+        let server = &mut self.servers[at];
+        server.needs = places.iter().filter_map(|(id, ..)| keepers.of(*id)).collect();
+        server.decays = true;
+        server.lacks = places.iter().map(|(id, ..)| *id).collect();
+        for (id, segment, place) in places {
+            self.counts.moths += 1;
+            server.rot.push(segment);
+            self.counts.forlorn += u64::from(lonely.contains(&id));
+            let keeper = keepers.of(id).filter(|keeper| *keeper != at);
+            self.trace.say(
+                self.now,
+                format_args!("{at} loses {id} in segment {segment} at byte {place}; kept by {keeper:?}"),
+            );
+        }
+        true
     }
 
     /// Who keeps the copies: in a half of the cases one member all of them, otherwise each member some. Nobody before

@@ -7,6 +7,7 @@ use crate::options::Family;
 use crate::world::{Event, World};
 use bytes::Bytes;
 use raft_core::{Change, Entry, Index, Input, Member, Membership, NodeId, Payload, Standing, Status, Ticket};
+use std::collections::BTreeSet;
 
 /// Tickets from here on are the operator's.
 pub(crate) const OPERATOR: u64 = 1 << 40;
@@ -21,6 +22,8 @@ pub(crate) struct Operator {
     rolling: usize,
     /// Who stays down for good.
     pub(crate) down: Vec<usize>,
+    /// Whom a member that is away knows, while all of them are to leave.
+    pub(crate) leaving: BTreeSet<usize>,
     /// Removed servers that were never told are not shut down.
     pub(crate) strangers: bool,
 }

@@ -162,6 +162,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::RollbackNotTold, &["rollback"]),
     core(Bug::RollbackForgotten, &["rollback"]),
     core(Bug::RestoreBeforeDurable, &["snapshot_order"]),
+    core(Bug::SnapshotBeforeTerm, &["commit_term"]),
     core(Bug::TicketsUnbounded, &["bounds"]),
     core(Bug::StoresUnbounded, &["bounds"]),
     core(Bug::WindowUnbounded, &["bounds"]),
@@ -174,6 +175,9 @@ pub const TABLE: &[Row] = &[
     core(Bug::LostIsDurable, &["durable_before_sent"]),
     core(Bug::LossRefuses, &["liveness"]),
     core(Bug::BlindCompares, &["election_safety", "leader_completeness"]),
+    core(Bug::AsksMembersOnly, &["liveness", "service"]),
+    core(Bug::GiverDeposes, &["giver_deposes_nobody"]),
+    core(Bug::GiversTermIgnored, &["commit_term"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
@@ -205,11 +209,6 @@ pub const ELSEWHERE: &[(Bug, &str)] = &[
     (
         Bug::TruncatesBelowCommit,
         "a leader without what is committed: who lost its disk is not elected (rule 16)",
-    ),
-    (
-        Bug::AsksMembersOnly,
-        "a server that comes back when all members that it knows have left, and whose disk has lost what no snapshot covers: one \
-         seed in some thousands; a regression exposes it",
     ),
 ];
 

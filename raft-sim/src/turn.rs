@@ -26,8 +26,8 @@ fn handed_in(node: NodeId, input: &Input) -> Option<Fact<'_>> {
         Input::Stored(_) => Fact::StoreAnswered { node },
         Input::Campaign => Fact::Nudged { node },
         Input::Tick { elapsed } => Fact::Ticked { node, elapsed: *elapsed },
-        Input::Persisted(_)
-        | Input::Capture
+        Input::Persisted(receipt) => Fact::Confirmed { node, number: receipt.number() },
+        Input::Capture
         | Input::Captured(_)
         | Input::Missing { .. }
         | Input::Unreachable { .. }

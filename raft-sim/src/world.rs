@@ -70,6 +70,8 @@ crate::counts::counts! {
         failed_syncs,
         /// Writes that failed.
         failed_writes,
+        /// Power cuts when a snapshot was on the disk and the log before it was not.
+        outruns,
         /// Processes that were paused.
         pauses,
         /// Disks that stalled.
@@ -152,6 +154,8 @@ crate::counts::counts! {
         exiles,
         /// Members that were cut off while others were added and removed.
         absences,
+        /// Members that came back when all that they knew had left.
+        exoduses,
         /// Disks that were put back to an earlier state.
         rollbacks,
         /// Leaders that were to begin a change that nobody hears of, and to be followed by one that is lost.

@@ -55,11 +55,14 @@ impl Node {
     /// term; who gives in a later one may be a server that was removed and stands alone.
     fn take_piece(&mut self, from: NodeId, message: Message) {
         if message.term > self.state.hard.term {
-            if self.state.leader.is_some() || self.state.hears_leader() {
+            let heard = self.state.leader.is_some() || self.state.hears_leader();
+            if heard && !self.state.config.planted(Bug::GiverDeposes) {
                 return self.state.ignored += 1;
             }
-            self.become_follower();
-            self.state.adopt(message.term);
+            if !self.state.config.planted(Bug::GiversTermIgnored) {
+                self.become_follower();
+                self.state.adopt(message.term);
+            }
         }
         receiving::piece(&mut self.state, from, message);
     }

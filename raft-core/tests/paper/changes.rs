@@ -1,6 +1,7 @@
 //! Section 6 and dissertation 4.2.2 to 4.3: changes of the voters.
 
 use super::*;
+use crate::cluster::Work;
 use raft_core::Refusal;
 
 /// 6: the cluster first switches to a transitional configuration, joint consensus; once that is committed, the system
@@ -360,4 +361,45 @@ fn a_voter_that_hears_no_leader_votes() {
     cluster.tick(2, 40);
     cluster.settle();
     assert_eq!(role(&cluster, 2), RoleName::Leader);
+}
+
+/// Dissertation 4.2.3: a server that was removed and stands alone, ever again, disrupts nobody; nor does what it gives to one whose
+/// disk has lost it. Section 5.1: without a leader that is heard, its later term counts like any other.
+#[test]
+fn who_gives_a_snapshot_disrupts_no_leader() {
+    let mut cluster = Cluster::with(3, |config| {
+        plainly(config);
+        (config.check_quorum, config.limits.snapshot_entries, config.limits.retain_entries) = (true, 2, 0);
+    });
+    elect(&mut cluster, 1);
+    cluster.hold(3, Work::Capture, true);
+    cluster.propose(1, &["a", "lost on 3"]);
+    cluster.settle();
+    spread(&mut cluster, 1);
+    let last = cluster.status(3).last.index;
+    cluster.crash(3);
+    cluster.decay(3, last);
+    cluster.hold(1, Work::Fetch, true);
+    cluster.cut(1, 2);
+    cluster.cut(2, 1);
+    cluster.restart(3);
+    spread(&mut cluster, 1);
+    cluster.tick(2, 30);
+    cluster.settle();
+    assert!(term(&cluster, 2) > term(&cluster, 1));
+    cluster.events.clear();
+    cluster.tick(3, 2);
+    cluster.settle();
+    assert!(sent(&cluster).iter().any(|packet| matches!(packet.message.body, Body::Piece { .. })));
+    assert_eq!(
+        (term(&cluster, 3), cluster.status(3).leader, role(&cluster, 1)),
+        (1, Some(NodeId(1)), RoleName::Leader)
+    );
+    cluster.crash(1);
+    for _ in 0..30 {
+        cluster.tick(3, 2);
+        cluster.settle();
+    }
+    assert!(term(&cluster, 3) >= term(&cluster, 2));
+    assert_eq!((cluster.status(3).decayed, cluster.status(3).base.index), (0, last));
 }

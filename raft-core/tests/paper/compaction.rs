@@ -389,3 +389,24 @@ fn only_the_terms_leader_sends_snapshots() {
     assert_eq!(cluster.status(3).last, before.last);
     assert!(cluster.snapshots(3).partial().is_none());
 }
+
+/// Figure 2, persistent state: the term is on the disk before anything that depends on it. What a snapshot covers may have been
+/// committed in the newest term: a start that finds the one and not the other would hear leaders that know nothing of it.
+#[test]
+fn a_snapshot_waits_for_the_term() {
+    let mut cluster = compacting(3);
+    cluster.propose(1, &["a", "b", "c"]);
+    cluster.settle();
+    cluster.cut(1, 3);
+    spread(&mut cluster, 1);
+    let before = snapshot(&cluster, 3);
+    cluster.slow(3, true);
+    cluster.transfer(1, Some(2));
+    cluster.settle();
+    let status = cluster.status(3);
+    assert!(term(&cluster, 3) == 2 && status.applied > before.unwrap_or_default().index, "{status:?}");
+    assert_eq!((cluster.durable(3).hard.term, snapshot(&cluster, 3)), (Term(1), before));
+    cluster.slow(3, false);
+    assert_eq!(cluster.durable(3).hard.term, Term(2));
+    assert!(snapshot(&cluster, 3) > before);
+}

@@ -173,9 +173,6 @@ fn all_servers_apply_the_same_entries_in_the_same_order() {
     assert_eq!((applied(&cluster, 2), applied(&cluster, 3)), (first.clone(), first));
 }
 
-/// A disk that has lost the bytes of a command still has its id: its server votes by its log's end (5.4.1), and counts for no
-/// commit of what it can't show ("Protocol-Aware Recovery for Consensus-Based Storage", section 3.3: the decayed entry is
-/// neither taken for absent nor for present).
 /// Paper section 5.4.3: a leader holds all that is committed, since its voters and those who committed it have one in common. A
 /// blind vote is none of these.
 #[test]
@@ -203,6 +200,9 @@ fn a_blind_vote_elects_only_with_half_of_the_voters_who_compared() {
     }
 }
 
+/// A disk that has lost the bytes of a command still has its id: its server votes by its log's end (5.4.1), and counts for no
+/// commit of what it can't show ("Protocol-Aware Recovery for Consensus-Based Storage", section 3.3: the decayed entry is
+/// neither taken for absent nor for present).
 #[test]
 fn what_a_disk_has_lost_is_voted_by_and_not_acknowledged() {
     let mut cluster = led(3);
@@ -233,4 +233,31 @@ fn what_a_disk_has_lost_is_voted_by_and_not_acknowledged() {
     assert_eq!((role(&cluster, 1), cluster.status(3).decayed), (RoleName::Leader, 0));
     assert!(cluster.status(3).durable > last.index);
     assert_eq!(applied(&cluster, 3).last(), applied(&cluster, 1).last());
+}
+
+/// Protocol-aware recovery asks those who may hold what is lost (FAST 2018, section 3.3); with section 6's changes of members these
+/// may all be strangers, of whom the server knows only the one that leads it.
+#[test]
+fn what_is_lost_comes_from_those_who_took_all_places() {
+    let mut cluster = with_learners(3, &[4, 5]);
+    cluster.propose(1, &["lost on 3"]);
+    cluster.settle();
+    cluster.crash(3);
+    cluster.decay(3, cluster.status(1).last.index);
+    for changes in [vec![promote(4), promote(5)], vec![remove(1), remove(2)]] {
+        cluster.change(1, changes, None);
+        cluster.settle();
+        spread(&mut cluster, 1);
+    }
+    cluster.crash(1);
+    cluster.crash(2);
+    elect(&mut cluster, 4);
+    cluster.restart(3);
+    assert!([4, 5].iter().all(|id| standing(&cluster, 3, *id) != Some(Standing::Voter)), "as 3 knows");
+    for _ in 0..10 {
+        cluster.tick(4, 2);
+        cluster.tick(3, 2);
+        cluster.settle();
+    }
+    assert_eq!((cluster.status(3).decayed, commit(&cluster, 3)), (0, commit(&cluster, 4)));
 }

@@ -218,6 +218,8 @@ fn the_term_of_who_gives_a_snapshot_is_taken_with_it() {
     }
     (0..30).for_each(|_| server.tick());
     server.hear(9, 50, server.piece(8));
+    assert!(server.stores.is_empty(), "the term was not durable when it came");
+    server.hear(9, 50, server.piece(8));
     server.store(|_| false);
     assert_eq!((server.node.status().term, server.node.status().decayed), (Term(50), 0));
     server.hear(2, 49, append(12, 13, 8));

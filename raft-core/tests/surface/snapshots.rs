@@ -25,7 +25,9 @@ fn step(node: &mut Node, input: Input) -> Vec<Output> {
     rest
 }
 
-fn start(id: u64, recovered: Recovered) -> Node {
+/// Nothing is stored before the term of who sends it is durable.
+fn start(id: u64, mut recovered: Recovered) -> Node {
+    recovered.hard.term = recovered.hard.term.max(Term(1));
     let mut node = Node::new(config(id, 3), recovered).unwrap();
     step(&mut node, Input::Tick { elapsed: 1 });
     node

@@ -9,8 +9,8 @@ use super::{
     demand,
 };
 use crate::facts::Class;
-use raft_core::{Body, Entry, EntryId, Index, Limits, Message, NodeId, RoleName, Round, Term};
-use std::collections::{BTreeMap, VecDeque};
+use raft_core::{Body, Entry, EntryId, Index, Limits, Message, NodeId, RoleName, Round, Status, Term};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The name of this invariant.
 pub const NAME: &str = "bounds";
@@ -45,6 +45,11 @@ type Led = (Option<Term>, Round);
 struct Transfers {
     /// The last snapshots that it knew as its newest.
     snapshots: VecDeque<Index>,
+    /// Writes that it has not heard of, and the newest that holds a term.
+    unconfirmed: BTreeSet<u64>,
+    term_at: u64,
+    /// After the turn before, the newest of it was not known to be durable: what a snapshot covers may be of that term.
+    in_doubt: bool,
     /// One was captured since the newest turn.
     captured: bool,
     /// Chunks that its disk is storing.
@@ -77,6 +82,20 @@ impl Bounds {
     /// A process begins.
     pub(crate) fn started(&mut self, node: NodeId) {
         *self.of(node) = Transfers::default();
+    }
+
+    /// A write is put out. `term`: it holds one.
+    pub(crate) fn wrote(&mut self, node: NodeId, number: u64, term: bool) {
+        let own = self.of(node);
+        own.unconfirmed.insert(number);
+        if term {
+            own.term_at = number;
+        }
+    }
+
+    /// It hears that a write is durable.
+    pub(crate) fn confirmed(&mut self, node: NodeId, number: u64) {
+        self.of(node).unconfirmed.remove(&number);
     }
 
     /// A capture is over, and the next turn hears of it.
@@ -179,6 +198,9 @@ impl Bounds {
         let full = own.snapshots.len() == KEPT;
         let oldest = own.snapshots.front().copied().filter(|_| full).unwrap_or_default();
         let capturing = std::mem::take(&mut own.captured) || cluster.seat(node).capturing.is_some();
+        let same = |before: &Status| (before.term, before.vote) == (step.after.term, step.after.vote);
+        let doubt = own.unconfirmed.first().is_some_and(|first| *first <= own.term_at);
+        let waits = std::mem::replace(&mut own.in_doubt, doubt || !step.before.is_some_and(same));
         let (base, retained) = (step.after.base.index, limits.retain_entries);
         // A log that was joined can't begin before the first configuration in it.
         let due = Index(oldest.0.saturating_sub(retained));
@@ -201,7 +223,7 @@ impl Bounds {
                     .snapshot_bytes
                     .saturating_mul(PATIENCE as usize)
                     .saturating_add(limits.command_bytes);
-        demand(capturing || before.halted || !members || within, NAME, Class::Bounds, || {
+        demand(capturing || waits || before.halted || !members || within, NAME, Class::Bounds, || {
             format!(
                 "node {node} has applied {entries} entries of {bytes} bytes since its snapshot at {snapshot}, and asks \
                  for no other"

@@ -1,7 +1,7 @@
 //! What the checkers know of every node, and the one log that is committed.
 
 use super::{
-    chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum,
+    chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum, terms::Spoken,
     up_to_date::AskedBefore,
 };
 use crate::facts::{Room, Time};
@@ -98,6 +98,8 @@ pub(crate) struct Seat {
     pub(crate) installed: Index,
     /// The most that it may commit by the messages of the turn that is being taken.
     pub(crate) told: Index,
+    /// The newest terms in it.
+    pub(crate) spoken: Spoken,
     /// The end of the newest snapshot of which a part has reached this process.
     pub(crate) snapshot_told: Index,
     /// The place among `forces` of the configuration in force when another disk last spoke to this process.

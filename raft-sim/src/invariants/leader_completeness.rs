@@ -21,6 +21,11 @@ impl LeaderCompleteness {
         self.newest.last_key_value().map(|(term, _)| *term).unwrap_or_default()
     }
 
+    /// Whether what stands up to an index was committed in this term or before.
+    pub(crate) fn has_committed(&self, index: Index, term: Term) -> bool {
+        self.newest.range(..=term).rev().any(|(_, (id, _))| id.index >= index)
+    }
+
     /// An entry was committed by the leader of a term.
     pub(crate) fn committed(&mut self, term: Term, id: EntryId, hash: u64) {
         self.newest.insert(term, (id, hash));

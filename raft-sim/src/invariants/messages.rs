@@ -3,7 +3,7 @@
 use super::cluster::{Ack, Heard, PreVote, Vote};
 use super::{
     Judges, Verdict, commit_told, one_vote, patience, pre_vote, progress, promises, reads, removal, repair,
-    sightings, snapshots, up_to_date,
+    sightings, snapshots, terms, up_to_date,
 };
 use crate::facts::Time;
 use raft_core::{Ballot, Body, Index, Message, NodeId};
@@ -13,6 +13,7 @@ impl Judges {
         sightings::received(&self.cluster, &mut self.coverage, node, from, message);
         let seat = self.cluster.seat_mut(node);
         commit_told::received(seat, message);
+        terms::received(seat, message);
         patience::received(seat, at, from, message);
         seat.standing.heard(at, from);
         self.bounds.heard(node, from);

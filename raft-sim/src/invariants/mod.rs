@@ -38,6 +38,7 @@ mod sightings;
 pub mod snapshots;
 pub mod stale_reads;
 pub mod state_machine_safety;
+pub mod terms;
 #[cfg(test)]
 mod tests;
 pub mod tickets;
@@ -217,6 +218,10 @@ impl Judges {
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
             Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
             Fact::Synced { node, through } => self.synced(node, through),
+            Fact::Confirmed { node, number } => {
+                self.bounds.confirmed(node, number);
+                Ok(())
+            }
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { .. } | Fact::Replied { .. } | Fact::Keeps { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
@@ -264,9 +269,15 @@ impl Judges {
         match *fact {
             Fact::Nudged { node } => {
                 self.liveness.may_change_hands();
-                self.cluster.seat_mut(node).patience.urged();
+                let seat = self.cluster.seat_mut(node);
+                seat.patience.urged();
+                seat.spoken.stirred();
             }
-            Fact::Ticked { node, elapsed } => self.cluster.seat_mut(node).ticks += u64::from(elapsed),
+            Fact::Ticked { node, elapsed } => {
+                let seat = self.cluster.seat_mut(node);
+                seat.ticks += u64::from(elapsed);
+                seat.spoken.stirred();
+            }
             Fact::Parted { .. } => self.coverage.reach(Mark::CrashPartedWrite),
             Fact::Looked { node, room } => self.cluster.seat_mut(node).room = room,
             _ => {}
@@ -351,6 +362,7 @@ impl Judges {
         snapshots::wrote(&self.cluster, node, update)?;
         let seat = self.cluster.seat_mut(node);
         seat.standing.wrote(at, number);
+        self.bounds.wrote(node, number, update.hard.is_some());
         seat.ledger.wrote(number, update)
     }
 

@@ -6,6 +6,7 @@ use super::exactly_once::Effect;
 use super::{
     Judges, Verdict, acknowledged_stays, commit_quorum, commit_told, configurations, election_safety,
     hand_over, leader_append_only, leadership, monotone, patience, repair, sightings, state_machine_safety,
+    terms,
 };
 use crate::coverage::Mark;
 use crate::facts::Time;
@@ -16,7 +17,7 @@ impl Judges {
         let seat = self.cluster.seat(node);
         let before = seat.status.clone();
         let Agreement { kept, installed } = seat.log.agreement(log);
-        let ended = seat.log.last();
+        let (ended, told) = (seat.log.last(), seat.told.max(seat.snapshot_told));
         let step = Step { node, before: before.as_ref(), after: status, log, ended, kept, installed };
         monotone::stepped(&step, seat.started_in, seat.started_at)?;
         leader_append_only::stepped(&step)?;
@@ -28,6 +29,7 @@ impl Judges {
         commit_told::stepped(self.cluster.seat_mut(node), &step)?;
         hand_over::stepped(self.cluster.seat_mut(node), &step)?;
         patience::stepped(self.cluster.seat_mut(node), &self.rules, at, &step)?;
+        terms::stepped(self.cluster.seat_mut(node), &step)?;
         self.cluster.seat_mut(node).stepped(&step);
         leadership::stepped(&mut self.cluster, &self.rules, at, node, status)?;
         self.liveness.stays(&self.cluster, &self.rules, &step)?;
@@ -39,7 +41,10 @@ impl Judges {
         }
         if status.commit > self.cluster.canon.last().index {
             self.committed(&step)?;
+        } else if before.as_ref().is_none_or(|before| before.commit < status.commit) {
+            self.committed_late(&step, told);
         }
+        terms::follows(&self.completeness, &step)?;
         configurations::stepped(&self.cluster, &mut self.coverage, &step)?;
         let changes = before.as_ref().is_some_and(|before| before.membership_at < status.membership_at);
         if changes || self.liveness.catches_up(&self.cluster, &step) {
@@ -84,6 +89,19 @@ impl Judges {
             seat.matched.clear();
         }
         Ok(())
+    }
+
+    /// A leader, that may have stepped down since, commits what one of a later term has committed before. `told`: what it was told
+    /// in this turn.
+    fn committed_late(&mut self, step: &Step<'_>, told: Index) {
+        let led =
+            [step.before, Some(step.after)].into_iter().flatten().find(|it| it.role == RoleName::Leader);
+        let (at, canon) = (step.after.commit, &self.cluster.canon);
+        if let (Some(led), Some(id), Some(hash)) = (led, canon.id_at(at), canon.hash_at(at))
+            && told < at
+        {
+            self.completeness.committed(led.term, id, hash);
+        }
     }
 
     /// The first node whose commit reaches an index.

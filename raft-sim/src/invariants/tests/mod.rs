@@ -12,6 +12,7 @@ mod ruin;
 mod snapshots;
 mod stale_reads;
 mod staying;
+mod terms;
 
 use super::{Judges, Rules};
 use crate::facts::{Fact, Time, Violation};
@@ -130,11 +131,12 @@ impl Stage {
         self.tell(&Fact::Wrote { node: NodeId(node), number, update: &update })
     }
 
-    /// Everything that was written is durable.
+    /// Everything that was written is durable, and the node knows it.
     fn sync(&mut self, node: u64) -> Verdict {
         let through = self.actor(node).number;
         self.actor(node).survive(usize::MAX);
-        self.tell(&Fact::Synced { node: NodeId(node), through })
+        self.tell(&Fact::Synced { node: NodeId(node), through })?;
+        (1..=through).try_for_each(|number| self.tell(&Fact::Confirmed { node: NodeId(node), number }))
     }
 
     fn write_durably(&mut self, node: u64, update: Update) -> Verdict {

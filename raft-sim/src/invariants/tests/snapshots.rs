@@ -303,7 +303,7 @@ fn more_parts_at_a_disk_than_allowed_are_reported() {
 
 #[test]
 fn a_log_that_grows_without_a_snapshot_is_reported() {
-    let grown = |entries: u64, captures: bool| {
+    let grown = |entries: u64, captures: bool, in_doubt: bool| {
         let mut stage = limited(Limits { snapshot_entries: 1, ..Limits::default() });
         let update = raft_core::Change::Update { id: NodeId(1), context: Bytes::from_static(b"a:1") };
         stage.settle(1, &[]).unwrap();
@@ -313,6 +313,10 @@ fn a_log_that_grows_without_a_snapshot_is_reported() {
         for index in 1..=entries {
             stage.apply(1, index).unwrap();
         }
+        if in_doubt {
+            let hard = Some(stage.actor(1).image.hard);
+            stage.write(1, Update { hard, ..Update::default() }).unwrap();
+        }
         stage.actor(1).status.applied = Index(entries);
         stage.step(1).unwrap();
         if captures {
@@ -321,7 +325,9 @@ fn a_log_that_grows_without_a_snapshot_is_reported() {
         }
         stage.step(1)
     };
-    grown(4, false).unwrap();
-    grown(5, true).unwrap();
-    falls(grown(5, false), bounds::NAME);
+    grown(4, false, false).unwrap();
+    grown(5, true, false).unwrap();
+    falls(grown(5, false, false), bounds::NAME);
+    // The term has to be durable first.
+    grown(5, false, true).unwrap();
 }
