@@ -59,7 +59,7 @@ impl Node {
         }
         let covered = recovered.snapshot.as_ref().map_or(log.base(), Snapshot::last).index;
         let lacks = log.decayed().last().is_some_and(|index| *index > covered);
-        if lacks && repair::others(&log, covered, config.id).is_empty() {
+        if lacks && repair::is_alone(&log, covered, &config) {
             return Err(ConfigError::DecayedAlone);
         }
         let mut state = State::new(config, recovered);

@@ -179,6 +179,9 @@ pub enum Bug {
     OnlyLeadersGive,
     /// Who has lost commands asks the members that it knows of, and not the leader that it hears (rule 8).
     AsksMembersOnly,
+    /// Who has lost commands, and knows of no other member, refuses to start, though its disk is on no record yet: it has the beginning
+    /// of a log that others have (rule 8).
+    AloneByOldLog,
     /// Who has lost commands refuses its vote to a candidate with an older log, as if it could lead itself (rule 8).
     LossRefuses,
     /// A blind vote counts as if it had compared the logs (rule 8).

@@ -76,6 +76,14 @@ pub(crate) fn others(log: &Log, commit: Index, own: NodeId) -> BTreeSet<NodeId> 
     members.map(|member| member.id).filter(|id| *id != own).collect()
 }
 
+/// Whether nobody else can have what is lost, as far as a log is known to be committed up to `commit`: it names no other member,
+/// and this very disk as the only one. A log that doesn't is the beginning of one that others have.
+pub(crate) fn is_alone(log: &Log, commit: Index, config: &Config) -> bool {
+    let on_record = log.membership().is_some_and(|members| members.on_record(config.id, config.disk));
+    let on_record = on_record || config.planted(Bug::AloneByOldLog);
+    on_record && others(log, commit, config.id).is_empty()
+}
+
 impl State {
     /// Whether commands are lost here.
     pub(crate) fn repairs(&self) -> bool {

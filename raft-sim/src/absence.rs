@@ -54,12 +54,16 @@ impl World {
         let over = left == 0 || self.have_left(&membership);
         let event = if over { Event::ComeBack { at: away } } else { Event::Swap { away, left: left - 1 } };
         self.queue.push(next, event);
-        if membership.is_joint()
-            || membership.members().iter().any(|member| member.standing == Standing::Entrant)
-        {
+        let exodus = !self.operator.leaving.is_empty();
+        let entrant = membership.members().iter().find(|member| member.standing == Standing::Entrant);
+        if let Some(entrant) = entrant {
+            // It may lose something before it has caught up, and know of nobody yet who could have it.
+            let loses = !exodus && self.choices.pick(Purpose::Newcomers.into(), 2) == 1;
+            return if loses { self.moth_at(entrant.id.0 as usize) } else { Ok(()) };
+        }
+        if membership.is_joint() {
             return Ok(());
         }
-        let exodus = !self.operator.leaving.is_empty();
         let voters = membership.voters().count();
         let adds = if exodus { voters <= KEPT } else { !voters.is_multiple_of(2) };
         let leaving = |at: &usize| self.operator.leaving.contains(at);

@@ -137,6 +137,8 @@ purposes! {
     Forlorn,
     /// Members that are away until all that they know are gone.
     Exoduses,
+    /// New members that lose commands before they have caught up.
+    Newcomers,
     /// Power cuts when a snapshot is on the disk before the log.
     Outruns,
 }

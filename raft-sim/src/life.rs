@@ -72,7 +72,7 @@ impl World {
         let config = self.config(at);
         let node = match Node::new(config, recovered.clone()) {
             Ok(node) => node,
-            Err(why) => return self.unfit(at, why),
+            Err(why) => return self.unfit(at, why, recovered.hard.boot),
         };
         let stamp = Stamp { disk: self.servers[at].disk_id, boot: Boot(recovered.hard.boot.0 + 1) };
         self.trace.mark(self.now, at, stamp.boot.0 << 8);
@@ -110,13 +110,17 @@ impl World {
         Ok(())
     }
 
-    /// No snapshot covers what the log does without, which is right exactly if one rots; or the disk was given up.
-    fn unfit(&mut self, at: usize, why: ConfigError) -> Result<(), Violation> {
-        let server = &mut self.servers[at];
+    /// No snapshot covers what the log does without, which is right exactly if one rots; or nobody else can have what is lost; or the
+    /// disk was given up.
+    fn unfit(&mut self, at: usize, why: ConfigError, boot: Boot) -> Result<(), Violation> {
+        let server = &self.servers[at];
+        // Who was put back to an earlier state knows what was in force then.
+        let alone = boot < server.newest.boot
+            || self.settled().members().iter().all(|member| member.disk == Some(server.disk_id));
         let right = match why {
             ConfigError::SnapshotMissing => server.spoilt,
             ConfigError::GivenUp => server.gave_up,
-            ConfigError::DecayedAlone => server.decays,
+            ConfigError::DecayedAlone => server.decays && alone,
             _ => false,
         };
         if !right {
@@ -126,7 +130,7 @@ impl World {
                 format!("node {at} can't start: {why}"),
             ));
         }
-        server.refused = true;
+        self.servers[at].refused = true;
         self.counts.refusals += 1;
         self.trace.say(self.now, format_args!("{at} refuses to start: {why}"));
         Ok(())

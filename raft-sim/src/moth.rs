@@ -95,7 +95,7 @@ impl World {
         let server = &mut self.servers[at];
         server.needs = places.iter().filter_map(|(id, ..)| keepers.of(*id)).collect();
         server.decays = true;
-        server.lacks = places.iter().map(|(id, ..)| *id).collect();
+        server.lacks.extend(places.iter().map(|(id, ..)| *id));
         for (id, segment, place) in places {
             self.counts.moths += 1;
             server.rot.push(segment);

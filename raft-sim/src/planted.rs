@@ -176,6 +176,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::LossRefuses, &["liveness"]),
     core(Bug::BlindCompares, &["election_safety", "leader_completeness"]),
     core(Bug::AsksMembersOnly, &["liveness", "service"]),
+    core(Bug::AloneByOldLog, &["refusal"]),
     core(Bug::GiverDeposes, &["giver_deposes_nobody"]),
     core(Bug::GiversTermIgnored, &["commit_term"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),

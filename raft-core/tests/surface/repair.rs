@@ -2,8 +2,8 @@
 
 use crate::cluster::{config, disk_of, with_log};
 use raft_core::{
-    Ballot, Base, Body, Boot, Entry, EntryId, Index, Input, LogSlice, Message, Node, NodeId, Output, Payload,
-    Report, RoleName, Round, Snapshot, Stamp, Store, Term,
+    Ballot, Base, Body, Boot, Config, ConfigError, Entry, EntryId, Index, Input, LogSlice, Message, Node,
+    NodeId, Output, Payload, Report, RoleName, Round, Snapshot, Stamp, Store, Term,
 };
 
 /// Server 1 of three and its disk, on a log 2 to `last` of term 1 of which some commands are lost.
@@ -224,4 +224,33 @@ fn the_term_of_who_gives_a_snapshot_is_taken_with_it() {
     assert_eq!((server.node.status().term, server.node.status().decayed), (Term(50), 0));
     server.hear(2, 49, append(12, 13, 8));
     assert_eq!(server.node.status().last.index, Index(12), "a leader of an earlier term");
+}
+
+/// A sole member whose disk has lost commands is told so; a newcomer that knows of nobody, or of a founder alone, has the beginning
+/// of a log that others have: it starts, and asks the leader that it hears.
+#[test]
+fn only_who_is_alone_for_certain_refuses_to_start() {
+    let lost = |founded: bool| {
+        let mut recovered = with_log(1, &[1; 6], 1, None);
+        if !founded {
+            recovered.base = None;
+            recovered.snapshot = None;
+            recovered.entries.insert(0, Entry::new(EntryId::new(1, 1), Payload::Noop));
+        }
+        let last = recovered.entries.last_mut().unwrap();
+        *last = Entry::decayed(last.id(), last.hash(), last.size() as u32);
+        recovered
+    };
+    let config = |disk| Config::new(NodeId(1), disk, None, 1);
+    assert_eq!(Node::new(config(disk_of(1)), lost(true)).err(), Some(ConfigError::DecayedAlone));
+    for founded in [true, false] {
+        let node = Node::new(config(disk_of(7)), lost(founded)).unwrap();
+        let mut server = Server { node, stores: vec![], sent: vec![], halted: None };
+        server.take(None);
+        server.hear(2, 1, Body::Heartbeat { commit: Index(0), round: Round(1) });
+        server.asked();
+        server.tick();
+        server.tick();
+        assert_eq!(server.asked(), [NodeId(2)], "founded: {founded}");
+    }
 }

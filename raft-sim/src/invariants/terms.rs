@@ -17,7 +17,7 @@ pub const COMMIT: &str = "commit_term";
 pub const GIVEN: &str = "giver_deposes_nobody";
 
 /// The newest terms in which a process is spoken to in the turn that is being taken.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Spoken {
     /// With parts of snapshots that cover lost commands.
     given: Term,
@@ -25,9 +25,16 @@ pub(crate) struct Spoken {
     others: Term,
     /// Time passes, or it is told to stand: it may give up the leader that it heard before it is spoken to.
     stirred: bool,
+    /// What it is told to be committed, and in which terms.
+    told: Vec<(Term, Index)>,
 }
 
 impl Spoken {
+    /// Whether a leader of this term or an earlier one tells it that an index is committed.
+    pub(crate) fn tells(&self, term: Term, index: Index) -> bool {
+        self.told.iter().any(|(told_in, told)| *told_in <= term && *told >= index)
+    }
+
     /// It may give up its leader.
     pub(crate) fn stirred(&mut self) {
         self.stirred = true;
@@ -37,6 +44,9 @@ impl Spoken {
 /// A message reaches a node.
 pub(crate) fn received(seat: &mut Seat, message: &Message) {
     seat.spoken.stirred |= matches!(message.body, Body::TimeoutNow);
+    if let Body::Append { commit, .. } | Body::Heartbeat { commit, .. } = message.body {
+        seat.spoken.told.push((message.term, commit));
+    }
     let newest = match message.body {
         Body::Piece { .. } => &mut seat.spoken.given,
         _ => &mut seat.spoken.others,
@@ -46,7 +56,7 @@ pub(crate) fn received(seat: &mut Seat, message: &Message) {
 
 /// A turn is over.
 pub(crate) fn stepped(seat: &mut Seat, step: &Step<'_>) -> Verdict {
-    let Spoken { given, others, stirred } = std::mem::take(&mut seat.spoken);
+    let Spoken { given, others, stirred, .. } = std::mem::take(&mut seat.spoken);
     let Some(before) = step.before.filter(|before| before.term < step.after.term) else { return Ok(()) };
     let by_gift = step.after.term == given && others <= before.term && step.after.role == RoleName::Follower;
     demand(before.leader.is_none() || stirred || !by_gift, GIVEN, Class::Liveness, || {

@@ -17,7 +17,7 @@ impl Judges {
         let seat = self.cluster.seat(node);
         let before = seat.status.clone();
         let Agreement { kept, installed } = seat.log.agreement(log);
-        let (ended, told) = (seat.log.last(), seat.told.max(seat.snapshot_told));
+        let (ended, told) = (seat.log.last(), seat.spoken.tells(status.term, status.commit));
         let step = Step { node, before: before.as_ref(), after: status, log, ended, kept, installed };
         monotone::stepped(&step, seat.started_in, seat.started_at)?;
         leader_append_only::stepped(&step)?;
@@ -91,14 +91,14 @@ impl Judges {
         Ok(())
     }
 
-    /// A leader, that may have stepped down since, commits what one of a later term has committed before. `told`: what it was told
-    /// in this turn.
-    fn committed_late(&mut self, step: &Step<'_>, told: Index) {
+    /// A leader, that may have stepped down since, commits what one of a later term has committed before. `told`: a
+    /// leader told it so in this turn, whom it followed.
+    fn committed_late(&mut self, step: &Step<'_>, told: bool) {
         let led =
             [step.before, Some(step.after)].into_iter().flatten().find(|it| it.role == RoleName::Leader);
         let (at, canon) = (step.after.commit, &self.cluster.canon);
         if let (Some(led), Some(id), Some(hash)) = (led, canon.id_at(at), canon.hash_at(at))
-            && told < at
+            && !told
         {
             self.completeness.committed(led.term, id, hash);
         }

@@ -53,6 +53,9 @@ fn a_leader_of_an_earlier_term_may_commit_late() {
     stage.follow(3, 2).unwrap();
     stage.commit(2, 2).unwrap();
     let mut follows = stage.clone();
+    // What it is told by the later one, and doesn't take, changes nothing.
+    let told = stage.message(2, 1, 3, Body::Heartbeat { commit: Index(2), round: Round(0) });
+    stage.tell(&Fact::Received { node: NodeId(1), from: NodeId(2), message: &told }).unwrap();
     stage.commit(1, 1).unwrap();
     follows.actor(1).status.role = RoleName::Follower;
     falls(follows.commit(1, 1), terms::COMMIT);
