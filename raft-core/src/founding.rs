@@ -6,7 +6,8 @@
 //! formed server answers that the asker is a stranger if another disk is on its record. The word of one server that the
 //! asker's disk is on record is enough only if that record is committed: one that merely stands in a base could be of a
 //! founder that was wiped and heard anew by some, after others had founded with its lost disk. So, as long as it has not
-//! founded, a founder counts like a lost one: nobody may be left who can tell it that the cluster is formed.
+//! founded, a founder counts like a lost one: nobody may be left who can tell it that the cluster is formed, until a leader sends it
+//! heartbeats.
 
 use crate::ids::{DiskId, EntryId, NodeId};
 use crate::log::Log;
@@ -40,6 +41,16 @@ pub(crate) fn ask(state: &mut State) {
         state.outbox.send(founder.id, message);
     }
     found_if_complete(state, &founders);
+}
+
+/// A leader sends heartbeats to a founder that has not founded: all other founders may have left, and it may be the only one who can
+/// tell that the cluster is formed. It is asked as often as it is heard.
+pub(crate) fn ask_leader(state: &mut State, leader: NodeId) {
+    let founds = state.config.founders.is_some() && !state.founded() && !state.taken_in();
+    if founds && state.may_hold() && !state.config.planted(Bug::AsksFoundersOnly) {
+        let message = state.request(Body::Hello);
+        state.outbox.send(leader, message);
+    }
 }
 
 /// Answers a founder. Also hears that a founder was wiped meanwhile: what its lost disk said is void.
@@ -77,11 +88,14 @@ fn acquaintance(state: &State, from: NodeId, disk: DiskId) -> Option<Acquaintanc
     committed.map(|_| Acquaintance::Stranger)
 }
 
-/// Takes a founder's answer.
+/// Takes a founder's answer, and of others the word that its disk is on record.
 pub(crate) fn hello_reply(state: &mut State, from: NodeId, message: &Message, acquaintance: &Acquaintance) {
     let Some(founders) = state.config.founders.clone() else { return };
+    let on_record = matches!(acquaintance, Acquaintance::OnRecord(_) | Acquaintance::TakenIn);
     match acquaintance {
-        _ if state.founded() || state.taken_in() || !founders.is_voter(from) => state.ignored += 1,
+        _ if state.founded() || state.taken_in() || !(on_record || founders.is_voter(from)) => {
+            state.ignored += 1;
+        }
         Acquaintance::Founding => {
             state.founding.heard.insert(from, message.from.disk);
             found_if_complete(state, &founders);

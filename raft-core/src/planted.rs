@@ -179,6 +179,8 @@ pub enum Bug {
     OnlyLeadersGive,
     /// Who has lost commands asks the members that it knows of, and not the leader that it hears (rule 8).
     AsksMembersOnly,
+    /// A founder that has not founded asks the other founders whether the cluster is formed, and not the leader that it hears (rule 16).
+    AsksFoundersOnly,
     /// Who has lost commands, and knows of no other member, refuses to start, though its disk is on no record yet: it has the beginning
     /// of a log that others have (rule 8).
     AloneByOldLog,

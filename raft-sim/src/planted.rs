@@ -211,6 +211,11 @@ pub const ELSEWHERE: &[(Bug, &str)] = &[
         Bug::TruncatesBelowCommit,
         "a leader without what is committed: who lost its disk is not elected (rule 16)",
     ),
+    (
+        Bug::AsksFoundersOnly,
+        "a founder that lost its power while the others founded, and comes back when all of them have left: one seed in more than ten \
+         thousand; a regression exposes it",
+    ),
 ];
 
 /// A seed that exposed a bug.

@@ -23,6 +23,8 @@ impl Node {
         {
             if let Some(newer) = newer.filter(|_| !self.state.halted) {
                 self.state.tell_rolled_back(from, message.from, newer);
+            } else if matches!(message.body, Body::Heartbeat { .. }) {
+                founding::ask_leader(&mut self.state, from);
             }
             self.state.ignored += 1;
             return;

@@ -1,6 +1,8 @@
 //! Section 6's first issue and dissertation 4.2.1: how new servers catch up before they vote.
 
 use super::*;
+use crate::cluster::{config, disk_of};
+use raft_core::{Acquaintance, Boot, Input, Message, Node, Output, Recovered, Round, Stamp, Term};
 
 fn add(cluster: &mut Cluster, id: u64) -> Ticket {
     let changes = vec![Change::Add { id: NodeId(id), context: "".into(), votes: true }];
@@ -147,4 +149,38 @@ fn a_learner_is_promoted_on_request_once_it_has_caught_up() {
     cluster.settle();
     assert!(matches!(cluster.answers(later)[..], [Answer::Committed(_)]));
     assert_eq!(standing(&cluster, 1, 2), Some(Standing::Voter));
+}
+
+/// 4.2.1 and 4.4: the servers of the current configuration may all be others than those that a server began with. A founder whose
+/// power went while the others founded knows these alone; once a leader sends it heartbeats, it asks that one, and is taken in if its
+/// disk is on record.
+#[test]
+fn a_founder_that_all_others_have_left_hears_from_the_leader() {
+    let mut node = Node::new(config(3, 3), Recovered::default()).unwrap();
+    let hear = |node: &mut Node, body: Body| {
+        let to = body.is_reply().then_some(node.stamp());
+        let from = Stamp { disk: disk_of(7), boot: Boot(1) };
+        let message = Message { from, to, term: Term(4), body };
+        let mut asked = Vec::new();
+        let mut inputs = vec![Input::Receive { from: NodeId(7), message }];
+        while let Some(input) = inputs.pop() {
+            for output in node.step(input) {
+                match output {
+                    Output::Persist(write) => inputs.push(Input::Persisted(write.persisted())),
+                    Output::Send { to, message } if message.body == Body::Hello => asked.push(to.0),
+                    _ => {}
+                }
+            }
+        }
+        asked
+    };
+    let heartbeat = || Body::Heartbeat { commit: Index(0), round: Round(1) };
+    hear(&mut node, Body::HelloReply(Acquaintance::Founding));
+    assert_eq!(hear(&mut node, heartbeat()), [7]);
+    assert_eq!(node.status().leader, None);
+    hear(&mut node, Body::HelloReply(Acquaintance::Stranger));
+    assert!(!node.status().halted, "what a stranger says against it is not believed");
+    hear(&mut node, Body::HelloReply(Acquaintance::TakenIn));
+    assert_eq!(hear(&mut node, heartbeat()), []);
+    assert_eq!(node.status().leader, Some(NodeId(7)));
 }
