@@ -1,7 +1,7 @@
 //! A disk that was put back to an earlier state is found out, and no other one is (rule 16). Meanwhile its process may
 //! say what it likes, since nobody may heed it: it counts for nothing, and is asked for nothing but that it never leads.
 
-use super::{Verdict, cluster::Cluster, demand, recovery};
+use super::{Verdict, cluster::Cluster, commit_told, demand, recovery};
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact};
 use raft_core::{NodeId, Report, RoleName, Stamp};
@@ -23,10 +23,12 @@ pub(crate) fn observed(cluster: &mut Cluster, coverage: &mut Coverage, fact: &Fa
             cluster.seat_mut(node).again.insert(stamp);
         }
         // What the disk's newest start said before is as good as ever, and so is what earlier ones said that did not begin again.
-        Fact::Received { from, message, .. } if is_rolled_back(cluster, from) => {
+        Fact::Received { node, from, message } if is_rolled_back(cluster, from) => {
             let (spoke, again) = (cluster.seat(from).spoke, &cluster.seat(from).again);
             let Stamp { disk, boot } = message.from;
             if disk == spoke.disk && boot < spoke.boot && again.contains(&message.from) {
+                // The same boot may have said it before, in good faith: a follower may go by it.
+                commit_told::received(cluster.seat_mut(node), message);
                 return Some(Ok(()));
             }
         }
