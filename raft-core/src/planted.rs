@@ -184,6 +184,8 @@ pub enum Bug {
     /// Who has lost commands, and knows of no other member, refuses to start, though its disk is on no record yet: it has the beginning
     /// of a log that others have (rule 8).
     AloneByOldLog,
+    /// A joining server takes what its leader sends, and not what anybody gives of commands that it has lost (rule 8).
+    JoinersTakeNoCopies,
     /// Who has lost commands refuses its vote to a candidate with an older log, as if it could lead itself (rule 8).
     LossRefuses,
     /// A blind vote counts as if it had compared the logs (rule 8).

@@ -1,7 +1,7 @@
 //! Commands decay on many disks at once, and of each an intact copy is left on the disk of somebody who stays: the others get
 //! it from there, whoever leads, and nothing is lost ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
 
-use crate::choices::{Choices, Purpose};
+use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
 use crate::world::World;
 use raft_core::{EntryId, Index, Log, NodeId, hash};
@@ -69,6 +69,20 @@ impl World {
         let fit = members.contains(&at) && self.servers[at].needs.is_empty();
         let Some(keepers) = self.keepers(&others).filter(|_| fit) else { return Ok(()) };
         if self.eat(at, &keepers) { self.crash_if_up(at) } else { Ok(()) }
+    }
+
+    /// The first commands of a new member are on its disk, and no configuration yet: it may lose some of them, and restart as one
+    /// that is joining still. Whether it did.
+    pub(crate) fn loses_when_new(&mut self, at: usize) -> Result<bool, Violation> {
+        let log = self.servers[at].process.as_ref().map(|process| process.node.log());
+        let is_new = log.is_some_and(|log| log.membership().is_none() && log.last().index > Index(1));
+        if !is_new || self.healed || self.choices.pick(Site::new(Purpose::Newcomers, at), 2) == 0 {
+            return Ok(false);
+        }
+        self.moth_at(at)?;
+        let struck = self.servers[at].process.is_none();
+        self.counts.newcomers += u64::from(struck);
+        Ok(struck)
     }
 
     fn sound_members(&self) -> Vec<usize> {

@@ -177,6 +177,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::BlindCompares, &["election_safety", "leader_completeness"]),
     core(Bug::AsksMembersOnly, &["liveness", "service"]),
     core(Bug::AloneByOldLog, &["refusal"]),
+    core(Bug::JoinersTakeNoCopies, &["liveness"]),
     core(Bug::GiverDeposes, &["giver_deposes_nobody"]),
     core(Bug::GiversTermIgnored, &["commit_term"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),

@@ -285,6 +285,7 @@ impl Totals {
         vec![
             ("decayed places", counts.rots),
             ("decayed commands", counts.moths),
+            ("newcomers that lost commands before any configuration", counts.newcomers),
             ("disks that lost what others kept and kept what others lost", counts.crossed),
             ("times without a whole log", counts.none_whole),
             ("uncommitted commands lost with every copy", counts.forlorn),

@@ -329,6 +329,9 @@ impl World {
         let woken = process.inbox.len() > waited;
         self.begin_sync(at);
         self.gives_up(at);
+        if self.loses_when_new(at)? {
+            return Ok(());
+        }
         if woken { self.wake(at) } else { Ok(()) }
     }
 

@@ -72,6 +72,8 @@ crate::counts::counts! {
         failed_writes,
         /// Power cuts when a snapshot was on the disk and the log before it was not.
         outruns,
+        /// New members that lost commands before their log named a configuration.
+        newcomers,
         /// Processes that were paused.
         pauses,
         /// Disks that stalled.

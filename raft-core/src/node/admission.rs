@@ -81,23 +81,22 @@ impl Node {
         }
     }
 
-    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by
-    /// a joining server what a leader sends and others give, the word that the disk was rolled back, and the question for what others have
-    /// lost; and what would have to be held is dropped when too much is held already (rule 18).
+    /// No term is taken that no cluster can have reached. Before the founding nothing is taken but what belongs to it, by a
+    /// joining server what a leader sends and others give, the word that the disk was rolled back, and the question for
+    /// what others have lost; and what would have to be held is dropped when too much is held already (rule 18).
     fn may_take(&self, message: &Message) -> bool {
         let founding = matches!(
             message.body,
             Body::Hello | Body::HelloReply(_) | Body::RolledBack { .. } | Body::Lacks { .. }
         );
         let taken_in = self.state.taken_in()
-            && matches!(
-                message.body,
-                Body::Append { .. }
-                    | Body::Heartbeat { .. }
-                    | Body::Chunk { .. }
-                    | Body::Copies { .. }
-                    | Body::Piece { .. }
-            );
+            && match message.body {
+                Body::Append { .. } | Body::Heartbeat { .. } | Body::Chunk { .. } => true,
+                Body::Copies { .. } | Body::Piece { .. } => {
+                    !self.state.config.planted(Bug::JoinersTakeNoCopies)
+                }
+                _ => false,
+            };
         let held = matches!(
             message.body,
             Body::Append { .. } | Body::Vote { .. } | Body::TimeoutNow | Body::Chunk { .. }

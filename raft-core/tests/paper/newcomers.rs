@@ -78,6 +78,34 @@ fn a_round_that_took_an_election_timeout_is_followed_by_another() {
     assert_eq!(standing(&cluster, 1, 2), Some(Standing::Voter), "now it is fast enough");
 }
 
+/// Dissertation 4.2.1: a new server has no configuration until the log brings it one. If its disk loses commands before that, it
+/// starts all the same, and the leader that it hears gives them ("Protocol-Aware Recovery", 2018).
+#[test]
+fn a_new_server_that_lost_commands_before_any_configuration_catches_up() {
+    let small = |config: &mut raft_core::Config| config.limits.batch_entries = 2;
+    let mut cluster = Cluster::with(1, small);
+    cluster.slow(1, true);
+    cluster.campaign(1);
+    cluster.persist(1, |_| true);
+    // They stand between the leader's first entry and the first configuration.
+    cluster.propose(1, &["x", "y"]);
+    cluster.persist(1, |_| true);
+    cluster.slow(1, false);
+    cluster.join(2, small);
+    add(&mut cluster, 2);
+    (0..2).for_each(|_| talk(&mut cluster, 1, 2));
+    assert!(membership(&cluster, 2).members().is_empty() && applied(&cluster, 2).len() == 1);
+    cluster.crash(2);
+    cluster.decay(2, Index(2));
+    cluster.restart(2);
+    cluster.settle();
+    for _ in 0..4 {
+        cluster.tick(2, 2);
+        spread(&mut cluster, 1);
+    }
+    assert_eq!((cluster.status(2).decayed, standing(&cluster, 1, 2)), (0, Some(Standing::Voter)));
+}
+
 /// Dissertation 4.2.1: one that is not there never becomes a voter, and harms nobody.
 #[test]
 fn a_new_server_that_is_gone_is_not_made_a_voter() {
