@@ -196,7 +196,7 @@ fn precondition(headers: &HeaderMap) -> Result<Option<Index>, Problem> {
         value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
     let bad = || {
         let detail = "If-Match is the \"membership_index\" that was read, in quotation marks";
-        Problem::new(ProblemCode::BadRequest, detail).with(Outcome::NotApplied)
+        Problem::new(ProblemCode::BadRequest, detail)
     };
     index.map(|index| Some(Index(index))).ok_or_else(bad)
 }
