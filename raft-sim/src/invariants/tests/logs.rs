@@ -8,7 +8,7 @@ use super::*;
 use crate::coverage::Mark;
 
 /// Node 1 leads term 1 with its no-op and one command, durable on nodes 1 and 2 and committed.
-fn with_a_commit() -> Stage {
+pub(super) fn with_a_commit() -> Stage {
     let mut stage = Stage::new(3);
     stage.elect(1, &[2], 1);
     stage.append(1, vec![entry(1, 2, "a")]).unwrap();

@@ -1,6 +1,7 @@
 //! Who halts because it is no member any more, or not with its disk; and who is told so.
 
-use super::super::{removal, rollback};
+use super::super::{commit_told, removal, rollback};
+use super::logs::with_a_commit;
 use super::members::{ADD, led, removed};
 use super::*;
 use raft_core::{Boot, Change, Report};
@@ -86,4 +87,29 @@ fn a_disk_that_was_put_back_never_leads() {
     stage.halt(3, &report).unwrap();
     stage.seat(3, 301).unwrap();
     falls(stage.halt(3, &report), rollback::NAME);
+}
+
+/// A paused follower goes by what a server said before its disk was put back: of a boot that doesn't begin again (seed 5042699), and of
+/// one that does (13001780).
+#[test]
+fn words_from_before_a_disk_was_put_back_are_gone_by() {
+    let commits = |boot: Option<u64>| {
+        let mut stage = with_a_commit();
+        let mut word = stage.message(1, 2, 1, Body::Heartbeat { commit: Index(2), round: Round(0) });
+        (0..2).for_each(|_| stage.restart(1, 0).unwrap());
+        stage.send(1, 3, Body::Stale).unwrap();
+        stage.crash(1, 0).unwrap();
+        stage.tell(&Fact::RolledBack { node: NodeId(1) }).unwrap();
+        stage.actor(1).stamp.boot = Boot(1);
+        stage.start(1).unwrap();
+        if let Some(boot) = boot {
+            word.from.boot = Boot(boot);
+            stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(1), message: &word }).unwrap();
+        }
+        stage.actor(2).status.commit = Index(2);
+        stage.step(2)
+    };
+    commits(Some(1)).unwrap();
+    commits(Some(2)).unwrap();
+    falls(commits(None), commit_told::NAME);
 }
