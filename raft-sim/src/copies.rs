@@ -206,6 +206,8 @@ impl World {
         let found = self.servers[at].snapshots.read(Name::Whole(last));
         let Some((_, bytes)) = found.filter(|(head, _)| *head == fetch.snapshot()) else {
             self.counts.missing += 1;
+            let node = self.servers[at].id;
+            self.judges.observe(self.now, &Fact::Unread { node, to: fetch.to() })?;
             return self.input(at, Input::Missing { last });
         };
         let from = fetch.offset() as usize;

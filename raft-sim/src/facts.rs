@@ -315,6 +315,13 @@ pub enum Fact<'a> {
         /// How long it is.
         bytes: usize,
     },
+    /// What was asked of a node's disk is not there any more: nothing of it will be sent.
+    Unread {
+        /// Whose.
+        node: NodeId,
+        /// For whom it was asked.
+        to: NodeId,
+    },
     /// A chunk of a snapshot is handed to a node's disk.
     Storing {
         /// Whose.
@@ -451,6 +458,7 @@ impl Fact<'_> {
             | Fact::Capturing { node, .. }
             | Fact::Captured { node, .. }
             | Fact::Fetching { node, .. }
+            | Fact::Unread { node, .. }
             | Fact::Storing { node, .. }
             | Fact::Stored { node, .. }
             | Fact::StoreAnswered { node, .. }

@@ -127,6 +127,13 @@ impl Bounds {
         self.of(node).fetched.remove(&from);
     }
 
+    /// A chunk that was asked of a disk is not there: it is not on its way.
+    pub(crate) fn unread(&mut self, node: NodeId, to: NodeId) {
+        if let Some((_, count)) = self.of(node).fetched.get_mut(&to) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// The word that commands are lost reaches a node that may have them.
     pub(crate) fn lacks(&mut self, node: NodeId, from: NodeId) {
         *self.of(node).lacking.entry(from).or_default() += 1;

@@ -237,6 +237,7 @@ impl Judges {
             Fact::Capturing { .. }
             | Fact::Captured { .. }
             | Fact::Fetching { .. }
+            | Fact::Unread { .. }
             | Fact::Storing { .. }
             | Fact::Stored { .. }
             | Fact::StoreAnswered { .. }
@@ -323,6 +324,10 @@ impl Judges {
                 let seat = self.cluster.seat(node);
                 let round = (seat.led, seat.round);
                 self.bounds.fetching(node, to, bytes, round)
+            }
+            Fact::Unread { node, to } => {
+                self.bounds.unread(node, to);
+                Ok(())
             }
             Fact::Storing { node } => {
                 self.liveness.moves(at);

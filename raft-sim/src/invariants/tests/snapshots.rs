@@ -298,6 +298,9 @@ fn more_parts_at_a_disk_than_allowed_are_reported() {
     for _ in 0..4 {
         stage.tell(&fetching(2)).unwrap();
     }
+    // What is not there any more is not on its way (seed 22047103).
+    stage.tell(&Fact::Unread { node: NodeId(1), to: NodeId(1) }).unwrap();
+    stage.tell(&fetching(2)).unwrap();
     falls(stage.tell(&fetching(2)), bounds::NAME);
 }
 
