@@ -196,6 +196,8 @@ pub enum Bug {
     GiversTermIgnored,
     /// A ticket whose index a snapshot covers is answered `Lost`.
     CoveredIsLost,
+    /// A newcomer stands for election since an earlier disk of its id was a voter, though it is none (rules 10 and 16).
+    StandsForEarlierDisk,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).
     WantedStaysSilent,
     /// A voter that hears a leader takes the term of a candidate all the same, if that isn't a member by its own log: a removed

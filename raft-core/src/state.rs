@@ -150,14 +150,17 @@ impl State {
 
     /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
     /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
-    /// still be elected (dissertation 4.2.2). So may be who holds entries that a lost leader gave to nobody else, and is a
+    /// still be elected (dissertation 4.2.2). What an earlier disk of this id was, a newcomer is not (rule 16). So may be who holds entries that a lost leader gave to nobody else, and is a
     /// voter only in the joint configuration of a candidate that it must refuse: its word for itself counts in no quorum.
     pub(crate) fn may_campaign(&self) -> bool {
         if self.repairs() && !self.config.planted(Bug::StandsWithDecay) {
             return false;
         }
+        let (id, disk) = (self.config.id, self.config.disk);
+        let any = self.config.planted(Bug::StandsForEarlierDisk);
+        let votes = |it: &Membership| it.is_voter(id) && (any || it.on_record(id, disk));
         let mut memberships = self.log.memberships_from(self.commit);
-        memberships.any(|membership| membership.is_voter(self.config.id))
+        memberships.any(votes)
             || (self.founded() && self.wanted && !self.config.planted(Bug::WantedStaysSilent))
             || (self.founded() && self.config.planted(Bug::LearnerCampaigns))
     }

@@ -181,6 +181,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::GiverDeposes, &["giver_deposes_nobody"]),
     core(Bug::GiversTermIgnored, &["commit_term"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
+    core(Bug::StandsForEarlierDisk, &["only_voters_stand"]),
     core(Bug::WantedStaysSilent, &["liveness"]),
     core(Bug::LateAckEndsProbe, &["liveness"]),
     core(Bug::RemovedDeposes, &["liveness"]),

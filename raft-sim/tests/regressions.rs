@@ -11,10 +11,6 @@ const LEGAL: &[(&str, &str)] = &[
     ("given_up_before_halt.shrunk", "1 refuses to start: this data directory has lost what it had promised"),
     ("removed_before_founding.tape", "1 halt: NotOnRecord"),
     ("unread_is_not_sent.shrunk", "4138615 3 fetch 0..1 of 7850@33 for 2"),
-    (
-        "words_of_the_boot_before.shrunk",
-        "4 < 3->4 Append term=9 prev=860@9 [861@9 k0=1303] commit=860 boot=5",
-    ),
 ];
 
 /// More steps than any of these runs has.

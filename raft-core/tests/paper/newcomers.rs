@@ -149,6 +149,29 @@ fn a_non_voting_member_starts_no_election() {
     assert_eq!((role(&cluster, 4), term(&cluster, 4)), (RoleName::Follower, 1));
 }
 
+/// Dissertation 4.2.1 (and 4.4): a server that comes again on a new disk is a non-voting member like any other, though an earlier disk
+/// of its id had a vote.
+#[test]
+fn who_comes_again_on_a_new_disk_starts_no_election() {
+    let mut cluster = led(3);
+    cluster.change(1, vec![remove(3)], None);
+    cluster.settle();
+    spread(&mut cluster, 1);
+    cluster.crash(3);
+    cluster.join(3, plainly);
+    cluster.isolate(2);
+    add(&mut cluster, 3);
+    cluster.settle();
+    assert_eq!(standing(&cluster, 3, 3), Some(Standing::Entrant));
+    cluster.crash(3);
+    cluster.restart(3);
+    let term = term(&cluster, 3);
+    cluster.isolate(1);
+    cluster.campaign(3);
+    cluster.tick(3, 1_000);
+    assert_eq!((role(&cluster, 3), cluster.status(3).term.0), (RoleName::Follower, term));
+}
+
 /// Before anybody has spoken to it, a server that joins knows of no configuration: it says nothing at all.
 #[test]
 fn a_server_that_joins_is_silent_until_a_leader_speaks() {

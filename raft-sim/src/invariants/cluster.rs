@@ -184,7 +184,9 @@ impl Seat {
         if stands && self.stands_by.as_ref().is_none_or(|(stood, _)| *stood != term) {
             self.stands_by = members.map(|members| (term, members.clone()));
             let (id, commit) = (step.node, step.after.commit);
-            let votes = self.log.configurations_since(commit).any(|members| members.is_voter(id));
+            let disk = self.stamp.disk;
+            let votes = |members: &Membership| members.is_voter(id) && members.on_record(id, disk);
+            let votes = self.log.configurations_since(commit).any(votes);
             self.stands_as_voter = votes || self.asked_to_vote;
         }
         let log = &self.log;

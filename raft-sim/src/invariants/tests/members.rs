@@ -272,6 +272,17 @@ fn who_left_may_still_stand_until_that_is_known_as_committed() {
     falls(stage.stand(3, 2), pre_vote::VOTER);
 }
 
+/// It may have had a vote on the disk that was lost; the new one is of a newcomer, until it is put on record.
+#[test]
+fn who_comes_again_on_a_new_disk_does_not_stand() {
+    let mut stage = led();
+    stage.change(1, Change::Replace { id: NodeId(3), context: None }).unwrap();
+    stage.settle(1, &[2]).unwrap();
+    stage.seat(3, 301).unwrap();
+    stage.follow(3, 1).unwrap();
+    falls(stage.clone().stand(3, 2), pre_vote::VOTER);
+}
+
 #[test]
 fn another_leader_leaves_the_joint_configuration() {
     let mut stage = joint();
