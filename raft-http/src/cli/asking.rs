@@ -190,15 +190,18 @@ impl Endpoints {
     async fn try_all<T>(&self, mut one: impl AsyncFnMut(&str) -> Result<T, Failed>) -> Result<T, Exit> {
         loop {
             // What each endpoint said in this round: who can't be reached must not hide what another one knows.
-            let mut failed: Vec<Exit> = Vec::new();
+            let (mut failed, mut hopeless): (Vec<Exit>, bool) = (Vec::new(), true);
             for endpoint in &self.endpoints {
                 match one(endpoint).await {
                     Ok(answer) => return Ok(answer),
-                    Err(Failed { exit, again: false }) => return Err(exit),
-                    Err(Failed { exit, again: true }) => failed.push(exit),
+                    Err(Failed { exit, next: Next::Nothing }) => return Err(exit),
+                    Err(Failed { exit, next }) => {
+                        hopeless &= next == Next::Others;
+                        failed.push(exit);
+                    }
                 }
             }
-            if Instant::now() + AGAIN >= self.deadline {
+            if hopeless || Instant::now() + AGAIN >= self.deadline {
                 return Err(worst(failed));
             }
             sleep(AGAIN).await;
@@ -219,7 +222,8 @@ impl Endpoints {
             }
             Err(error @ CallError::NoAnswer { .. }) => {
                 let line = format!("{error}; whether it was done can't be told: look before you try again");
-                Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), again: request.keyed })
+                let next = if request.keyed { Next::All } else { Next::Nothing };
+                Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), next })
             }
         }
     }
@@ -232,14 +236,24 @@ pub(super) fn worst(failed: Vec<Exit>) -> Exit {
     Exit { code, line: failed.into_iter().map(|exit| exit.line).collect::<Vec<_>>().join("; ") }
 }
 
-/// A try that failed, and whether another one makes sense.
+/// A try that failed, and where another one makes sense.
 struct Failed {
     exit: Exit,
-    again: bool,
+    next: Next,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// This answer is for good.
+    Nothing,
+    /// This endpoint belongs to no cluster any more.
+    Others,
+    /// Any of them, also this one, later.
+    All,
 }
 
 fn again(code: Code, error: CallError) -> Failed {
-    Failed { exit: Exit::new(code, error), again: true }
+    Failed { exit: Exit::new(code, error), next: Next::All }
 }
 
 /// What a failure means to a script: its exit code.
@@ -248,19 +262,24 @@ fn judge(reply: &Reply, endpoint: &str, keyed: bool) -> Failed {
     let detail = said["detail"].as_str().unwrap_or("no reason given");
     let line = format!("{endpoint}: {} ({detail})", said["title"].as_str().unwrap_or(reply.status.as_str()));
     let harmless = keyed || matches!(said["outcome"].as_str(), Some("not_applied") | None);
-    let again = said["retryable"] == true && harmless;
+    let next = match said["code"].as_str() {
+        Some("removed") if harmless => Next::Others,
+        _ if harmless && said["retryable"] == true => Next::All,
+        _ => Next::Nothing,
+    };
     let code = match (said["outcome"].as_str(), reply.status.as_u16()) {
         (Some("unknown" | "applied"), _) => Code::OutcomeUnknown,
         (_, 503 | 504) => Code::Temporary,
         (_, 400) => Code::Usage,
         _ => Code::Failed,
     };
-    Failed { exit: Exit::new(code, line), again }
+    Failed { exit: Exit::new(code, line), next }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderMap, StatusCode};
 
     #[test]
     fn a_time_that_no_clock_reaches_is_refused() {
@@ -268,5 +287,42 @@ mod tests {
         for text in ["300000000000years", "1day 1s", "10"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    /// What `try_all` makes of two endpoints that answer so, and how often it asked.
+    fn tried(answers: [Result<&'static str, Next>; 2]) -> (Result<&'static str, String>, usize) {
+        let endpoints = vec!["a".to_string(), "b".to_string()];
+        let asking = Endpoints { endpoints, deadline: Instant::now() + 2 * AGAIN };
+        let mut asked = 0;
+        let answer = crate::start::runtime().unwrap().block_on(asking.try_all(async |endpoint: &str| {
+            asked += 1;
+            let answer = answers[usize::from(endpoint == "b")];
+            answer
+                .map_err(|next| Failed { exit: Exit::new(Code::Failed, format!("{endpoint} failed")), next })
+        }));
+        (answer.map_err(|exit| exit.line), asked)
+    }
+
+    #[test]
+    fn who_was_removed_is_passed_by() {
+        assert_eq!(tried([Err(Next::Others), Ok("done")]), (Ok("done"), 2));
+        assert_eq!(tried([Err(Next::Others), Err(Next::Others)]), (Err("a failed; b failed".to_string()), 2));
+        assert_eq!(tried([Err(Next::Nothing), Ok("done")]), (Err("a failed".to_string()), 1));
+        assert!(tried([Err(Next::Others), Err(Next::All)]).1 > 2);
+    }
+
+    #[test]
+    fn where_to_ask_next_follows_from_code_and_outcome() {
+        let next = |code: &str, outcome: &str, retryable: bool, keyed| {
+            let body = serde_json::json!({ "code": code, "outcome": outcome, "retryable": retryable });
+            let reply =
+                Reply { status: StatusCode::GONE, headers: HeaderMap::new(), body: body.to_string().into() };
+            judge(&reply, "a", keyed).next
+        };
+        assert!(next("removed", "not_applied", false, false) == Next::Others);
+        assert!(next("key_expired", "unknown", false, true) == Next::Nothing);
+        assert!(next("no_leader", "not_applied", true, false) == Next::All);
+        assert!(next("leadership_lost", "unknown", true, false) == Next::Nothing);
+        assert!(next("leadership_lost", "unknown", true, true) == Next::All);
     }
 }

@@ -2,25 +2,32 @@
 
 use super::asking::{Asking, Endpoints, Request};
 use super::print;
+use crate::data_dir::sync_dir;
 use crate::exit::{Code, Exit};
 use crate::snapshots;
 use indicatif::ProgressBar;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use tempfile::NamedTempFile;
 
-/// Copies what any of the endpoints gives; the file has its name only when it is whole and intact.
+/// Copies what any of the endpoints gives; the file has its name only when it is whole and intact, and what failed is gone.
 pub(super) fn run(asking: &Asking, file: &Path) -> Result<Exit, Exit> {
-    let part = PathBuf::from(format!("{}.part", file.display()));
     let failed = |doing: &'static str| {
-        let part = part.display().to_string();
-        move |error: std::io::Error| Exit::new(Code::Io, format!("can't {doing} {part:?}: {error}"))
+        move |error: io::Error| {
+            Exit::new(Code::Io, format!("can't {doing} {:?}: {error}", file.display().to_string()))
+        }
     };
-    let mut out = File::create(&part).map_err(failed("create"))?;
-    asking.run(async |endpoints| fetch(endpoints, &mut out).await)?.map_err(failed("write to"))?;
-    out.sync_all().map_err(failed("sync"))?;
-    let (cluster, snapshot, _) = snapshots::read_copy(&part)?;
-    fs::rename(&part, file).map_err(failed("rename"))?;
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut part =
+        NamedTempFile::with_prefix_in(".httpraft-backup-", parent).map_err(failed("make a file beside"))?;
+    asking
+        .run(async |endpoints| fetch(endpoints, part.as_file_mut()).await)?
+        .map_err(failed("write what becomes"))?;
+    part.as_file().sync_all().map_err(failed("sync what becomes"))?;
+    let (cluster, snapshot, _) = snapshots::read_copy(part.path())?;
+    part.persist(file).map_err(|error| failed("name")(error.error))?;
+    sync_dir(parent).map_err(failed("sync the directory of"))?;
     let (last, size) = (snapshot.last(), snapshot.size);
     print(&format!(
         "{}: cluster {:016x} up to entry {last}, {size} bytes, verified",
@@ -29,7 +36,7 @@ pub(super) fn run(asking: &Asking, file: &Path) -> Result<Exit, Exit> {
     ))
 }
 
-async fn fetch(endpoints: &Endpoints, out: &mut File) -> Result<std::io::Result<()>, Exit> {
+async fn fetch(endpoints: &Endpoints, out: &mut File) -> Result<io::Result<()>, Exit> {
     let (_, mut opened) = endpoints.open(&Request::get("/v1/backup")).await?;
     // Shown on standard error, and only to people.
     let progress = ProgressBar::no_length();
