@@ -16,7 +16,6 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -99,45 +98,6 @@ async fn a_forward_without_an_answer_is_never_sent_twice() {
     let reply = client.with("POST", "/v1/log", &[], b"x").await;
     refused(&reply, 503, "forward_failed", "unknown");
     assert_eq!(asked.await.unwrap(), 1);
-}
-
-/// A hand-over, an orderly stop and a removal are no failures for who writes by way of another node.
-#[tokio::test]
-async fn a_forward_that_comes_too_late_for_a_leader_is_tried_anew() {
-    let (cluster, leader) = Cluster::of_three().await;
-    // Somebody who leads no more in the leader's place; from the fourth request on it is the leader itself.
-    let past = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let body = json!({ "api": past.local_addr().unwrap().to_string() }).to_string();
-    let real = cluster.api(leader).to_string();
-    let moved = cluster.client(leader).await.send("PATCH", &format!("/v1/members/{leader}"), &body).await;
-    assert_eq!(moved.status, 200, "{moved:?}");
-    let answers = tokio::spawn(async move {
-        let says = [(421, "not_leader"), (503, "draining"), (410, "removed"), (503, "leadership_lost")];
-        for (nth, (status, code)) in says.iter().enumerate() {
-            if nth == 3 {
-                let (mut client, _) = past.accept().await.unwrap();
-                let mut leader = tokio::net::TcpStream::connect(&real).await.unwrap();
-                tokio::io::copy_bidirectional(&mut client, &mut leader).await.unwrap();
-            }
-            let (mut stream, _) = past.accept().await.unwrap();
-            let body = json!({
-                "success": false, "leader": real, "type": "about:blank", "title": "a stand-in", "status": status,
-                "detail": "", "retryable": true, "code": code, "outcome": "unknown",
-            });
-            let body = body.to_string();
-            let head = format!("HTTP/1.1 {status} So\r\nContent-Length: {}\r\nConnection: close", body.len());
-            let kind = "Content-Type: application/problem+json";
-            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
-            stream.write_all(format!("{head}\r\n{kind}\r\n\r\n{body}").as_bytes()).await.unwrap();
-        }
-    });
-    let mut client = cluster.client((leader + 1) % 3).await;
-    client.get(&format!("/v1/log?min_index={}", moved.headers["raft-index"])).await;
-    assert_eq!(client.with("POST", "/v1/log", &[], b"x").await.status, 201);
-    // But what may have been done is not sent again.
-    refused(&client.with("POST", "/v1/log", &[], b"y").await, 503, "leadership_lost", "unknown");
-    answers.await.unwrap();
-    assert_eq!(client.get("/v1/log").await.json["entries"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -4,30 +4,41 @@ use super::asking::{Asking, Endpoints, Request};
 use super::print;
 use crate::data_dir::sync_dir;
 use crate::exit::{Code, Exit};
+use crate::signal::StopSignal;
 use crate::snapshots;
 use indicatif::ProgressBar;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 /// Copies what any of the endpoints gives; the file has its name only when it is whole and intact, and what failed is gone.
 pub(super) fn run(asking: &Asking, file: &Path) -> Result<Exit, Exit> {
     let failed = |doing: &'static str| {
-        move |error: io::Error| {
-            Exit::new(Code::Io, format!("can't {doing} {:?}: {error}", file.display().to_string()))
-        }
+        move |error: io::Error| Exit::new(Code::Io, format!("can't {doing} {}: {error}", file.display()))
     };
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part =
-        NamedTempFile::with_prefix_in(".httpraft-backup-", parent).map_err(failed("make a file beside"))?;
-    asking
-        .run(async |endpoints| fetch(endpoints, part.as_file_mut()).await)?
-        .map_err(failed("write what becomes"))?;
+    let mut part = tempfile::Builder::new()
+        .prefix(".httpraft-backup-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(parent)
+        .map_err(failed("make a file beside"))?;
+    let fetched = asking.run(async |endpoints| {
+        let mut stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
+        tokio::select! {
+            fetched = fetch(endpoints, part.as_file_mut()) => fetched,
+            // The half file goes, too.
+            () = stop.received() => Err(Exit::new(Code::Failed, "interrupted")),
+        }
+    })?;
+    fetched.map_err(failed("write what becomes"))?;
     part.as_file().sync_all().map_err(failed("sync what becomes"))?;
-    let (cluster, snapshot, _) = snapshots::read_copy(part.path())?;
+    let (cluster, snapshot, _) = snapshots::read_copy(part.path()).map_err(|error| {
+        let Exit { code, line } = error.into();
+        Exit { code, line: format!("what came for {}: {line}", file.display()) }
+    })?;
     part.persist(file).map_err(|error| failed("name")(error.error))?;
-    sync_dir(parent).map_err(failed("sync the directory of"))?;
+    sync_dir(parent).map_err(failed("make durable the name of"))?;
     let (last, size) = (snapshot.last(), snapshot.size);
     print(&format!(
         "{}: cluster {:016x} up to entry {last}, {size} bytes, verified",

@@ -75,7 +75,7 @@ pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answ
             Err(Refused::Problem(problem)) => return Err(problem.without_outcome()),
             Err(Refused::NotLeader) => {}
         }
-        // Only what never left this node, or was refused untouched, may be tried anew.
+        // Only what never left this node may be tried anew.
         if let Some(answer) = original.pass_on(api, on_follower, deadline).await? {
             return Ok(answer);
         }

@@ -84,7 +84,7 @@ async fn write(
             Err(Refused::Problem(problem)) => return Err(problem),
             Err(Refused::NotLeader) => {}
         }
-        // Only what never left this node, or was refused untouched, may be tried anew.
+        // Only what never left this node may be tried anew.
         if let Some(answer) = original.pass_on(api, on_follower, deadline).await? {
             return Ok(answer);
         }

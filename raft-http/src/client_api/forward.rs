@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Outcome, PROBLEM_JSON, Problem, ProblemCode, REPLAYED};
 use super::{Api, CLUSTER, query};
-use crate::call::{Call, CallError, Reply};
+use crate::call::{Call, CallError};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -44,8 +44,8 @@ pub(super) struct Original<'a> {
 }
 
 impl Original<'_> {
-    /// Passes the request on to the leader, or tells the client to go there. `None` if no byte of it has left, or if the
-    /// leader has done nothing, for it leads no more: then it may be tried anew.
+    /// Passes the request on to the leader, or tells the client to go there. `None` if no byte of it has left: then it
+    /// may be tried anew.
     pub(super) async fn pass_on(
         &self,
         api: &Api,
@@ -81,7 +81,6 @@ impl Original<'_> {
         }
         let call = Call { method: self.head.method.clone(), path, headers, body: self.body.clone() };
         match call.send(&leader, deadline).await {
-            Ok(reply) if Instant::now() < deadline && leads_no_more(&reply) => Ok(None),
             Ok(reply) => Ok(Some(relayed(reply.status, &reply.headers, reply.body))),
             Err(CallError::NotSent { .. }) if Instant::now() < deadline => Ok(None),
             Err(error) => {
@@ -102,14 +101,6 @@ impl Original<'_> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         if query.is_empty() { uri.path().to_string() } else { format!("{}?{query}", uri.path()) }
     }
-}
-
-/// Whether who was taken for the leader has refused, untouched, what another one is to do: it has handed over, stops, or was
-/// removed.
-fn leads_no_more(reply: &Reply) -> bool {
-    const GONE: [&str; 3] = ["not_leader", "draining", "removed"];
-    let refused = [StatusCode::MISDIRECTED_REQUEST, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GONE];
-    refused.contains(&reply.status) && reply.json()["code"].as_str().is_some_and(|code| GONE.contains(&code))
 }
 
 /// The leader's answer as this node's.

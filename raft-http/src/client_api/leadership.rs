@@ -34,7 +34,11 @@ async fn attempts(
     begun: &mut bool,
 ) -> Result<Answer, Refused> {
     loop {
-        api.until_leader(deadline).await?;
+        let leader = api.until_led(deadline).await?;
+        if leader != api.id {
+            // Another leader must not begin what has come to its end here.
+            return if *begun { handed_over(api, to, leader) } else { Err(Refused::NotLeader) };
+        }
         if to == Some(api.id) {
             return Ok(leads(api, api.id));
         }
@@ -52,22 +56,11 @@ async fn attempts(
             Ok(Err(_)) => return problem(ProblemCode::ShuttingDown, "this node stopped", Outcome::Unknown),
             Ok(Ok(Core::HandingOver { to: target })) => {
                 *begun = true;
-                match settle(api, target, deadline).await? {
-                    leader if to.is_none() && leader != api.id || leader == target => {
-                        return Ok(leads(api, leader));
-                    }
-                    leader if leader != api.id => {
-                        return problem(
-                            ProblemCode::LeadershipLost,
-                            "yet another node leads now",
-                            Outcome::Applied,
-                        );
-                    }
-                    _ => refuse_silent(api, target, deadline).await?,
+                let leader = settle(api, target, deadline).await?;
+                if leader != api.id {
+                    return handed_over(api, to, leader);
                 }
-            }
-            Ok(Ok(Core::NotLeader { leader: Some(leader) })) if leader != api.id => {
-                return Err(Refused::NotLeader);
+                refuse_silent(api, target, deadline).await?;
             }
             Ok(Ok(
                 Core::NotLeader { .. }
@@ -81,6 +74,14 @@ async fn attempts(
         }
         api.pause(deadline).await?;
     }
+}
+
+/// Another node leads now, the one that was wanted or yet another.
+fn handed_over(api: &Api, to: Option<NodeId>, leader: NodeId) -> Result<Answer, Refused> {
+    if to.is_none_or(|to| to == leader) {
+        return Ok(leads(api, leader));
+    }
+    Err(Problem::new(ProblemCode::LeadershipLost, "yet another node leads now").with(Outcome::Applied).into())
 }
 
 /// A voter that is down can't take over.

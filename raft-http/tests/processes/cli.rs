@@ -168,6 +168,15 @@ fn a_backup_becomes_a_new_cluster() {
     let endpoint = &cluster.apis[follower];
     let told = done(&directory, &["backup", "copy.snap", "--endpoints", endpoint]);
     assert!(told.contains(old["cluster_id"].as_str().expect("an id")), "{told}");
+    let hidden = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".httpraft-backup");
+    let half = || fs::read_dir(&directory).expect("a directory").any(|entry| entry.is_ok_and(hidden));
+    // A backup that fails leaves nothing behind, and what has its name stays.
+    let whole = fs::read(directory.join("copy.snap")).expect("the backup");
+    let (code, line) =
+        fails(&directory, &["backup", "copy.snap", "--endpoints", "localhost:1", "--timeout", "1s"]);
+    assert_eq!((code, line.contains("localhost:1")), (75, true), "{line}");
+    assert_eq!(fs::read(directory.join("copy.snap")).expect("the backup"), whole);
+    assert!(!half(), "half a backup is left");
     append(&cluster, 20..25);
     let mut new = Cluster::new(1);
     let (file, into) = (directory.join("copy.snap"), new.directory().to_path_buf());
