@@ -376,13 +376,15 @@ Dispatch(i, s, m) ==
 Outcomes(i, s, m) ==
     LET t == IF m.term > s.term THEN Adopt(s, m.term) ELSE s
         patient == "patience" \in Features /\ m.kind = "Vote" /\ ~m.transfer
+        \* After a restart it isn't known whether this is the disk that has the vote.
+        unsure == m.kind = "Vote" /\ m.term = s.term /\ s.vote = m.src /\ s.boot > 1
     IN  CASE m.kind = "PreVote" -> AnswerPreVote(i, s, m)
           [] m.kind = "PreVoteReply" /\ m.granted ->
                {IF s.role = "PreCandidate" /\ m.term = s.term + 1 THEN Count(s, m) ELSE Same(s)}
           [] m.term < s.term ->
                {IF m.kind \in Requests THEN Says(s, {Reply(i, s, m, "Stale", Empty)}) ELSE Same(s)}
           [] OTHER -> {Dispatch(i, t, m)}
-               \cup (IF patient THEN {Says(s, {Reply(i, s, m, "VoteReply", [granted |-> FALSE])})} ELSE {})
+               \cup (IF patient \/ unsure THEN {Says(s, {Reply(i, s, m, "VoteReply", [granted |-> FALSE])})} ELSE {})
 
 \* A reply is for the boot that asked (rule 16).
 Hears(i, m) == Up(i) /\ m.dst = i /\ (m.to \in {0, node[i].boot} \/ Bug("ReplyToEarlierBoot"))

@@ -56,7 +56,7 @@ impl Candidate {
     pub(crate) fn campaign(state: &mut State, transfer: bool) -> Candidate {
         let term = state.hard.term.next();
         state.adopt(term);
-        state.vote(state.config.id);
+        state.vote(state.config.id, state.config.disk);
         state.clock.draw(&state.config);
         let request =
             state.request(Body::Vote { last: state.log.last(), transfer, recorded: state.is_recorded() });

@@ -198,6 +198,9 @@ pub enum Bug {
     CoveredIsLost,
     /// A newcomer stands for election since an earlier disk of its id was a voter, though it is none (rules 10 and 16).
     StandsForEarlierDisk,
+    /// A vote is given again to whoever bears the id of the one that it was given to: a replaced disk and its successor may
+    /// both win a term (rules 10 and 16).
+    VotesForIdAlone,
     /// A server that must refuse a candidate with an older log stands only if it is a voter by its own log (rule 10).
     WantedStaysSilent,
     /// A voter that hears a leader takes the term of a candidate all the same, if that isn't a member by its own log: a removed

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::founding::Founding;
-use crate::ids::{Boot, EntryId, Index, NodeId, Stamp, Term};
+use crate::ids::{Boot, DiskId, EntryId, Index, NodeId, Stamp, Term};
 use crate::log::Log;
 use crate::membership::{Membership, Standing};
 use crate::message::{Body, Message};
@@ -42,6 +42,8 @@ pub(crate) struct Shown {
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) hard: HardState,
+    /// The disk that the vote of this term was given to, if that was in this boot.
+    pub(crate) voted_disk: Option<DiskId>,
     pub(crate) log: Log,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
@@ -102,6 +104,7 @@ impl State {
         }
         State {
             hard,
+            voted_disk: None,
             commit: applied,
             applied,
             leader: None,
@@ -150,8 +153,9 @@ impl State {
 
     /// Whether this server may stand for election: only a voter by its own log may, also on timeout-now (rule 10). One
     /// whose vote goes with a configuration that is not known to be committed may, too: it might be the only one that can
-    /// still be elected (dissertation 4.2.2). What an earlier disk of this id was, a newcomer is not (rule 16). So may be who holds entries that a lost leader gave to nobody else, and is a
+    /// still be elected (dissertation 4.2.2). So may be who holds entries that a lost leader gave to nobody else, and is a
     /// voter only in the joint configuration of a candidate that it must refuse: its word for itself counts in no quorum.
+    /// What an earlier disk of its id was, a newcomer is not (rule 16).
     pub(crate) fn may_campaign(&self) -> bool {
         if self.repairs() && !self.config.planted(Bug::StandsWithDecay) {
             return false;
@@ -263,8 +267,9 @@ impl State {
         self.outbox.stage_hard(self.hard);
     }
 
-    /// Votes for a server in the current term.
-    pub(crate) fn vote(&mut self, candidate: NodeId) {
+    /// Votes for a server, on this disk, in the current term.
+    pub(crate) fn vote(&mut self, candidate: NodeId, disk: DiskId) {
+        self.voted_disk = Some(disk);
         if self.hard.vote != Some(candidate) {
             self.hard.vote = Some(candidate);
             self.outbox.stage_hard(self.hard);

@@ -30,12 +30,12 @@ impl State {
 
     /// Votes, at most once a term; a granted vote waits until it is durable (rule 4). Whether it was granted.
     pub(crate) fn answer_vote(&mut self, asker: Asker) -> bool {
-        let free = self.hard.vote.is_none_or(|voted| voted == asker.id);
+        let free = self.hard.vote.is_none_or(|voted| voted == asker.id && self.voted_for_disk(asker.stamp));
         let answer = if free { self.vote_for(asker) } else { Ballot::Refused };
         let granted = answer.is_yes();
         self.taken_for_voter(asker);
         if granted {
-            self.vote(asker.id);
+            self.vote(asker.id, asker.stamp.disk);
             if !self.config.planted(Bug::VoteKeepsTimer) {
                 self.clock.reset();
             }
@@ -47,6 +47,12 @@ impl State {
             self.outbox.send(asker.id, reply);
         }
         granted
+    }
+
+    /// Whether the vote of this term is that very disk's: a replaced one and its successor bear one id, and may both stand
+    /// (rule 16). Which disk it was is forgotten at a restart; then it isn't given again.
+    fn voted_for_disk(&self, asker: Stamp) -> bool {
+        self.voted_disk == Some(asker.disk) || self.config.planted(Bug::VotesForIdAlone)
     }
 
     fn pre_vote_for(&self, asker: Asker) -> Ballot {

@@ -139,7 +139,8 @@ impl World {
         if done && self.goes_on()? {
             return Ok(true);
         }
-        let stuck = self.now > since + self.patience() || self.now > healed + longest;
+        let patience = self.patience() + self.workload.longest_patience();
+        let stuck = self.now > since + patience || self.now > healed + longest;
         if done || (self.judges.overdue(self.now) && stuck) {
             self.end()?;
             return Ok(false);

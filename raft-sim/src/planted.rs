@@ -214,6 +214,10 @@ pub const ELSEWHERE: &[(Bug, &str)] = &[
         "a leader without what is committed: who lost its disk is not elected (rule 16)",
     ),
     (
+        Bug::VotesForIdAlone,
+        "two live disks of one id: a seat runs one process, and its next disk stands in later terms only",
+    ),
+    (
         Bug::AsksFoundersOnly,
         "a founder that lost its power while the others founded, and comes back when all of them have left: one seed in more than ten \
          thousand; a regression exposes it",

@@ -67,6 +67,13 @@ struct Client {
     told: Index,
 }
 
+impl Client {
+    /// It was not served yet what it wants after the healing.
+    fn wants(&self) -> bool {
+        self.waits && !(self.wrote && self.read)
+    }
+}
+
 /// All clients and their operations.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -177,13 +184,12 @@ impl Workload {
 
     /// Whether all that is wanted after the healing was served.
     pub fn served(&self) -> bool {
-        self.open == 0 && self.clients.iter().all(|client| !client.waits || (client.wrote && client.read))
+        self.open == 0 && !self.clients.iter().any(Client::wants)
     }
 
     /// What is still wanted, in words.
     pub fn wanted(&self) -> String {
-        let waiting =
-            self.clients.iter().filter(|client| client.waits && !(client.wrote && client.read)).count();
+        let waiting = self.clients.iter().filter(|client| client.wants()).count();
         format!("{waiting} clients had no fresh write or read served, and {} operations are open", self.open)
     }
 
@@ -261,6 +267,12 @@ impl Workload {
     /// How long a client waits for an answer.
     pub fn patience(&self, client: usize) -> Time {
         self.options.patience.max(1) << self.clients[client].unanswered.min(10)
+    }
+
+    /// How long any client waits that still wants something: meanwhile it isn't refused.
+    pub fn longest_patience(&self) -> Time {
+        let waiting = self.clients.iter().enumerate().filter(|(_, client)| client.wants());
+        waiting.map(|(at, _)| self.patience(at)).max().unwrap_or_default()
     }
 
     /// How long until a client's next operation.

@@ -11,6 +11,7 @@ const LEGAL: &[(&str, &str)] = &[
     ("given_up_before_halt.shrunk", "1 refuses to start: this data directory has lost what it had promised"),
     ("removed_before_founding.tape", "1 halt: NotOnRecord"),
     ("unread_is_not_sent.shrunk", "4138615 3 fetch 0..1 of 7850@33 for 2"),
+    ("waits_longer_than_settling.shrunk", "1867024 3 answer t2579 committed 444@28"),
 ];
 
 /// More steps than any of these runs has.

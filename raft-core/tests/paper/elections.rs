@@ -1,7 +1,7 @@
 //! Section 5.2: leader election.
 
 use super::*;
-use raft_core::{Ballot, EntryId, Input, LogSlice, Message, NodeId, Term};
+use raft_core::{Ballot, Config, DiskId, EntryId, Input, LogSlice, Message, NodeId, Term};
 use std::collections::BTreeSet;
 
 /// 5.2: servers start as followers.
@@ -116,6 +116,48 @@ fn a_server_votes_once_a_term_first_come_first_served() {
         said(1),
         [Body::VoteReply { answer: Ballot::Refused }, Body::VoteReply { answer: Ballot::Refused }]
     );
+}
+
+/// What server 3 says to requests for its vote in one term by server 1, each from its disk or from another one, with a restart
+/// before the last.
+fn votes(disks: &[u64], change: impl Fn(&mut Config)) -> Vec<Ballot> {
+    let mut cluster = Cluster::with(3, change);
+    cluster.campaign(1);
+    let asked = cluster.take(|packet| (packet.from, packet.to) == (1, 3)).remove(0);
+    let mut ask = |(nth, disk): (usize, &u64)| {
+        let mut packet = asked.clone();
+        packet.message.from.disk = DiskId(*disk);
+        // A longer log may have a newer record of disks.
+        packet.message.body = Body::Vote { last: EntryId::new(1, 9), transfer: false, recorded: true };
+        if nth + 1 == disks.len() {
+            cluster.crash(3);
+            cluster.restart(3);
+        }
+        cluster.receive(packet);
+        match cluster.take(|packet| packet.from == 3).remove(0).message.body {
+            Body::VoteReply { answer } => answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    disks.iter().enumerate().map(&mut ask).collect()
+}
+
+/// 5.2, rule 16: the vote is a disk's. A replaced one and its successor bear one id, and both may stand. Which disk has it
+/// is not known after a restart: then nobody is told again.
+#[test]
+fn a_vote_is_given_again_only_to_the_disk_that_has_it() {
+    use Ballot::{Granted, Refused};
+    assert_eq!(votes(&[8, 8, 9, 8, 8], plainly), [Granted, Granted, Refused, Granted, Refused]);
+    assert_eq!(votes(&[9, 8, 9, 9], plainly), [Granted, Refused, Granted, Refused]);
+    #[cfg(feature = "planted")]
+    {
+        let bug = Some(raft_core::planted::Bug::VotesForIdAlone);
+        let planted = |config: &mut Config| {
+            plainly(config);
+            config.bug = bug;
+        };
+        assert_eq!(votes(&[8, 9, 8], planted), [Granted; 3], "two disks may win the term");
+    }
 }
 
 /// 5.2: the winner tells all others at once, so that no other election begins.

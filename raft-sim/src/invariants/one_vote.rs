@@ -38,10 +38,12 @@ pub(crate) fn sent(
         given.seating == vote.seating && !died
     };
     for given in seat.votes.range(all).map(|(_, given)| given).filter(|given| binds(given)) {
-        demand(given.candidate == vote.candidate, NAME, Class::Safety, || {
+        // A replaced disk and the next one of its id are two candidates.
+        let same = given.candidate == vote.candidate && given.asker.disk == vote.asker.disk;
+        demand(same, NAME, Class::Safety, || {
             format!(
-                "node {voter} votes for node {} in term {term}, and has voted for node {} in it",
-                vote.candidate, given.candidate
+                "node {voter} votes for node {} on disk {:016x} in term {term}, and has voted for node {} on disk {:016x} in it",
+                vote.candidate, vote.asker.disk.0, given.candidate, given.asker.disk.0
             )
         })?;
     }

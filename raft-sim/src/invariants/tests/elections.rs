@@ -106,6 +106,21 @@ fn a_second_vote_in_a_term_is_reported_over_a_crash() {
 }
 
 #[test]
+fn a_vote_for_another_disk_of_the_same_id_is_a_second_vote() {
+    let mut stage = Stage::new(3);
+    stage.stand(1, 1).unwrap();
+    stage.vote(2, 1, 1).unwrap();
+    stage.crash(1, 0).unwrap();
+    stage.tell(&Fact::Wiped { node: NodeId(1) }).unwrap();
+    stage.actor(1).image = Recovered::default();
+    stage.actor(1).stamp.disk = DiskId(101);
+    stage.start(1).unwrap();
+    stage.stand(1, 1).unwrap();
+    stage.vote(3, 1, 1).unwrap();
+    falls(stage.vote(2, 1, 1), one_vote::NAME);
+}
+
+#[test]
 fn a_vote_that_was_sent_and_lost_is_not_given_again() {
     let mut stage = Stage::new(3);
     stage.stand(1, 1).unwrap();
