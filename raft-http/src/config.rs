@@ -22,7 +22,7 @@ use std::time::Duration;
 const HEARTBEATS_PER_ELECTION: u32 = 5;
 
 /// The largest body that may be allowed: with its envelope it must fit into one segment of the log.
-const BODY_AT_MOST: usize = 8 << 20;
+pub(crate) const BODY_AT_MOST: usize = 8 << 20;
 
 /// How much larger a command may be than the request's body that it came in: its key, its kind and its envelope.
 pub(crate) const COMMAND_OVERHEAD: usize = 1 << 10;

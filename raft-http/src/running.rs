@@ -1,7 +1,7 @@
 //! A node without its clients: disk, snapshots, peers and driver.
 
 use crate::application::Replicated;
-use crate::config::{COMMAND_OVERHEAD, Config};
+use crate::config::{BODY_AT_MOST, COMMAND_OVERHEAD, Config};
 use crate::contact::{self, AddressBook};
 use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
@@ -14,7 +14,7 @@ use crate::peers::handshake::Identity;
 use crate::snapshot_thread::SnapshotThread;
 use crate::snapshots::Snapshots;
 use crate::storage::Storage;
-use raft_core::{Answer, ConfigError, DiskId, Node, NodeId, Recovered, Refusal, Status};
+use raft_core::{Answer, ConfigError, DiskId, Index, Node, NodeId, Recovered, Refusal, Status};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl<M: Replicated> Running<M> {
     /// directory's own id.
     pub(crate) async fn start(
         config: &Config,
-        storage: Storage,
+        mut storage: Storage,
         recovered: Recovered,
         restored: Restored<M>,
         disk: DiskId,
@@ -96,6 +96,11 @@ impl<M: Replicated> Running<M> {
         let peer_listeners = listen(config.peer(), config.insecure).await?;
         if config.insecure {
             warn!("--insecure: whoever reaches these ports can read and write everything, and take part");
+        }
+        let scattered = storage.is_scattered(&recovered);
+        let covered = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
+        if scattered {
+            storage.release(covered);
         }
         let times = TickTimes::new(config.heartbeat, config.election_timeout);
         let node = Node::new(core_config(config, &times, disk)?, recovered).map_err(StartError::Node)?;
@@ -111,8 +116,9 @@ impl<M: Replicated> Running<M> {
             stamp: node.stamp(),
             contact: config.own.clone(),
         });
-        let limits = node.config().limits;
-        let max_frame = limits.batch_bytes.max(limits.command_bytes) + FRAME_OVERHEAD;
+        // Of whatever size the others take requests: they may be set otherwise, as while all are set anew one by one.
+        let command = BODY_AT_MOST + COMMAND_OVERHEAD;
+        let max_frame = node.config().limits.batch_bytes.max(command) + FRAME_OVERHEAD;
         let book = Arc::new(AddressBook::new(config));
         let founders = node.config().founders.as_ref();
         let mut peers = Peers::new(identity.clone(), book.clone(), founders, core.events.clone());
@@ -120,6 +126,9 @@ impl<M: Replicated> Running<M> {
         let mut tasks = JoinSet::new();
         let peer_api = Arc::new(PeerApi::new(identity, book.clone(), core.events.clone(), max_frame));
         tasks.spawn(peer_api.run(peer_listeners));
+        if scattered {
+            tasks.spawn(gather(core.clone(), covered));
+        }
         let driver = Driver::new(node, disk_thread, snapshot_thread, peers, inbox, &times);
         let driver = tokio::spawn(driver.run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
@@ -136,6 +145,13 @@ impl<M: Replicated> Running<M> {
 impl<M> Drop for Running<M> {
     fn drop(&mut self) {
         self.driver.abort();
+    }
+}
+
+/// Has a snapshot taken as soon as there is something new for it, by which the next start does without the segments before.
+async fn gather<M: Replicated>(core: Core<M>, covered: Index) {
+    if core.applied.clone().wait_for(|applied| *applied > covered).await.is_ok() {
+        let _ = core.events.send(Event::Capture).await;
     }
 }
 

@@ -249,11 +249,20 @@ impl Snapshots {
     /// Gives a captured snapshot its name, and deletes the ones that nobody needs any more.
     pub(crate) fn keep(&mut self, captured: Captured) -> Result<Snapshot, SnapshotsError> {
         let Captured { snapshot, file } = captured;
-        self.place.rename(CAPTURING, &name(snapshot.last()))?;
-        self.current = Some(snapshot.last());
+        self.name(CAPTURING, snapshot.last())?;
+        // A later one may have been installed while this one was written.
+        self.current = self.current.max(Some(snapshot.last()));
         self.kept.insert(snapshot.last(), (snapshot.clone(), Arc::new(file)));
         self.prune();
         Ok(snapshot)
+    }
+
+    /// Gives a file the name of a snapshot: also in the place of a damaged one, which must not be deleted then.
+    fn name(&mut self, file: &str, last: EntryId) -> Result<(), SnapshotsError> {
+        let name = name(last);
+        self.place.rename(file, &name)?;
+        self.damaged.retain(|damaged| *damaged != name);
+        Ok(())
     }
 
     /// The current snapshot stays, the newest one before it, and the newest one behind it, which has arrived and is not
@@ -312,7 +321,7 @@ impl Snapshots {
         if found != *partial.snapshot() {
             return Err(unusable(SnapshotError::Damaged { at: 0, what: "it is not what was announced" }));
         }
-        self.place.rename(partial::PART, &name(found.last()))?;
+        self.name(partial::PART, found.last())?;
         self.place.remove(partial::ABOUT)?;
         let size = found.size;
         self.kept.insert(found.last(), (found, file));

@@ -87,7 +87,10 @@ pub fn run(mut config: Config) -> Result<Exit, Exit> {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
         let server = prepared.start().await?;
         Ok::<_, Exit>(server.run(stopped(stop)).await)
-    })?;
+    });
+    // A name server or a file system that hangs doesn't hold it up.
+    runtime.shutdown_background();
+    let exit = exit?;
     if let (Code::Removed, Store::Directory(path)) = (exit.code, store) {
         DataDir::set_removed(&path)?;
     }

@@ -7,11 +7,14 @@ mod spare;
 use crate::data_dir::{DataDir, DataDirError, LogBegun};
 use crate::exit::{Code, Exit};
 use raft_core::wal::{self, Identity, Layout, Op, Recovery, Refusal, Sequence, TooLarge, Wal};
-use raft_core::{Base, HardState, Index, Persisted, Recovered, Update, Write};
+use raft_core::{Base, Entry, HardState, Index, Persisted, Recovered, Update, Write};
 use segments::Segments;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// So many segments are no reason to do anything about them.
+const SCATTERED: usize = 8;
 
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ pub enum Storage {
 pub struct Files {
     wal: Wal,
     segments: Segments,
+    /// How many segments the start found.
+    found: usize,
     /// Segments that recovery had no use for. They go after the first sync, when the log stands without them.
     discard: Vec<u64>,
     begun: LogBegun,
@@ -165,7 +170,9 @@ impl Storage {
             );
         }
         segments.prepare()?;
-        let files = Files { wal: recovery.wal, segments, discard: recovery.discard, begun, failed: false };
+        let found = segments.list()?.len();
+        let files =
+            Files { wal: recovery.wal, segments, found, discard: recovery.discard, begun, failed: false };
         Ok((Storage::Files(Box::new(files)), recovery.recovered))
     }
 
@@ -212,6 +219,14 @@ impl Storage {
         if let Storage::Files(files) = self {
             files.wal.release(through);
         }
+    }
+
+    /// Whether a log with these entries is spread over far more segments than it fills: each start begins one, and only what
+    /// a snapshot covers can go.
+    pub(crate) fn is_scattered(&self, recovered: &Recovered) -> bool {
+        let Storage::Files(files) = self else { return false };
+        let bytes: usize = recovered.entries.iter().map(Entry::size).sum();
+        files.found > SCATTERED + 2 * bytes / files.segments.bytes()
     }
 
     /// How long the last sync took that put something on the disk.

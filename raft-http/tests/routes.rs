@@ -193,6 +193,12 @@ async fn a_half_sent_head_is_cut_off_and_a_half_sent_body_answered() {
     let mut client = cluster.client(0).await;
     client.write(b"POST /request HTTP/1.1\r\nHost: me\r\nContent-Length: 100\r\n\r\n{\"ent").await.unwrap();
     refused_write(&cluster, &client.reply().await.unwrap(), 408, "slow_body");
+    // A request that is not here by its own deadline is told so, and not begun.
+    let patient = Cluster::of_one(&[]).await;
+    let mut client = patient.client(0).await;
+    let head = b"POST /request?timeout=300ms HTTP/1.1\r\nHost: me\r\nContent-Length: 15\r\n\r\n{\"entry\"";
+    client.write(head).await.unwrap();
+    refused_write(&patient, &client.reply().await.unwrap(), 504, "timeout");
     // A connection that rests is no slow head; a slow head after it is.
     let mut client = cluster.client(0).await;
     for _ in 0..2 {

@@ -160,8 +160,8 @@ impl Endpoints {
     /// it is told.
     pub(super) async fn insist(&self, request: &Request) -> Result<Reply, Exit> {
         let mut unknown = false;
-        self.try_all(async |endpoint| {
-            let tried = self.ask(request, endpoint).await;
+        self.try_all(async |endpoint, until| {
+            let tried = ask(request, endpoint, until).await;
             tried.map_err(|mut failed| {
                 unknown |= failed.exit.code == Code::OutcomeUnknown;
                 if unknown {
@@ -175,8 +175,8 @@ impl Endpoints {
 
     /// The same for an answer that comes bit by bit.
     pub(super) async fn open(&self, request: &Request) -> Result<(String, Opened), Exit> {
-        self.try_all(async |endpoint| {
-            let opened = request.call(self.left()).open(endpoint, self.deadline + GRACE).await;
+        self.try_all(async |endpoint, until| {
+            let opened = request.call(left(until)).open(endpoint, until + GRACE).await;
             let opened = opened.map_err(|error| again(Code::Temporary, error))?;
             if opened.status.is_success() {
                 return Ok((endpoint.to_string(), opened));
@@ -187,12 +187,17 @@ impl Endpoints {
         .await
     }
 
-    async fn try_all<T>(&self, mut one: impl AsyncFnMut(&str) -> Result<T, Failed>) -> Result<T, Exit> {
+    async fn try_all<T>(
+        &self,
+        mut one: impl AsyncFnMut(&str, Instant) -> Result<T, Failed>,
+    ) -> Result<T, Exit> {
         loop {
             // What each endpoint said in this round: who can't be reached must not hide what another one knows.
             let (mut failed, mut hopeless): (Vec<Exit>, bool) = (Vec::new(), true);
-            for endpoint in &self.endpoints {
-                match one(endpoint).await {
+            for (nth, endpoint) in (0..).zip(&self.endpoints) {
+                // One that stands still must leave time for the others.
+                let share = left(self.deadline) / (self.endpoints.len() as u32 - nth);
+                match one(endpoint, Instant::now() + share).await {
                     Ok(answer) => return Ok(answer),
                     Err(Failed { exit, next: Next::Nothing }) => return Err(exit),
                     Err(Failed { exit, next }) => {
@@ -207,24 +212,25 @@ impl Endpoints {
             sleep(AGAIN).await;
         }
     }
+}
 
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
 
-    async fn ask(&self, request: &Request, endpoint: &str) -> Result<Reply, Failed> {
-        match request.call(self.left()).send(endpoint, self.deadline + GRACE).await {
-            Ok(reply) if reply.status.is_success() => Ok(reply),
-            Ok(reply) => Err(judge(&reply, endpoint, request.keyed)),
-            Err(error @ CallError::NotSent { .. }) => Err(again(Code::Temporary, error)),
-            Err(error @ CallError::NoAnswer { .. }) if request.method == Method::GET => {
-                Err(again(Code::Temporary, error))
-            }
-            Err(error @ CallError::NoAnswer { .. }) => {
-                let line = format!("{error}; whether it was done can't be told: look before you try again");
-                let next = if request.keyed { Next::All } else { Next::Nothing };
-                Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), next })
-            }
+/// Asks one endpoint, which has until then.
+async fn ask(request: &Request, endpoint: &str, until: Instant) -> Result<Reply, Failed> {
+    match request.call(left(until)).send(endpoint, until + GRACE).await {
+        Ok(reply) if reply.status.is_success() => Ok(reply),
+        Ok(reply) => Err(judge(&reply, endpoint, request.keyed)),
+        Err(error @ CallError::NotSent { .. }) => Err(again(Code::Temporary, error)),
+        Err(error @ CallError::NoAnswer { .. }) if request.method == Method::GET => {
+            Err(again(Code::Temporary, error))
+        }
+        Err(error @ CallError::NoAnswer { .. }) => {
+            let line = format!("{error}; whether it was done can't be told: look before you try again");
+            let next = if request.keyed { Next::All } else { Next::Nothing };
+            Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), next })
         }
     }
 }
@@ -294,7 +300,7 @@ mod tests {
         let endpoints = vec!["a".to_string(), "b".to_string()];
         let asking = Endpoints { endpoints, deadline: Instant::now() + 2 * AGAIN };
         let mut asked = 0;
-        let answer = crate::start::runtime().unwrap().block_on(asking.try_all(async |endpoint: &str| {
+        let answer = crate::start::runtime().unwrap().block_on(asking.try_all(async |endpoint: &str, _| {
             asked += 1;
             let answer = answers[usize::from(endpoint == "b")];
             answer

@@ -283,6 +283,10 @@ struct Range {
 
 async fn log(asking: &Asking, endpoints: &Endpoints, range: Range, fresh: &Fresh) -> Result<(), Exit> {
     let (mut from, mut left) = (range.from, range.limit.unwrap_or(u64::MAX));
+    // For each page; who follows lets each endpoint wait for news.
+    let patience = endpoints.deadline.saturating_duration_since(Instant::now());
+    let waits = 2 * WAIT * endpoints.endpoints.len() as u32;
+    let patience = if range.follow { patience.max(waits) } else { patience };
     while left > 0 {
         let path = path("/v1/log", |query| {
             query.append_pair("limit", &left.min(PAGE).to_string());
@@ -292,8 +296,8 @@ async fn log(asking: &Asking, endpoints: &Endpoints, range: Range, fresh: &Fresh
             }
             fresh.add(query);
         });
-        let deadline = endpoints.deadline.max(Instant::now() + 2 * WAIT);
-        let patient = Endpoints { endpoints: endpoints.endpoints.clone(), deadline };
+        let patient =
+            Endpoints { endpoints: endpoints.endpoints.clone(), deadline: Instant::now() + patience };
         let page = patient.insist(&Request::get(path)).await?.json();
         let entries = page["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
         for entry in entries {

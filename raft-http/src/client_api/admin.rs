@@ -51,7 +51,7 @@ pub(super) async fn answer(api: &Api, request: Request<Incoming>) -> Result<Answ
         return Ok(members::stale(api));
     }
     let (head, incoming) = request.into_parts();
-    let bytes = body::read(&head.headers, incoming, &api.limits).await.map_err(before)?;
+    let bytes = body::read(&head.headers, incoming, &api.limits, deadline).await.map_err(before)?;
     let asked = parse(&head.method, head.uri.path(), &head.headers, &bytes).map_err(before)?;
     let original = Original { head: &head, body: bytes, writes };
     loop {

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How much of a body that is too large is still read, and for how long, before it is refused: a client that is busy
 /// sending would not see an answer on a connection that is reset under it.
@@ -40,13 +41,19 @@ pub(super) async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Incoming,
     limits: &Limits,
+    deadline: Instant,
 ) -> Result<T, Problem> {
-    let bytes = read(headers, body, limits).await?;
+    let bytes = read(headers, body, limits, deadline).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(ProblemCode::BadJson, error.to_string()))
 }
 
 /// The whole body.
-pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body is longer than {} bytes", limits.body);
         Err(Problem::new(ProblemCode::TooLarge, detail))
@@ -59,7 +66,8 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limit
         }
         return too_large();
     }
-    match tokio::time::timeout(limits.body_read, collect(&mut body, limits.body)).await {
+    let patience = deadline.min(Instant::now() + limits.body_read);
+    match tokio::time::timeout_at(patience, collect(&mut body, limits.body)).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => {
             discard(body, limits.body).await;
@@ -67,6 +75,9 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limit
         }
         Ok(Err(error)) => {
             Err(Problem::new(ProblemCode::BadRequest, format!("the body can't be read: {error}")))
+        }
+        Err(_) if patience == deadline => {
+            Err(Problem::new(ProblemCode::Timeout, "the body was not here before the request's deadline"))
         }
         Err(_) => {
             let detail = format!("the body was not there after {:?}", limits.body_read);

@@ -75,7 +75,7 @@ async fn write(
     let on_follower = OnFollower::of(&request).map_err(before)?;
     let (head, incoming) = request.into_parts();
     let key = idempotency_key(&head.headers)?;
-    let body = body::read(&head.headers, incoming, &api.limits).await.map_err(before)?;
+    let body = body::read(&head.headers, incoming, &api.limits, deadline).await.map_err(before)?;
     let Asked { command, show } = parse(&head, &body).map_err(before)?;
     let original = Original { head: &head, body, writes: true };
     loop {

@@ -85,11 +85,15 @@ impl Feed {
         let (core, closing, content_type) = (api.core.clone(), api.closing(), self.form.media_type());
         let applied = core.machine().applied();
         tokio::spawn(async move {
-            let gone = sender.clone();
-            tokio::select! {
-                _ = self.run(core, &sender) => {}
-                () = gone.closed() => {}
-                () = closing => {}
+            let (gone, form) = (sender.clone(), self.form);
+            let whole = tokio::select! {
+                done = self.run(core, &sender) => done.is_some(),
+                () = gone.closed() => return,
+                () = closing => false,
+            };
+            // Half of the lines would look like all.
+            if form == Form::Lines && !whole {
+                let _ = timeout(SLOW, gone.send(Err(io::Error::other("not all of the lines")))).await;
             }
         });
         Answer { content_type, stream: Some(stream), ..Answer::empty(StatusCode::OK) }.at(applied)
@@ -139,11 +143,9 @@ impl Feed {
     }
 
     /// Says that what was asked for is not kept up to here. Events go on from there: whoever needs what was before reads
-    /// the state. Lines break off, as half of them would look like all.
+    /// the state. Lines break off.
     async fn compacted(&self, first: Index, sender: &Sender) -> Option<()> {
         if self.form == Form::Lines {
-            let gone = format!("entries below index {first} are not kept any more");
-            let _ = timeout(SLOW, sender.send(Err(io::Error::other(gone)))).await;
             return None;
         }
         let before = first.0.saturating_sub(1);

@@ -105,8 +105,15 @@ pub(super) async fn get(api: &Api, request: &Request<()>) -> Result<Answer, Prob
         Reached::Elsewhere(answer) => return Ok(answer),
     };
     if let Some(after) = after {
-        let about = |operation: &Operation| operation.key() == Some(&key);
-        api.page_until(after, 1, about, until).await?;
+        // The record of the change may not be kept any more.
+        let changed = {
+            let machine = api.core.machine();
+            machine.get(&key).map_or(after < machine.first(), |found| found.version.modified >= after)
+        };
+        if !changed {
+            let about = |operation: &Operation| operation.key() == Some(&key);
+            api.page_until(after, 1, about, until).await?;
+        }
     }
     let (found, applied) = {
         let machine = api.core.machine();

@@ -33,8 +33,9 @@ pub(super) async fn append(api: &Api, request: Request<Incoming>) -> Result<Answ
     let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
     let (head, body) = request.into_parts();
     let idempotency = idempotency_key(&head.headers)?;
-    let AppendRequest { entry } =
-        body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
+    let AppendRequest { entry } = body::json(&head.headers, body, &api.limits, deadline)
+        .await
+        .map_err(|problem| problem.of_write(true))?;
     match api.write(&Operation::Append(entry.into()).into(), idempotency.as_ref(), deadline).await {
         Ok(reply) => {
             let leader = &api.leader_or_self().api;
@@ -118,8 +119,9 @@ pub(super) async fn put(api: &Api, request: Request<Incoming>) -> Result<Answer,
     let deadline = api.deadline(&request).map_err(|problem| problem.of_write(true))?;
     let (head, body) = request.into_parts();
     let idempotency = idempotency_key(&head.headers)?;
-    let PutRequest { key, value } =
-        body::json(&head.headers, body, &api.limits).await.map_err(|problem| problem.of_write(true))?;
+    let PutRequest { key, value } = body::json(&head.headers, body, &api.limits, deadline)
+        .await
+        .map_err(|problem| problem.of_write(true))?;
     if key.is_empty() {
         return Err(Problem::new(ProblemCode::BadKey, "the key is empty").of_write(true));
     }

@@ -151,6 +151,9 @@ impl Api {
 
     pub(super) async fn hand_in(&self, event: Event, deadline: Instant) -> Result<(), Problem> {
         let problem = |code, detail| Problem::new(code, detail).with(Outcome::NotApplied);
+        if Instant::now() >= deadline {
+            return Err(problem(ProblemCode::Timeout, "the request was not here in time"));
+        }
         match timeout_at(deadline, self.core.events.send(event)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.stopping().with(Outcome::NotApplied)),

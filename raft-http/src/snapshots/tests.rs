@@ -106,6 +106,35 @@ fn one_that_arrived_doesnt_displace_the_one_that_the_log_needs() {
 }
 
 #[test]
+fn a_late_capture_doesnt_displace_the_one_that_was_installed_meanwhile() {
+    let directory = TempDir::new().unwrap();
+    let mut snapshots = open(&directory);
+    let machine = state(10, 5);
+    let late = snapshots.writer(base(&machine), machine, Stop::default())().unwrap();
+    let (installed, bytes_of) = bytes(&state(20, 5));
+    snapshots.receive(&installed, 0, &bytes_of, &Stop::default()).unwrap();
+    snapshots.installed(installed.last());
+    snapshots.keep(late).unwrap();
+    let (next, bytes_of) = bytes(&state(30, 5));
+    snapshots.receive(&next, 0, &bytes_of, &Stop::default()).unwrap();
+    assert!(same(&open(&directory).restore(&mut recovered(&installed)).unwrap(), &state(20, 5)));
+}
+
+#[test]
+fn a_new_one_takes_the_place_of_a_damaged_one_of_its_name() {
+    let directory = TempDir::new().unwrap();
+    let kept = [10, 20].map(|at| capture(&mut open(&directory), &state(at, 5)));
+    let path = directory.path().join("snapshots").join(name(kept[1].last()));
+    let mut damaged = fs::read(&path).unwrap();
+    damaged[100] ^= 4;
+    fs::write(&path, &damaged).unwrap();
+    let mut snapshots = open(&directory);
+    snapshots.restore::<Machine>(&mut recovered(&kept[0])).unwrap();
+    capture(&mut snapshots, &state(20, 5));
+    assert!(same(&open(&directory).restore(&mut recovered(&kept[1])).unwrap(), &state(20, 5)));
+}
+
+#[test]
 fn what_a_crash_leaves_is_cleared_up() {
     let directory = TempDir::new().unwrap();
     let mut snapshots = open(&directory);

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Segments {
     directory: PathBuf,
     sync: bool,
+    bytes: usize,
     spare: Spare,
     /// The files that were written to since the last sync, and the newest one, which is the next to be written to.
     open: BTreeMap<u64, OpenSegment>,
@@ -33,12 +34,26 @@ struct OpenSegment {
 impl Segments {
     /// The files in this directory, nothing read yet.
     pub(super) fn new(directory: PathBuf, options: StorageOptions) -> Segments {
-        let spare = Spare::new(&directory, options.layout.segment_bytes(), options.sync);
-        Segments { directory, sync: options.sync, spare, open: BTreeMap::new(), last_sync: Duration::ZERO }
+        let bytes = options.layout.segment_bytes();
+        let spare = Spare::new(&directory, bytes, options.sync);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Segments {
+            directory,
+            sync: options.sync,
+            bytes,
+            spare,
+            open: BTreeMap::new(),
+            last_sync: Duration::ZERO,
+        }
     }
 
-    /// Reads all segments, in order, as they are on the disk.
-    pub(super) fn read(&self) -> Result<Vec<(u64, Bytes)>, StorageError> {
+    /// How many bytes a new segment has.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The numbers of all segments on the disk, in order.
+    pub(super) fn list(&self) -> Result<Vec<u64>, StorageError> {
         let mut found = Vec::new();
         let listing = |error| StorageError::io("list", &self.directory)(error);
         for entry in fs::read_dir(&self.directory).map_err(listing)? {
@@ -52,6 +67,12 @@ impl Segments {
             }
         }
         found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Reads all segments, in order, as they are on the disk.
+    pub(super) fn read(&self) -> Result<Vec<(u64, Bytes)>, StorageError> {
+        let found = self.list()?;
         self.sync_directory()?;
         let read = |segment| {
             let path = self.path(segment);

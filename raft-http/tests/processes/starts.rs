@@ -2,7 +2,8 @@
 
 use crate::cluster::load::{Client, Load};
 use crate::cluster::process::Process;
-use crate::cluster::{Cluster, ends_within, httpraft, report};
+use crate::cluster::{Cluster, ends_within, http, httpraft, report};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -45,6 +46,38 @@ fn a_wiped_node_is_refused_and_told_how_to_come_back() {
         "wiped nodes: a follower and a leader refused; {} acknowledged meanwhile, longest pause {longest:?}",
         ledger.acknowledged.len()
     ));
+}
+
+/// Each start begins a segment of 16 MiB: a node that starts often and writes little must not fill its disk.
+#[test]
+fn many_starts_do_not_fill_the_disk() {
+    let mut cluster = Cluster::started(1);
+    let put = serde_json::json!({ "key": "a", "value": "b" });
+    let request = http::Request { method: "PUT", path: "/", body: Some(&put), within: SOON };
+    assert_eq!(http::ask(&cluster.apis[0], &request).expect("an answer").status, 200);
+    let data = cluster.setups[0].data_dir.clone();
+    let names = |of: &str| -> BTreeSet<_> {
+        fs::read_dir(data.join(of))
+            .expect("a directory")
+            .map(|entry| entry.expect("a file").file_name())
+            .collect()
+    };
+    let segments = || names("wal").len();
+    let mut most = 0;
+    for _ in 0..24 {
+        cluster.kill(0);
+        let (before, scattered) = (names("snapshots"), segments() > 8 + 2);
+        cluster.start(0);
+        cluster.leader();
+        // It lives for as long as a small snapshot takes.
+        assert!(!scattered || ends_within(SOON, || names("snapshots") != before));
+        most = most.max(segments());
+    }
+    // With the reserve, the spare one, and those of the start that takes a snapshot and of the one that needs it.
+    assert!(most <= 8 + 5, "{most} files at most, {} at the end", segments());
+    let got = http::get(&cluster.apis[0], "/?key=a").expect("an answer");
+    assert_eq!(got.json["value"], "b");
+    report(&format!("24 starts with one write: {most} files of the log at most, {} at the end", segments()));
 }
 
 /// Copies a directory with all that is in it.
