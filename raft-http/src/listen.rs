@@ -153,6 +153,20 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
+/// So many open files are not for clients.
+const RESERVED: usize = 512;
+
+/// How many connections there may be so that descriptors are left for the log, the snapshots and the other nodes: a node that
+/// can't open its next segment ends.
+pub(crate) fn affordable(wanted: usize) -> usize {
+    let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok());
+    let affordable = wanted.min(most.map_or(wanted, |most| most.saturating_sub(RESERVED).max(1)));
+    if affordable < wanted {
+        tracing::warn!(wanted, affordable, "max_connections is more than the limit of open files allows");
+    }
+    affordable
+}
+
 /// Has the kernel probe a client that rests for long: one whose machine vanished must not hold its place for ever. The
 /// pauses are long: there may be thousands of them.
 pub(crate) fn notice_gone(stream: &TcpStream) -> io::Result<()> {

@@ -5,7 +5,7 @@ use crate::config::{self, Config, ConfigError, Given, Store};
 use crate::exit::{Code, Exit};
 use crate::server::Server;
 use crate::signal::StopSignal;
-use crate::start::{Prepared, runtime, stopped};
+use crate::start::{Prepared, remember, runtime, stopped};
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 const CONFIG: &str = "config.json";
 const NODES: usize = 3;
@@ -27,14 +28,25 @@ const ELECTED: Duration = Duration::from_secs(10);
 
 /// Runs the cluster in this directory until a signal, or until one of its nodes ends; a new one of `nodes`.
 pub fn run(nodes: Option<usize>, directory: &Path) -> Result<Exit, Exit> {
-    let configs = configs(nodes, directory)?;
-    let apis = configs.iter().map(|config| config.api().to_string()).collect::<Vec<_>>();
-    let prepared = configs.into_iter().map(Prepared::open).collect::<Result<Vec<_>, Exit>>()?;
+    let mut prepared = Vec::new();
+    for config in configs(nodes, directory)? {
+        let (api, store) = (config.api().to_string(), config.store.clone());
+        match Prepared::open(config) {
+            Ok(node) => prepared.push((api, store, node)),
+            // The others go on without it.
+            Err(exit) if exit.code == Code::Removed => warn!("{}", exit.line),
+            Err(exit) => return Err(exit),
+        }
+    }
+    if prepared.is_empty() {
+        return Err(Exit::new(Code::Removed, format!("all nodes in {} were removed", directory.display())));
+    }
+    let apis: Vec<_> = prepared.iter().map(|(api, ..)| api.clone()).collect();
     runtime()?.block_on(async {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
         let mut servers = Vec::new();
-        for prepared in prepared {
-            servers.push(prepared.start().await?);
+        for (_, store, node) in prepared {
+            servers.push((node.start().await?, store));
         }
         announce(directory, &apis).map_err(|error| Exit::new(Code::Io, error))?;
         tokio::spawn(suggest(apis));
@@ -42,16 +54,18 @@ pub fn run(nodes: Option<usize>, directory: &Path) -> Result<Exit, Exit> {
     })
 }
 
-/// Runs all nodes. When one ends, all end; the first that didn't end well says how the process does.
-async fn run_all(servers: Vec<Server>, stop: StopSignal) -> Exit {
+/// Runs all nodes. When one ends, all end, but for one that was removed; the first that didn't end well says how the process
+/// does.
+async fn run_all(servers: Vec<(Server, Store)>, stop: StopSignal) -> Exit {
     let (ending, ended) = watch::channel(false);
     let mut running = JoinSet::new();
-    for server in servers {
+    for (server, store) in servers {
         let mut ended = ended.clone();
-        running.spawn(server.run(async move {
+        running.spawn(async move {
             // The sender outlives the servers.
-            let _ = ended.wait_for(|ended| *ended).await;
-        }));
+            let exit = server.run(async move { drop(ended.wait_for(|ended| *ended).await) }).await;
+            remember(exit, &store)
+        });
     }
     let stopping = stopped(stop);
     tokio::pin!(stopping);
@@ -61,6 +75,10 @@ async fn run_all(servers: Vec<Server>, stop: StopSignal) -> Exit {
             () = &mut stopping, if !*ending.borrow() => {}
             exit = running.join_next() => match exit {
                 None => return worst,
+                Some(Ok(exit)) if exit.code == Code::Removed && !running.is_empty() => {
+                    warn!("{}", exit.line);
+                    continue;
+                }
                 Some(Ok(exit)) if exit.code == Code::Ok || worst.code != Code::Ok => drop(exit),
                 Some(Ok(exit)) => worst = exit,
                 Some(Err(error)) => worst = Exit::new(Code::Failed, error),

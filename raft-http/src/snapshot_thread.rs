@@ -239,6 +239,7 @@ impl Worker {
     }
 
     fn captured(&mut self, captured: Result<Captured, SnapshotsError>) -> Option<Snapshot> {
+        self.close_transfers(Instant::now());
         let kept = captured.and_then(|captured| self.snapshots.keep(captured));
         kept.inspect_err(|error| warn!("no snapshot was taken, and the log stays longer: {error}")).ok()
     }
@@ -280,9 +281,14 @@ impl Worker {
         }
     }
 
+    /// Closes the files of transfers that are over: one that was deleted meanwhile takes its room until then.
+    fn close_transfers(&mut self, now: Instant) {
+        self.transfers.retain(|_, (_, _, asked)| now.duration_since(*asked) < TRANSFER);
+    }
+
     fn read(&mut self, fetch: &Fetch) -> Option<Bytes> {
         let (snapshot, now) = (fetch.snapshot(), Instant::now());
-        self.transfers.retain(|_, (_, _, asked)| now.duration_since(*asked) < TRANSFER);
+        self.close_transfers(now);
         let known = self.transfers.get(&snapshot.last()).filter(|(label, ..)| label == snapshot);
         let file = known.map(|(_, file, _)| file.clone()).or_else(|| self.snapshots.file(snapshot))?;
         self.transfers.insert(snapshot.last(), (snapshot.clone(), file.clone(), now));

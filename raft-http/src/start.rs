@@ -90,11 +90,17 @@ pub fn run(mut config: Config) -> Result<Exit, Exit> {
     });
     // A name server or a file system that hangs doesn't hold it up.
     runtime.shutdown_background();
-    let exit = exit?;
-    if let (Code::Removed, Store::Directory(path)) = (exit.code, store) {
-        DataDir::set_removed(&path)?;
+    Ok(remember(exit?, &store))
+}
+
+/// Keeps on record how a node ended that was removed.
+pub(crate) fn remember(exit: Exit, store: &Store) -> Exit {
+    match (exit.code, store) {
+        (Code::Removed, Store::Directory(path)) => {
+            DataDir::set_removed(path).map_or_else(Exit::from, |()| exit)
+        }
+        _ => exit,
     }
-    Ok(exit)
 }
 
 /// What all of the process runs on, beside each node's disk thread: one thread. Connections that become readable

@@ -111,6 +111,25 @@ fn a_local_cluster_works_and_comes_back() {
 }
 
 #[test]
+fn the_others_go_on_without_one_that_was_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Local::start(directory.path(), &[]);
+    let removed = (0..3).find(|at| first.apis[*at] != first.leader).unwrap();
+    let answer = ask(&first.leader, &format!("DELETE /v1/members/{removed}"), "");
+    assert_eq!(answer["members"].as_array().unwrap().len(), 2, "{answer}");
+    while TcpStream::connect(&first.apis[removed]).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(ask(&first.leader, "POST /request", r#"{"entry": "two"}"#)["success"], true);
+    assert_eq!(first.stop(), Some(0));
+
+    let second = Local::start(directory.path(), &[]);
+    assert_eq!(second.apis.len(), 2);
+    assert_eq!(entries(&second.leader), ["two"]);
+    assert_eq!(second.stop(), Some(0));
+}
+
+#[test]
 fn one_node_is_a_cluster_too() {
     let directory = tempfile::tempdir().unwrap();
     let local = Local::start(directory.path(), &["--nodes", "1", "--data-dir", "one"]);

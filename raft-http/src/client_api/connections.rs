@@ -4,7 +4,7 @@ use super::Api;
 use super::events::EVENT_STREAM;
 use super::socket::{Phase, SharedPhase, Socket};
 use super::stream::Body;
-use crate::listen::{Listeners, notice_gone};
+use crate::listen::{Listeners, affordable, notice_gone};
 use crate::metrics::Metrics;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
@@ -29,11 +29,12 @@ pub(crate) async fn serve(api: Arc<Api>, listeners: Listeners, closing: watch::R
     let mut accepting = JoinSet::new();
     let mut accepted = listeners.accept(&mut accepting, &closing);
     let open = Arc::new(Open::default());
+    let limit = affordable(api.limits.connections);
     let mut serving = JoinSet::new();
     for number in 0_u64.. {
         let Some(stream) = accepted.recv().await else { break };
         while serving.try_join_next().is_some() {}
-        let connection = open.admit(number, api.limits.connections, &api.core.metrics);
+        let connection = open.admit(number, limit, &api.core.metrics);
         // All are busy: what is under way goes first.
         let Some(connection) = connection else { continue };
         let registered = Registered::new(open.clone(), number, api.core.metrics.clone());
