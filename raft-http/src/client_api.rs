@@ -175,7 +175,10 @@ impl Api {
                 // What was done is told, whatever it takes.
                 answered => answered,
             },
-            Err(problem) => Err(problem),
+            Err(problem) => {
+                body::refuse(request).await;
+                Err(problem)
+            }
         };
         let answer = match answer {
             Ok(answer) => answer,

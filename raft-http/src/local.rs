@@ -5,7 +5,7 @@ use crate::config::{self, Config, ConfigError, Given, Store};
 use crate::exit::{Code, Exit};
 use crate::server::Server;
 use crate::signal::StopSignal;
-use crate::start::{Prepared, remember, runtime, stopped};
+use crate::start::{Prepared, runtime, stopped};
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -30,9 +30,9 @@ const ELECTED: Duration = Duration::from_secs(10);
 pub fn run(nodes: Option<usize>, directory: &Path) -> Result<Exit, Exit> {
     let mut prepared = Vec::new();
     for config in configs(nodes, directory)? {
-        let (api, store) = (config.api().to_string(), config.store.clone());
+        let api = config.api().to_string();
         match Prepared::open(config) {
-            Ok(node) => prepared.push((api, store, node)),
+            Ok(node) => prepared.push((api, node)),
             // The others go on without it.
             Err(exit) if exit.code == Code::Removed => warn!("{}", exit.line),
             Err(exit) => return Err(exit),
@@ -41,12 +41,12 @@ pub fn run(nodes: Option<usize>, directory: &Path) -> Result<Exit, Exit> {
     if prepared.is_empty() {
         return Err(Exit::new(Code::Removed, format!("all nodes in {} were removed", directory.display())));
     }
-    let apis: Vec<_> = prepared.iter().map(|(api, ..)| api.clone()).collect();
+    let apis: Vec<_> = prepared.iter().map(|(api, _)| api.clone()).collect();
     runtime()?.block_on(async {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
         let mut servers = Vec::new();
-        for (_, store, node) in prepared {
-            servers.push((node.start().await?, store));
+        for (_, node) in prepared {
+            servers.push(node.start().await?);
         }
         announce(directory, &apis).map_err(|error| Exit::new(Code::Io, error))?;
         tokio::spawn(suggest(apis));
@@ -56,16 +56,15 @@ pub fn run(nodes: Option<usize>, directory: &Path) -> Result<Exit, Exit> {
 
 /// Runs all nodes. When one ends, all end, but for one that was removed; the first that didn't end well says how the process
 /// does.
-async fn run_all(servers: Vec<(Server, Store)>, stop: StopSignal) -> Exit {
+async fn run_all(servers: Vec<Server>, stop: StopSignal) -> Exit {
     let (ending, ended) = watch::channel(false);
     let mut running = JoinSet::new();
-    for (server, store) in servers {
+    for server in servers {
         let mut ended = ended.clone();
-        running.spawn(async move {
+        running.spawn(server.run(async move {
             // The sender outlives the servers.
-            let exit = server.run(async move { drop(ended.wait_for(|ended| *ended).await) }).await;
-            remember(exit, &store)
-        });
+            let _ = ended.wait_for(|ended| *ended).await;
+        }));
     }
     let stopping = stopped(stop);
     tokio::pin!(stopping);

@@ -1,8 +1,9 @@
 //! A node without its clients: disk, snapshots, peers and driver.
 
 use crate::application::Replicated;
-use crate::config::{BODY_AT_MOST, COMMAND_OVERHEAD, Config};
+use crate::config::{BODY_AT_MOST, COMMAND_OVERHEAD, Config, Store};
 use crate::contact::{self, AddressBook};
+use crate::data_dir::DataDir;
 use crate::disk_thread::DiskThread;
 use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
 use crate::exit::{Code, Exit};
@@ -33,6 +34,7 @@ const FRAME_OVERHEAD: usize = 1 << 20;
 pub(crate) struct Running<M> {
     pub(crate) core: Core<M>,
     pub(crate) book: Arc<AddressBook>,
+    store: Store,
     driver: JoinHandle<Exit>,
     /// What goes on beside the driver: the streams from the other nodes among others. It ends with this.
     pub(crate) tasks: JoinSet<()>,
@@ -132,13 +134,20 @@ impl<M: Replicated> Running<M> {
         let driver = Driver::new(node, disk_thread, snapshot_thread, peers, inbox, &times);
         let driver = tokio::spawn(driver.run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
-        Ok(Running { core, book, driver, tasks })
+        Ok(Running { core, book, store: config.store.clone(), driver, tasks })
     }
 
     /// Waits for the node's end.
     pub(crate) async fn ended(&mut self) -> Exit {
         // The driver panicked: an invariant of our own is broken. The panic's own message has said which.
-        (&mut self.driver).await.unwrap_or_else(|error| Exit::new(Code::Failed, error))
+        let exit = (&mut self.driver).await.unwrap_or_else(|error| Exit::new(Code::Failed, error));
+        match (exit.code, &self.store) {
+            // Nobody would tell it again after its next start.
+            (Code::Removed, Store::Directory(path)) => {
+                DataDir::set_removed(path).map_or_else(Exit::from, |()| exit)
+            }
+            _ => exit,
+        }
     }
 }
 

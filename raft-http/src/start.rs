@@ -81,7 +81,6 @@ impl Prepared {
 pub fn run(mut config: Config) -> Result<Exit, Exit> {
     let runtime = runtime()?;
     runtime.block_on(join::ask(&mut config))?;
-    let store = config.store.clone();
     let prepared = Prepared::open(config)?;
     let exit = runtime.block_on(async {
         let stop = StopSignal::new().map_err(|error| Exit::new(Code::Io, error))?;
@@ -90,17 +89,7 @@ pub fn run(mut config: Config) -> Result<Exit, Exit> {
     });
     // A name server or a file system that hangs doesn't hold it up.
     runtime.shutdown_background();
-    Ok(remember(exit?, &store))
-}
-
-/// Keeps on record how a node ended that was removed.
-pub(crate) fn remember(exit: Exit, store: &Store) -> Exit {
-    match (exit.code, store) {
-        (Code::Removed, Store::Directory(path)) => {
-            DataDir::set_removed(path).map_or_else(Exit::from, |()| exit)
-        }
-        _ => exit,
-    }
+    exit
 }
 
 /// What all of the process runs on, beside each node's disk thread: one thread. Connections that become readable

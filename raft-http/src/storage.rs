@@ -45,7 +45,7 @@ pub enum Storage {
 pub struct Files {
     wal: Wal,
     segments: Segments,
-    /// How many segments the start found.
+    /// How many segments with a part of the log the start found.
     found: usize,
     /// Segments that recovery had no use for. They go after the first sync, when the log stands without them.
     discard: Vec<u64>,
@@ -170,7 +170,7 @@ impl Storage {
             );
         }
         segments.prepare()?;
-        let found = segments.list()?.len();
+        let found = segments.list()?.len().saturating_sub(recovery.discard.len());
         let files =
             Files { wal: recovery.wal, segments, found, discard: recovery.discard, begun, failed: false };
         Ok((Storage::Files(Box::new(files)), recovery.recovered))

@@ -50,6 +50,23 @@ async fn large_bodies_share_their_room_and_small_ones_need_none() {
     }
 }
 
+/// A client that is busy sending must get to read that it was refused, and not find its connection reset.
+#[tokio::test]
+async fn who_sends_much_is_told_that_there_is_no_room() {
+    let more = [
+        ("max_body", json!("8MiB")),
+        ("max_body_bytes", json!("9MiB")),
+        ("max_proposal_bytes", json!("64MiB")),
+    ];
+    let cluster = Cluster::of_one(&more).await;
+    let _slow = half(cluster.api(0), 8 << 20).await;
+    let entry = "x".repeat(7 << 20);
+    for _ in 0..5 {
+        let refused = cluster.client(0).await.post("/request", &json!({ "entry": entry })).await;
+        assert_eq!((refused.status, &refused.json["outcome"]), (429, &json!("not_applied")));
+    }
+}
+
 #[tokio::test]
 async fn who_does_not_read_is_cut_off_and_gives_the_room_back() {
     let more = [

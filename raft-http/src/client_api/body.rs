@@ -58,12 +58,8 @@ pub(super) async fn read(
         let detail = format!("the body is longer than {} bytes", limits.body);
         Err(Problem::new(ProblemCode::TooLarge, detail))
     };
-    let waits = headers.contains_key(header::EXPECT);
     if body.size_hint().lower() > limits.body as u64 {
-        // Who asked for leave to send (`Expect: 100-continue`) has sent nothing yet.
-        if !waits {
-            discard(body, 0).await;
-        }
+        discard_unless_asked(headers, body).await;
         return too_large();
     }
     let patience = deadline.min(Instant::now() + limits.body_read);
@@ -103,6 +99,19 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Option<Bytes>, hyp
         }
     }
     Ok(Some(if pieces.is_empty() { whole } else { pieces.freeze() }))
+}
+
+/// Reads what comes of a request that is refused at once.
+pub(super) async fn refuse(request: Request<Incoming>) {
+    let (head, body) = request.into_parts();
+    discard_unless_asked(&head.headers, body).await;
+}
+
+/// Who asked for leave to send (`Expect: 100-continue`) has sent nothing yet.
+async fn discard_unless_asked(headers: &HeaderMap, body: Incoming) {
+    if !headers.contains_key(header::EXPECT) {
+        discard(body, 0).await;
+    }
 }
 
 async fn discard(mut body: Incoming, read: usize) {
