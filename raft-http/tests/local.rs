@@ -9,6 +9,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// All take the usual ports: one test after the other.
+static PORTS: Mutex<()> = Mutex::new(());
+
+fn ports() -> MutexGuard<'static, ()> {
+    PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A running `httpraft local`; killed when dropped.
 struct Local {
@@ -88,6 +96,7 @@ fn entries(address: &str) -> Vec<String> {
 
 #[test]
 fn a_local_cluster_works_and_comes_back() {
+    let _ports = ports();
     let directory = tempfile::tempdir().unwrap();
     let first = Local::start(directory.path(), &[]);
     assert_eq!(first.apis.len(), 3);
@@ -112,6 +121,7 @@ fn a_local_cluster_works_and_comes_back() {
 
 #[test]
 fn the_others_go_on_without_one_that_was_removed() {
+    let _ports = ports();
     let directory = tempfile::tempdir().unwrap();
     let first = Local::start(directory.path(), &[]);
     let removed = (0..3).find(|at| first.apis[*at] != first.leader).unwrap();
@@ -131,6 +141,7 @@ fn the_others_go_on_without_one_that_was_removed() {
 
 #[test]
 fn one_node_is_a_cluster_too() {
+    let _ports = ports();
     let directory = tempfile::tempdir().unwrap();
     let local = Local::start(directory.path(), &["--nodes", "1", "--data-dir", "one"]);
     assert_eq!(local.apis.as_slice(), std::slice::from_ref(&local.leader));
