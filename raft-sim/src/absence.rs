@@ -4,6 +4,7 @@
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::facts::Violation;
+use crate::options::Family;
 use crate::world::{Event, World};
 use bytes::Bytes;
 use raft_core::{Change, Membership, NodeId, Standing};
@@ -29,9 +30,9 @@ impl World {
         self.cut_off(at, None);
         let mut left = 4 + self.choices.pick(site, 8) as u8;
         let exodus = self.choices.pick(Purpose::Exoduses.into(), 2) == 1;
-        let known = settled.members().iter().map(|member| member.id.0 as usize);
-        self.operator.leaving = known.filter(|other| exodus && *other != at).collect();
+        self.operator.leaving.clear();
         if exodus {
+            self.all_leave_but(at);
             left = EXODUS;
         }
         if self.choices.pick(site, 3) > 0 || exodus {
@@ -39,6 +40,44 @@ impl World {
             self.calm_until = self.now + u64::from(left) * 2 * self.options.election_timeout();
         }
         self.queue.push(self.now, Event::Swap { away: at, left });
+        Ok(())
+    }
+
+    fn all_leave_but(&mut self, at: usize) {
+        let settled = self.settled();
+        let known = settled.members().iter().map(|member| member.id.0 as usize);
+        self.operator.leaving = known.filter(|other| *other != at).collect();
+    }
+
+    /// In some runs a founder's disk stands still once it speaks, and its power goes when all others have founded. When it is back
+    /// all of them have left, if possible.
+    pub(crate) fn draw_latecomer(&mut self) {
+        let site = Site::from(Purpose::Latecomers);
+        if self.options.faults[Family::Absence as usize].is_some() && self.choices.pick(site, 8) == 7 {
+            self.latecomer = Some(1 + self.choices.pick(site, self.options.nodes as u64) as usize);
+        }
+    }
+
+    /// A disk has got on before the founding was over.
+    pub(crate) fn founders_get_on(&mut self, on: usize) -> Result<(), Violation> {
+        let Some(late) = self.latecomer.filter(|late| !self.servers[*late].founded && !self.healed) else {
+            return Ok(());
+        };
+        let (timeout, whole) = (self.options.election_timeout(), (1..=self.options.nodes));
+        if on == late {
+            self.servers[late].stalled_until = self.now + 20 * timeout;
+        } else if self.servers[late].process.is_some()
+            && whole.filter(|at| *at != late).all(|at| self.servers[at].founded)
+        {
+            self.crash_with_power(late)?;
+            // Nothing starts it but its return.
+            self.servers[late].life += 1;
+            self.latecomer = None;
+            self.counts.latecomers += 1;
+            self.all_leave_but(late);
+            self.calm_until = self.now + u64::from(EXODUS) * 2 * timeout;
+            self.queue.push(self.now + 2 * timeout, Event::Swap { away: late, left: EXODUS });
+        }
         Ok(())
     }
 
@@ -95,6 +134,9 @@ impl World {
     /// The member is back; another one, mostly the leader, is lost at the same time.
     pub(crate) fn come_back(&mut self, at: usize) -> Result<(), Violation> {
         self.network.mend();
+        if !self.servers[at].founded {
+            self.start(at)?;
+        }
         let exodus = self.have_left(&self.settled()) && !self.healed;
         let gone = mem::take(&mut self.operator.leaving);
         if exodus {

@@ -141,6 +141,10 @@ purposes! {
     Newcomers,
     /// Power cuts when a snapshot is on the disk before the log.
     Outruns,
+    /// Servers that come back on a disk that was given up.
+    Revenants,
+    /// Founders that are away from the founding on until all others have left.
+    Latecomers,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,

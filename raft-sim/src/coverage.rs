@@ -166,6 +166,10 @@ marks! {
     RemovedTold,
     /// A disk that was put back to an earlier state was found out.
     RollbackFound,
+    /// A process on an earlier disk of a seat asked for votes, beside the seat's own.
+    RevenantStood,
+    /// .. and won.
+    RevenantElected,
     /// A leader answered a read when its own disk and those of a quorum were full.
     ReadWhenFull,
     /// A leader was elected on a full disk, with its log in its reserve.

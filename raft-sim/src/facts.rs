@@ -12,7 +12,7 @@ pub use crate::violation::{Class, Violation};
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
     Answer, Base, Change, Entry, EntryId, Envelope, Index, Log, Message, Node, NodeId, Recovered, Report,
-    Snapshot, Stamp, Status, Ticket, Update, Write, hash,
+    Snapshot, Stamp, Status, Term, Ticket, Update, Write, hash,
 };
 use raft_machine::{Operation, Reply};
 
@@ -166,6 +166,20 @@ pub enum Fact<'a> {
     RolledBack {
         /// Whose.
         node: NodeId,
+    },
+    /// A process on a disk that its seat had before, beside the seat's own, stands for election or has won it. Then it says
+    /// nothing any more.
+    Revenant {
+        /// The seat's node.
+        node: NodeId,
+        /// The process.
+        stamp: Stamp,
+        /// The term.
+        term: Term,
+        /// Its log.
+        log: &'a Log,
+        /// Whether it has won.
+        leads: bool,
     },
     /// The last copy of a committed entry has decayed: no disk, no process and no message under way has one. No process
     /// is running.
@@ -441,6 +455,7 @@ impl Fact<'_> {
             | Fact::Wiped { node, .. }
             | Fact::Seated { node, .. }
             | Fact::RolledBack { node, .. }
+            | Fact::Revenant { node, .. }
             | Fact::Received { node, .. }
             | Fact::Proposed { node, .. }
             | Fact::ReadAsked { node, .. }

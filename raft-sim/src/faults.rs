@@ -84,6 +84,7 @@ impl World {
             Family::Fill => self.fill(at),
             Family::Moth => self.moth(),
             Family::Ruin => self.ruin(),
+            Family::Revenant => self.return_somebody(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -320,7 +321,7 @@ impl World {
     pub(crate) fn heal(&mut self) -> Result<(), Violation> {
         self.trace.say(self.now, format_args!("the faults are over"));
         self.trace.mark(self.now, 0, 2);
-        (self.healed, self.heir) = (true, None);
+        (self.healed, self.heir, self.revenant) = (true, None, None);
         let calm = self.options.tick * u64::from(self.options.heartbeat_ticks) / 4;
         let timeout = self.options.election_timeout();
         self.network.heal(calm);

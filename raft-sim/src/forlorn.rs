@@ -52,8 +52,9 @@ impl World {
     pub(crate) fn lonely(&self, at: usize) -> BTreeSet<EntryId> {
         let possible = self.possible();
         let whole = |member: &Member| {
-            let other = member.id.0 as usize;
-            other != at && self.is_sound(member) && !self.servers[other].decays
+            let (other, server) = (member.id.0 as usize, &self.servers[member.id.0 as usize]);
+            let founded = server.founded || server.joins;
+            other != at && founded && self.is_sound(member) && !server.decays
         };
         let meets = |id: NodeId, of: &Membership| of.get(id).is_some_and(whole);
         let alone = |it: &Membership| it.is_quorum(|id| id.0 as usize == at);

@@ -38,6 +38,7 @@ pub mod planted;
 pub mod queue;
 mod record;
 pub mod report;
+mod revenant;
 mod rollback;
 mod ruin;
 pub mod runner;

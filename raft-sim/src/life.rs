@@ -13,8 +13,8 @@ use crate::space::Space;
 use crate::world::{Event, World};
 use raft_core::wal::{Gone, Identity, Recovery, Refusal, recover};
 use raft_core::{
-    Base, Boot, ClusterId, Config, ConfigError, Entry, HardState, Index, Membership, Node, NodeId, Payload,
-    Recovered, Stamp, Update,
+    Base, Boot, ClusterId, Config, ConfigError, DiskId, Entry, HardState, Index, Membership, Node, NodeId,
+    Payload, Recovered, Stamp, Update,
 };
 
 /// All nodes of a run belong to one cluster.
@@ -28,7 +28,7 @@ impl World {
             return Ok(());
         }
         server.snapshots.settle();
-        let identity = self.identity(at);
+        let identity = self.identity(at, self.servers[at].disk_id);
         let recovery = match self.recovered(at) {
             Ok(recovery) => self.with_torn(at, identity, recovery),
             Err(refusal) => match self.refused(at, identity, &refusal)? {
@@ -40,15 +40,14 @@ impl World {
         self.begin(at, recovery)
     }
 
-    fn identity(&self, at: usize) -> Identity {
-        let server = &self.servers[at];
-        Identity { cluster: CLUSTER, node: server.id, disk: server.disk_id }
+    pub(crate) fn identity(&self, at: usize, disk: DiskId) -> Identity {
+        Identity { cluster: CLUSTER, node: self.servers[at].id, disk }
     }
 
     /// What a disk gives to a process that starts.
     pub(crate) fn recovered(&mut self, at: usize) -> Result<Recovery, Refusal> {
         let segments = self.servers[at].disk.read();
-        recover(self.identity(at), self.options.disk.layout, segments)
+        recover(self.identity(at, self.servers[at].disk_id), self.options.disk.layout, segments)
     }
 
     fn begin(&mut self, at: usize, recovery: Recovery) -> Result<(), Violation> {
@@ -136,7 +135,7 @@ impl World {
         Ok(())
     }
 
-    fn config(&mut self, at: usize) -> Config {
+    pub(crate) fn config(&mut self, at: usize) -> Config {
         let founders = Membership::founders((1..=self.options.nodes as u64).map(NodeId));
         let seed = self.choices.pick(Site::new(Purpose::Seed, at), 1 << 48);
         let server = &self.servers[at];
@@ -329,7 +328,9 @@ impl World {
 
     fn renew_disk(&mut self, at: usize) {
         let disk_id = self.draw_disk_id(at);
+        let estate = self.estate(at);
         let server = &mut self.servers[at];
+        server.estate = estate;
         server.disk.wipe();
         server.snapshots = Snapshots::default();
         server.space = Space::default();

@@ -209,7 +209,7 @@ impl Totals {
 
     /// What a stormy swarm has of everything. A zero here is a hole in the generator.
     pub fn lines(&self) -> Vec<(&'static str, u64)> {
-        [self.storm(), self.decay(), self.reads()].concat()
+        [self.storm(), self.comings(), self.decay(), self.reads()].concat()
     }
 
     fn storm(&self) -> Vec<(&'static str, u64)> {
@@ -262,10 +262,6 @@ impl Totals {
             ("reports of absence", counts.reports),
             ("exiled leaders", counts.exiles),
             ("power cuts with a snapshot ahead of the log", counts.outruns),
-            ("members away during changes", counts.absences),
-            ("members back when all they knew had left", counts.exoduses),
-            ("rolled back disks", counts.rollbacks),
-            ("leaders with an heir", counts.bequests),
             ("followers restarted at the end", counts.echoes),
             ("full disks", counts.fills),
             ("writes refused since room is short", counts.refused_writes),
@@ -276,6 +272,19 @@ impl Totals {
             ("halts", counts.halts),
             ("upgraded programs", counts.upgrades),
             ("messages that an older program can't read", counts.unread),
+        ]
+    }
+
+    /// The same of who goes away and comes back.
+    fn comings(&self) -> Vec<(&'static str, u64)> {
+        let counts = &self.counts;
+        vec![
+            ("members away during changes", counts.absences),
+            ("members back when all they knew had left", counts.exoduses),
+            ("founders away from the founding on", counts.latecomers),
+            ("rolled back disks", counts.rollbacks),
+            ("servers back on a disk that was given up", counts.revenants),
+            ("leaders with an heir", counts.bequests),
         ]
     }
 

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::facts::{OpId, Time};
 use crate::machine::Machine;
+use crate::revenant::Estate;
 use crate::rollback::Image;
 use crate::snapshots::Snapshots;
 use crate::space::Space;
@@ -173,6 +174,8 @@ pub struct Server {
     pub newest: Stamp,
     /// What its disk held some time ago.
     pub(crate) image: Option<Box<Image>>,
+    /// The disk that it had before this one.
+    pub(crate) estate: Option<Box<Estate>>,
 }
 
 impl Server {
@@ -209,6 +212,7 @@ impl Server {
             gave_up: false,
             newest: Stamp::default(),
             image: None,
+            estate: None,
         }
     }
 

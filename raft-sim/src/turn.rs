@@ -187,6 +187,11 @@ impl World {
     pub(crate) fn post(&mut self, from: usize, to: NodeId, message: Message) -> Result<(), Violation> {
         let fact = Fact::Sent { node: self.servers[from].id, to, message: &message };
         self.judges.observe(self.now, &fact)?;
+        self.carry(from, to, message)
+    }
+
+    /// The network takes a message.
+    pub(crate) fn carry(&mut self, from: usize, to: NodeId, message: Message) -> Result<(), Violation> {
         let to = to.0 as usize;
         if to >= self.servers.len() {
             return Err(self.violation("simulator", Class::Safety, format!("node {from} writes to {to}")));
@@ -327,6 +332,7 @@ impl World {
             }
         }
         let woken = process.inbox.len() > waited;
+        self.founders_get_on(at)?;
         self.begin_sync(at);
         self.gives_up(at);
         if self.loses_when_new(at)? {

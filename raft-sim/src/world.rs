@@ -3,6 +3,7 @@
 use crate::choices::{Choices, Purpose, Site, Source};
 use crate::clock::Clock;
 use crate::copies::Work;
+pub use crate::counts::Counts;
 use crate::course::Course;
 use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, OpId, Outcome, Time, Violation};
@@ -14,6 +15,7 @@ use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
 use crate::planted::Planted;
 use crate::queue::Queue;
+use crate::revenant::{Plot, Revenant};
 use crate::rollback::RolledBack;
 use crate::server::Server;
 use crate::trace::{Reader, Trace};
@@ -39,6 +41,8 @@ pub(crate) enum Event {
     ComeBack { at: usize },
     Bequest { left: u8 },
     Bereave { at: usize },
+    Haunt { disk: DiskId },
+    Plot(Plot),
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -51,130 +55,6 @@ pub(crate) enum Event {
     Response { op: OpId, outcome: Outcome, leader: Option<usize> },
     Patience { op: OpId },
     Again,
-}
-
-crate::counts::counts! {
-    /// How often what happened in a run, beside what the judges' coverage counts.
-    Counts {
-        /// Inputs to nodes: the events of every figure.
-        inputs,
-        /// Processes that died.
-        crashes,
-        /// Times that all died at once.
-        power_cuts,
-        /// Writes that a crash left torn.
-        torn,
-        /// Writes that a crash swallowed.
-        lost,
-        /// Syncs that failed.
-        failed_syncs,
-        /// Writes that failed.
-        failed_writes,
-        /// Power cuts when a snapshot was on the disk and the log before it was not.
-        outruns,
-        /// New members that lost commands before their log named a configuration.
-        newcomers,
-        /// Processes that were paused.
-        pauses,
-        /// Disks that stalled.
-        stalls,
-        /// Disks that were wiped.
-        wipes,
-        /// Bits that flipped.
-        rots,
-        /// Servers whose program was replaced by a newer one.
-        upgrades,
-        /// Messages that an older program could not read.
-        unread,
-        /// Commands that decayed while another disk kept them.
-        moths,
-        /// Disks that lost commands of which a copy was left on one that lost others at the same time.
-        crossed,
-        /// Uncommitted commands that decayed with every copy.
-        forlorn,
-        /// Times that no member was left with a whole log.
-        none_whole,
-        /// Committed commands of which every copy decayed.
-        ruins,
-        /// Commands that a start found lost.
-        decayed,
-        /// Logs that got them back.
-        repaired,
-        /// Starts that were refused because of decay.
-        refusals,
-        /// Nodes that halted.
-        halts,
-        /// Operations of clients.
-        operations,
-        /// Requests that were sent again with their idempotency key.
-        repeats,
-        /// .. after they had ended for their clients.
-        late_repeats,
-        /// Times that a leader was to change what the table of idempotency keys keeps.
-        retentions,
-        /// Hand-overs of leadership that were asked for.
-        transfers,
-        /// Changes of the configuration that were asked for.
-        changes,
-        /// .. and came to be.
-        changed,
-        /// .. and were not made because no quorum would have been left.
-        spared,
-        /// Seats that got a fresh disk.
-        seats,
-        /// Snapshots that were captured.
-        captures,
-        /// .. and came to nothing.
-        failed_captures,
-        /// Chunks that were read.
-        chunks,
-        /// Chunks whose snapshot was gone.
-        missing,
-        /// Received snapshots that were damaged.
-        damaged_snapshots,
-        /// Snapshots that replaced a log.
-        installs,
-        /// Snapshots of which a bit flipped.
-        spoilt,
-        /// Starts from an older snapshot than the newest.
-        older_starts,
-        /// Segments that were deleted.
-        released,
-        /// Clocks that jumped.
-        leaps,
-        /// Clocks that stood still.
-        standstills,
-        /// Members that were said to be out of reach.
-        reports,
-        /// Reads that a lease may answer.
-        lease_reads,
-        /// Reads served from what any node has applied.
-        stale_reads,
-        /// Reads asked of a node that doesn't lead.
-        follower_reads,
-        /// Leaders that were cut off for long.
-        exiles,
-        /// Members that were cut off while others were added and removed.
-        absences,
-        /// Members that came back when all that they knew had left.
-        exoduses,
-        /// Disks that were put back to an earlier state.
-        rollbacks,
-        /// Leaders that were to begin a change that nobody hears of, and to be followed by one that is lost.
-        bequests,
-        /// Followers that restarted when all was over.
-        echoes,
-        /// Disks that were full for a while.
-        fills,
-        /// Writes of clients that were refused since room was short.
-        refused_writes,
-        /// Writes that found no room.
-        out_of_room,
-        /// Snapshots, or parts of them, that found no room.
-        roomless_snapshots,
-        /// Starts when room was short.
-        full_starts,
-    }
 }
 
 /// What a run is made of, apart from its choices.
@@ -215,6 +95,10 @@ pub struct World {
     pub(crate) leader: Option<usize>,
     /// Who alone hears the next leader, before it is lost.
     pub(crate) heir: Option<usize>,
+    /// The founder that is to be away from the founding on.
+    pub(crate) latecomer: Option<usize>,
+    /// Who came back on a disk that was given up.
+    pub(crate) revenant: Option<Box<Revenant>>,
     pub(crate) operator: Operator,
     pub(crate) course: Course,
     /// How many disks there were so far.
@@ -260,6 +144,8 @@ impl World {
             ruined: None,
             leader: None,
             heir: None,
+            latecomer: None,
+            revenant: None,
             operator: Operator::default(),
             course: Course::default(),
             disks: 0,
@@ -289,6 +175,7 @@ impl World {
             }
         }
         self.draw_elders();
+        self.draw_latecomer();
         for client in 0..self.workload.clients() {
             let begins = self.workload.think(client, &mut self.choices);
             self.queue.push(begins, Event::Client { client });
@@ -343,6 +230,8 @@ impl World {
             Event::ComeBack { at } => self.come_back(at),
             Event::Bequest { left } => self.bequest(left),
             Event::Bereave { at } => self.bereave(at),
+            Event::Haunt { disk } => self.haunt(disk),
+            Event::Plot(plot) => self.plotted(plot),
             Event::Capture => match self.leader {
                 Some(at) => self.input(at, Input::Capture),
                 None => Ok(()),
@@ -407,6 +296,9 @@ impl World {
         }
         if !self.reads(to, &message.body) || self.is_ruined(&message.body) {
             return Ok(());
+        }
+        if self.is_revenants(to, &message) {
+            return self.revenant_takes(Input::Receive { from: NodeId(from as u64), message });
         }
         let Some(process) = &self.servers[to].process else { return Ok(()) };
         // The queue of a process that doesn't read is bounded.

@@ -1,8 +1,8 @@
 //! What the checkers know of every node, and the one log that is committed.
 
 use super::{
-    chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum, terms::Spoken,
-    up_to_date::AskedBefore,
+    chain::Chain, leadership, ledger::Ledger, model::Model, patience::Patience, quorum, receipts::Receipts,
+    terms::Spoken, up_to_date::AskedBefore,
 };
 use crate::facts::{Room, Time};
 use raft_core::{
@@ -112,8 +112,8 @@ pub(crate) struct Seat {
     pub(crate) rounds: BTreeMap<Round, (Time, u64)>,
     /// How many ticks it has taken.
     pub(crate) ticks: u64,
-    /// Who has asked it last whether it would vote for them.
-    pub(crate) asked_before: BTreeMap<NodeId, AskedBefore>,
+    /// Which processes have asked this one whether it would vote for them, and in which term.
+    pub(crate) asked_before: BTreeMap<(NodeId, Stamp, Term), AskedBefore>,
     /// Somebody asks it to hand over in the turn that is being taken.
     pub(crate) asked_to_hand_over: bool,
     /// The newest term in which this process handed over.
@@ -136,6 +136,8 @@ pub(crate) struct Seat {
     pub(crate) standing: leadership::Standing,
     /// What its disk holds.
     pub(crate) ledger: Ledger,
+    /// What it has heard of that.
+    pub(crate) receipts: Receipts,
     /// The snapshots that were on stable storage at some time, by their last index.
     pub(crate) snapshots: BTreeMap<Index, Snapshot>,
     /// The capture of this boot that is under way.
@@ -144,8 +146,8 @@ pub(crate) struct Seat {
     pub(crate) said_what_it_has: bool,
     /// What it has acknowledged, by term and disk.
     pub(crate) acks: BTreeMap<(Term, DiskId), Ack>,
-    /// The end of its log that it asked for votes with, by term.
-    pub(crate) stood: BTreeMap<Term, EntryId>,
+    /// The end of its log that it asked for votes with, by term and disk.
+    pub(crate) stood: BTreeMap<(Term, DiskId), EntryId>,
     /// What it has voted, by term and disk.
     pub(crate) votes: BTreeMap<(Term, DiskId), Vote>,
     /// The newest pre-vote that each of its disks has granted to each process.

@@ -48,7 +48,9 @@ impl Judges {
         seat.spoke = message.from;
         let seating = seat.seating;
         let hearer = self.cluster.seat_mut(to);
-        hearer.spoken_to.insert((node, disk), hearer.forces.len().saturating_sub(1));
+        if message.to.is_none() || asker.disk == hearer.stamp.disk {
+            hearer.spoken_to.insert((node, disk), hearer.forces.len().saturating_sub(1));
+        }
         match message.body {
             Body::Append { ref slice, .. } => {
                 self.claim(node, term)?;
@@ -80,14 +82,14 @@ impl Judges {
             Body::VoteReply { answer } if answer.is_yes() => {
                 let compared = answer == Ballot::Granted;
                 if compared {
-                    up_to_date::granted(&self.cluster, node, to, term)?;
+                    up_to_date::granted(&self.cluster, node, (to, asker.disk), term)?;
                 }
                 self.voted(node, message, Vote { disk, candidate: to, asker, seating, compared })
             }
             Body::PreVoteReply { answer } if answer.is_yes() => self.would_vote(node, to, message, answer),
             Body::Vote { last, transfer, .. } => {
                 pre_vote::stands(&self.cluster, node, term, self.rules.pre_vote && !transfer)?;
-                self.cluster.seat_mut(node).stood.insert(term, last);
+                self.cluster.seat_mut(node).stood.insert((term, disk), last);
                 self.voted(
                     node,
                     message,

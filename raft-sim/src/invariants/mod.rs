@@ -29,6 +29,7 @@ pub mod progress;
 pub mod promises;
 pub(crate) mod quorum;
 pub mod reads;
+pub mod receipts;
 pub mod recovery;
 pub mod removal;
 pub mod repair;
@@ -49,7 +50,9 @@ use crate::coverage::{Coverage, Mark};
 use crate::facts::{Class, Fact, StaleRead, Time, Violation};
 use crate::history::History;
 use cluster::Cluster;
-use raft_core::{Answer, EntryId, Index, Limits, NodeId, Recovered, Report, Stamp, Ticket, Update};
+use raft_core::{
+    Answer, EntryId, Index, Limits, Log, NodeId, Recovered, Report, Stamp, Term, Ticket, Update,
+};
 use reads::Means;
 use tickets::Answered;
 
@@ -211,17 +214,17 @@ impl Judges {
                 self.tickets.reconfigured(node, ticket, changes, expect)
             }
             Fact::TransferAsked { node, ticket } => self.transfer_asked(node, ticket),
-            Fact::Nudged { .. } | Fact::Ticked { .. } | Fact::Parted { .. } | Fact::Looked { .. } => {
+            Fact::Nudged { .. }
+            | Fact::Ticked { .. }
+            | Fact::Confirmed { .. }
+            | Fact::Parted { .. }
+            | Fact::Looked { .. } => {
                 self.noted(fact);
                 Ok(())
             }
             Fact::Stepped { node, ref status, log } => self.stepped(at, node, status, log),
             Fact::Wrote { node, number, update } => self.wrote(at, node, number, update),
             Fact::Synced { node, through } => self.synced(node, through),
-            Fact::Confirmed { node, number } => {
-                self.bounds.confirmed(node, number);
-                Ok(())
-            }
             Fact::Sent { node, to, message } => self.sent(at, node, to, message),
             Fact::Applied { .. } | Fact::Replied { .. } | Fact::Keeps { .. } => self.application(fact),
             Fact::Answered { node, ticket, answer } => self.answered(at, node, ticket, answer),
@@ -233,6 +236,9 @@ impl Judges {
             }
             Fact::Healed | Fact::Settled | Fact::Ended => self.course(at, fact),
             Fact::RolledBack { .. } => Ok(()),
+            Fact::Revenant { node, stamp, term, log, leads } => {
+                self.revenant(node, stamp, (term, leads), log)
+            }
             Fact::Ruined { lost } => self.ruined(lost),
             Fact::Capturing { .. }
             | Fact::Captured { .. }
@@ -244,6 +250,18 @@ impl Judges {
             | Fact::Restored { .. }
             | Fact::Released { .. } => self.snapshot(at, fact),
         }
+    }
+
+    /// Of a process on an earlier disk of a seat no more is known than what it stands with, and that it has won.
+    fn revenant(&mut self, node: NodeId, stamp: Stamp, (term, leads): (Term, bool), log: &Log) -> Verdict {
+        self.cluster.seat_mut(node).stood.insert((term, stamp.disk), log.last());
+        self.coverage.reach(if leads { Mark::RevenantElected } else { Mark::RevenantStood });
+        if !leads {
+            return Ok(());
+        }
+        self.elections.claim(term, node, stamp)?;
+        let ends = (log.base(), log.last());
+        self.completeness.leads((node, term), ends, |index| log.hash_at(index), &self.cluster.canon)
     }
 
     fn ruined(&mut self, lost: EntryId) -> Verdict {
@@ -278,6 +296,10 @@ impl Judges {
                 let seat = self.cluster.seat_mut(node);
                 seat.ticks += u64::from(elapsed);
                 seat.spoken.stirred();
+            }
+            Fact::Confirmed { node, number } => {
+                self.bounds.confirmed(node, number);
+                self.cluster.seat_mut(node).receipts.confirmed(number);
             }
             Fact::Parted { .. } => self.coverage.reach(Mark::CrashPartedWrite),
             Fact::Looked { node, room } => self.cluster.seat_mut(node).room = room,
@@ -368,6 +390,7 @@ impl Judges {
         let seat = self.cluster.seat_mut(node);
         seat.standing.wrote(at, number);
         self.bounds.wrote(node, number, update.hard.is_some());
+        seat.receipts.wrote(number, update);
         seat.ledger.wrote(number, update)
     }
 

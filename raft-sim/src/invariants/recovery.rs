@@ -1,7 +1,7 @@
 //! A restart finds everything that was durable, plus at most writes that were in flight; and no process speaks with
 //! the stamp of an earlier one (rule 16 of DESIGN).
 
-use super::{Broken, cluster::Seat, demand, ledger::Survival};
+use super::{Broken, cluster::Seat, demand, ledger::Survival, receipts::Receipts};
 use crate::facts::Class;
 use raft_core::{Index, NodeId, Recovered, Stamp};
 
@@ -25,6 +25,7 @@ pub(crate) fn started(
     seat.running = true;
     seat.halted = false;
     seat.room = Default::default();
+    seat.receipts = Receipts::started(recovered);
     seat.stamp = stamp;
     seat.started_in = recovered.hard.term;
     seat.started_at = recovered.snapshot.as_ref().map_or(Index(0), |snapshot| snapshot.last().index);
@@ -38,6 +39,7 @@ pub(crate) fn started(
     seat.handed_over = None;
     seat.stands_by = None;
     seat.asked_to_vote = false;
+    seat.asked_before.clear();
     seat.told = Index(0);
     seat.standing = Default::default();
     seat.snapshot_told = Index(0);

@@ -22,6 +22,7 @@ impl Judges {
         monotone::stepped(&step, seat.started_in, seat.started_at)?;
         leader_append_only::stepped(&step)?;
         acknowledged_stays::stepped(seat, &step)?;
+        seat.receipts.stepped(&step)?;
         repair::stepped(seat, &step)?;
         self.ruin.stepped(&step)?;
         state_machine_safety::stepped(&self.cluster, &step)?;

@@ -7,7 +7,7 @@ use super::{
     demand,
 };
 use crate::facts::{Class, Time};
-use raft_core::{EntryId, Message, NodeId, Stamp, Term};
+use raft_core::{DiskId, EntryId, Message, NodeId, Stamp, Term};
 
 /// The name of this invariant.
 pub const NAME: &str = "up_to_date";
@@ -15,8 +15,13 @@ pub const NAME: &str = "up_to_date";
 /// A vote leaves. What counts is the voter's log when the vote became durable; where the vote's own write changed the
 /// log as well, the order of the two can't be told, and nothing is said. Nor is it where that log has lost its end since, to the
 /// leader of the term or to a snapshot: the vote was blind, and is asked for again.
-pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term: Term) -> Verdict {
-    let stood = cluster.find(candidate).and_then(|seat| seat.stood.get(&term));
+pub(crate) fn granted(
+    cluster: &Cluster,
+    voter: NodeId,
+    (candidate, disk): (NodeId, DiskId),
+    term: Term,
+) -> Verdict {
+    let stood = cluster.find(candidate).and_then(|seat| seat.stood.get(&(term, disk)));
     let ballot = cluster.seat(voter).ledger.ballot();
     let (Some(&last), Some(ballot)) = (stood, ballot) else { return Ok(()) };
     let cut = !cluster.seat(voter).ledger.chain().holds(ballot.tail);
@@ -36,8 +41,6 @@ pub(crate) fn granted(cluster: &Cluster, voter: NodeId, candidate: NodeId, term:
 pub(crate) struct AskedBefore {
     /// When it first reached the node.
     first: Time,
-    asker: Stamp,
-    term: Term,
     /// How far the asker's log goes.
     last: EntryId,
     /// How far its own went before the turn that answers.
@@ -46,18 +49,16 @@ pub(crate) struct AskedBefore {
 
 /// A node is asked whether it would vote for another.
 pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Message, last: EntryId) {
-    let (asker, term, own) = (message.from, message.term, seat.log.last());
-    let again = seat.asked_before.get(&from).filter(|it| (it.asker, it.term) == (asker, term));
-    let first = again.map_or(at, |it| it.first);
+    let own = seat.log.last();
+    let asked = (from, message.from, message.term);
+    let known = seat.asked_before.entry(asked).or_insert(AskedBefore { first: at, last, own });
     // An answer to an earlier one may still wait for the boot to be durable: the shorter log counts, and the better question.
-    let (last, own) = again.map_or((last, own), |it| (it.last.max(last), it.own.min(own)));
-    seat.asked_before.insert(from, AskedBefore { first, asker, term, last, own });
+    (known.last, known.own) = (known.last.max(last), known.own.min(own));
 }
 
 /// When a node first had to say whether it would vote for this candidate in this term.
 pub(crate) fn asked_at(seat: &Seat, candidate: NodeId, asker: Stamp, term: Term) -> Option<Time> {
-    let asked = seat.asked_before.get(&candidate);
-    asked.filter(|asked| (asked.asker, asked.term) == (asker, term)).map(|asked| asked.first)
+    seat.asked_before.get(&(candidate, asker, term)).map(|asked| asked.first)
 }
 
 /// A node says that it would vote for another. Its log may have changed in that turn: the shorter one counts.
@@ -68,8 +69,7 @@ pub(crate) fn would_grant(
     asker: Stamp,
     term: Term,
 ) -> Verdict {
-    let asked = seat.asked_before.get(&candidate);
-    let Some(asked) = asked.filter(|asked| (asked.asker, asked.term) == (asker, term)) else { return Ok(()) };
+    let Some(asked) = seat.asked_before.get(&(candidate, asker, term)) else { return Ok(()) };
     let (last, own) = (asked.last, asked.own.min(seat.log.last()));
     demand(last >= own, NAME, Class::Safety, || {
         format!(

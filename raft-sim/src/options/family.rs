@@ -57,11 +57,13 @@ pub enum Family {
     Moth,
     /// Every copy of a committed command decays: what is lost then, nothing can bring back.
     Ruin,
+    /// A server comes back on a disk that was given up.
+    Revenant,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 25] = [
+    pub const ALL: [Family; 26] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -87,6 +89,7 @@ impl Family {
         Family::Fill,
         Family::Moth,
         Family::Ruin,
+        Family::Revenant,
     ];
 
     /// Where its choices are made.
@@ -117,13 +120,14 @@ impl Family {
             Family::Fill => Purpose::Fills,
             Family::Moth => Purpose::Moths,
             Family::Ruin => Purpose::Ruins,
+            Family::Revenant => Purpose::Revenants,
         }
     }
 
     /// How many election timeouts pass between two of its faults, at low and at high intensity.
     fn intervals(self) -> (u64, u64) {
         match self {
-            Family::Crash | Family::Exile | Family::Absence | Family::Bequest => (30, 8),
+            Family::Crash | Family::Exile | Family::Absence | Family::Bequest | Family::Revenant => (30, 8),
             Family::PowerCut => (60, 20),
             Family::Fill => (40, 12),
             Family::Partition | Family::Transfer => (15, 5),
@@ -157,7 +161,8 @@ impl Family {
             | Family::Rollback
             | Family::Bequest
             | Family::Fill
-            | Family::Moth => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
+            | Family::Moth
+            | Family::Revenant => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
             // Nothing is served from then on: most runs had better go on.
             Family::Ruin => match draw.0.pick(self.purpose().into(), 20) {
                 18 => low,

@@ -317,6 +317,7 @@ fn more_appends_on_their_way_than_allowed_are_reported() {
 #[test]
 fn more_messages_that_wait_for_the_disk_than_allowed_are_reported() {
     let mut stage = limited(Limits { held: 1, inflight_chunks: 1, ..Limits::default() });
+    stage.sync(1).unwrap();
     // One beyond may ask for votes; a leader promises each entry that its disk lacks; and parts of a snapshot that were taken while
     // the disk is slow are answered, each (seed 9827174, when they were not counted).
     let lacking = |stage: &mut Stage, held, durable| {

@@ -1,6 +1,6 @@
 //! Disks: what is durable stays, nothing is promised before, and every process speaks as itself.
 
-use super::super::{ledger, monotone, one_vote, promises, recovery};
+use super::super::{ledger, monotone, one_vote, promises, receipts, recovery};
 use super::*;
 use crate::coverage::Mark;
 use raft_core::Ballot;
@@ -24,6 +24,22 @@ fn recovery_may_keep_any_run_of_what_was_in_flight() {
         assert_eq!(coverage.count(Mark::CrashLostWrite), u64::from(surviving < 2));
         assert_eq!(coverage.count(Mark::CrashKeptWrite), u64::from(surviving > 0));
     }
+}
+
+#[test]
+fn a_receipt_covers_no_earlier_write() {
+    let mut stage = in_flight();
+    let newest = stage.actor(1).number;
+    stage.tell(&Fact::Synced { node: NodeId(1), through: newest }).unwrap();
+    stage.tell(&Fact::Confirmed { node: NodeId(1), number: newest }).unwrap();
+    stage.actor(1).status.durable = Index(1);
+    stage.step(1).unwrap();
+    let mut early = stage.clone();
+    early.actor(1).status.durable = Index(3);
+    falls(early.step(1), receipts::NAME);
+    stage.tell(&Fact::Confirmed { node: NodeId(1), number: newest - 1 }).unwrap();
+    stage.actor(1).status.durable = Index(3);
+    stage.step(1).unwrap();
 }
 
 #[test]

@@ -120,6 +120,47 @@ fn a_vote_for_another_disk_of_the_same_id_is_a_second_vote() {
     falls(stage.vote(2, 1, 1), one_vote::NAME);
 }
 
+/// A process on an earlier disk of a node stands for election with that node's log, or has won.
+fn revenant(stage: &mut Stage, node: u64, term: u64, leads: bool) -> Verdict {
+    let (log, stamp) = (stage.actor(node).log.clone(), Stamp { disk: DiskId(77), boot: raft_core::Boot(9) });
+    stage.tell(&Fact::Revenant { node: NodeId(node), stamp, term: Term(term), log: &log, leads })
+}
+
+#[test]
+fn an_earlier_disk_wins_no_term_that_another_leads() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    revenant(&mut stage, 3, 2, true).unwrap();
+    falls(revenant(&mut stage, 3, 1, true), election_safety::NAME);
+}
+
+#[test]
+fn an_earlier_disk_wins_only_with_what_is_committed() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.sync(1).unwrap();
+    stage.follow(2, 1).unwrap();
+    stage.commit(1, 1).unwrap();
+    revenant(&mut stage.clone(), 2, 2, true).unwrap();
+    falls(revenant(&mut stage, 3, 2, true), leader_completeness::NAME);
+}
+
+#[test]
+fn an_earlier_disk_gets_no_vote_for_the_log_of_the_newer_one() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.sync(1).unwrap();
+    revenant(&mut stage, 3, 2, false).unwrap();
+    stage.follow(3, 1).unwrap();
+    stage.follow(2, 1).unwrap();
+    stage.stand(3, 2).unwrap();
+    stage.adopt(2, 2, Some(3)).unwrap();
+    let mut vote = stage.message(2, 3, 2, Body::VoteReply { answer: Ballot::Granted });
+    stage.tell(&Fact::Sent { node: NodeId(2), to: NodeId(3), message: &vote }).unwrap();
+    vote.to = Some(Stamp { disk: DiskId(77), boot: raft_core::Boot(9) });
+    falls(stage.tell(&Fact::Sent { node: NodeId(2), to: NodeId(3), message: &vote }), up_to_date::NAME);
+}
+
 #[test]
 fn a_vote_that_was_sent_and_lost_is_not_given_again() {
     let mut stage = Stage::new(3);
@@ -226,6 +267,21 @@ fn a_pre_vote_for_a_shorter_log_is_reported() {
     };
     falls(asks(&mut stage.clone(), EntryId::ORIGIN), up_to_date::NAME);
     asks(&mut stage, EntryId::new(1, 1)).unwrap();
+}
+
+#[test]
+fn the_answer_to_a_pre_vote_is_not_judged_by_an_older_one_that_comes_again() {
+    let mut stage = Stage::new(3);
+    stage.elect(1, &[2], 1);
+    stage.follow(2, 1).unwrap();
+    // Seed 30013431: it waits for its boot to be durable, and old questions arrive meanwhile.
+    for (term, last) in [(3, EntryId::new(1, 1)), (2, EntryId::ORIGIN), (3, EntryId::ORIGIN)] {
+        let message = stage.message(3, 2, term, Body::PreVote { last, recorded: true });
+        stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(3), message: &message }).unwrap();
+    }
+    stage.now += 900;
+    stage.send_in(2, 3, 3, Body::PreVoteReply { answer: Ballot::Granted }).unwrap();
+    falls(stage.send_in(2, 3, 2, Body::PreVoteReply { answer: Ballot::Granted }), up_to_date::NAME);
 }
 
 #[test]
