@@ -60,7 +60,8 @@ impl World {
 
     /// A disk has got on before the founding was over.
     pub(crate) fn founders_get_on(&mut self, on: usize) -> Result<(), Violation> {
-        let Some(late) = self.latecomer.filter(|late| !self.servers[*late].founded && !self.healed) else {
+        let gone = self.healed || self.counts.latecomers > 0;
+        let Some(late) = self.latecomer.filter(|late| !self.servers[*late].founded && !gone) else {
             return Ok(());
         };
         let (timeout, whole) = (self.options.election_timeout(), (1..=self.options.nodes));
@@ -70,9 +71,8 @@ impl World {
             && whole.filter(|at| *at != late).all(|at| self.servers[at].founded)
         {
             self.crash_with_power(late)?;
-            // Nothing starts it but its return.
+            // As long as the calm lasts nothing starts it but its return.
             self.servers[late].life += 1;
-            self.latecomer = None;
             self.counts.latecomers += 1;
             self.all_leave_but(late);
             self.calm_until = self.now + u64::from(EXODUS) * 2 * timeout;
@@ -134,7 +134,7 @@ impl World {
     /// The member is back; another one, mostly the leader, is lost at the same time.
     pub(crate) fn come_back(&mut self, at: usize) -> Result<(), Violation> {
         self.network.mend();
-        if !self.servers[at].founded {
+        if self.latecomer == Some(at) && !self.healed {
             self.start(at)?;
         }
         let exodus = self.have_left(&self.settled()) && !self.healed;

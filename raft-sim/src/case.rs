@@ -2,7 +2,7 @@
 //! fall, and a line of its story. As a file it is what `replay`, `shrink`, `explain` and `view` take.
 
 use crate::choices::{Random, Source};
-use crate::planted::{ELSEWHERE, Lie, Planted, TABLE};
+use crate::planted::{Lie, Planted, TABLE};
 use crate::runner::Play;
 use crate::tape::{Player, Tape};
 use crate::trace::Reader;
@@ -119,9 +119,7 @@ fn fork(text: &str) -> Option<Fork> {
 /// # Errors
 /// If there is none of this name, or this build can't behave as if it had it.
 pub fn planted(name: &str) -> Result<Planted, String> {
-    let elsewhere = ELSEWHERE.iter().map(|(bug, _)| Planted::Core(*bug));
-    let mut all = TABLE.iter().map(|row| row.planted).chain(elsewhere);
-    let found = all.find(|planted| planted.name() == name);
+    let found = TABLE.iter().map(|row| row.planted).find(|planted| planted.name() == name);
     match found {
         Some(Planted::Core(_) | Planted::Machine(_) | Planted::Driver(Lie::ForgetsKeys))
             if !raft_core::planted::COMPILED_IN =>

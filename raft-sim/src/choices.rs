@@ -143,6 +143,8 @@ purposes! {
     Outruns,
     /// Servers that come back on a disk that was given up.
     Revenants,
+    /// Disks of a quorum that lose what they have said they had synced.
+    Perjuries,
     /// Founders that are away from the founding on until all others have left.
     Latecomers,
 }

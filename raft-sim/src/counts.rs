@@ -130,6 +130,8 @@ counts! {
         bequests,
         /// Founders that lost their power when the others had founded, and stayed away.
         latecomers,
+        /// Quorums whose disks lost what they had said they had synced.
+        perjuries,
         /// Servers that came back on a disk that was given up.
         revenants,
         /// Followers that restarted when all was over.

@@ -116,7 +116,7 @@ impl World {
         let Phase::Settling { healed, longest, mut best, mut since, steps } = self.course.phase else {
             return Ok(true);
         };
-        if self.ruined.is_some() {
+        if self.is_beyond() {
             // What a quorum has lost for good, nobody can lead without: that nothing is served is right. The network is
             // whole and nobody dies: whoever would lie has the best chance now.
             let over = self.now > healed + self.patience();
@@ -221,7 +221,7 @@ impl World {
             self.judges.observe(self.now, &Fact::Keeps { node, at, table })?;
         }
         self.judges.observe(self.now, &Fact::Ended)?;
-        if self.workload.served() || self.ruined.is_some() {
+        if self.workload.served() || self.is_beyond() {
             return Ok(());
         }
         Err(self.violation(

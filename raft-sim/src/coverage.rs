@@ -170,6 +170,8 @@ marks! {
     RevenantStood,
     /// .. and won.
     RevenantElected,
+    /// A process halted, since a leader had something else where it knew the log to be committed.
+    ConflictBelowCommit,
     /// A leader answered a read when its own disk and those of a quorum were full.
     ReadWhenFull,
     /// A leader was elected on a full disk, with its log in its reserve.

@@ -187,6 +187,8 @@ pub enum Fact<'a> {
         /// Which.
         lost: EntryId,
     },
+    /// The disks of a quorum have lost writes that they had said were synced. Their processes are not running.
+    Perjured,
     /// A message is handed to a node's core.
     Received {
         /// By whom.
@@ -490,7 +492,8 @@ impl Fact<'_> {
             | Fact::Healed
             | Fact::Ruined { .. }
             | Fact::Settled
-            | Fact::Ended => None,
+            | Fact::Ended
+            | Fact::Perjured => None,
         }
     }
 }

@@ -74,10 +74,7 @@ impl World {
             }
             Family::Renew => self.renew(),
             Family::Capture => self.input(at, Input::Capture),
-            Family::Exile => {
-                self.exile(site);
-                Ok(())
-            }
+            Family::Exile => self.exile(site),
             Family::Absence => self.absence(),
             Family::Rollback => self.roll_back(at),
             Family::Bequest => self.bequest(3),
@@ -85,6 +82,7 @@ impl World {
             Family::Moth => self.moth(),
             Family::Ruin => self.ruin(),
             Family::Revenant => self.return_somebody(),
+            Family::Perjury => self.swear(),
             Family::Report => {
                 self.counts.reports += 1;
                 let peer = NodeId(1 + self.choices.pick(site, self.options.seats as u64));
@@ -270,8 +268,8 @@ impl World {
     /// The leader is cut off in both directions. What clients on its side write, nobody hears of; meanwhile the others
     /// elect one of them, who goes on and takes snapshots. So the exile comes back with a log of its own, as long as theirs
     /// or longer, to a cluster that may have forgotten where they part.
-    fn exile(&mut self, site: Site) {
-        let Some(at) = self.leader else { return };
+    fn exile(&mut self, site: Site) -> Result<(), Violation> {
+        let Some(at) = self.leader else { return Ok(()) };
         self.counts.exiles += 1;
         self.cut_off(at, None);
         let timeout = self.options.election_timeout();
@@ -283,6 +281,7 @@ impl World {
             let capture = self.choices.range(site, timeout, away);
             self.queue.push(self.now + capture, Event::Capture);
         }
+        Ok(())
     }
 
     /// A partition may bring more soon: while some hear the leader and some don't, another one restarts, or stands for
@@ -356,7 +355,7 @@ impl World {
             }
         }
         self.publish_members();
-        if self.ruined.is_none() {
+        if !self.is_beyond() {
             self.judges.observe(self.now, &Fact::Healed)?;
         }
         self.tend()

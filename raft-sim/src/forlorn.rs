@@ -23,6 +23,12 @@ impl Server {
         })
     }
 
+    /// Whether it has an entry of a later term in that place.
+    fn has_later(&self, id: EntryId) -> bool {
+        let log = self.process.as_ref().map(|process| process.node.log());
+        log.and_then(|log| log.id_at(id.index)).is_some_and(|other| other.term > id.term)
+    }
+
     /// Whether it may ever have acknowledged this entry.
     fn may_have(&self, id: EntryId) -> bool {
         self.process.as_ref().is_none_or(|process| {
@@ -33,14 +39,16 @@ impl Server {
 }
 
 impl World {
-    /// Who lacks what, of which no disk has a copy but one that is gone.
+    /// Who lacks what, of which no disk has a copy but one that is gone, or one that may have to give it up: a leader of a later
+    /// term has something else there, which may be under way.
     pub(crate) fn stranded(&self, gone: usize) -> Vec<(NodeId, EntryId)> {
         let mut stranded = Vec::new();
         for (at, server) in self.servers.iter().enumerate().filter(|(at, it)| it.decays && *at != gone) {
+            let contested = |id: &EntryId| self.servers.iter().any(|other| other.has_later(*id));
             let kept = |id: &EntryId| {
                 let mut others =
                     self.servers.iter().enumerate().filter(|(other, _)| ![at, gone].contains(other));
-                others.any(|(_, other)| other.keeps(*id))
+                others.any(|(_, other)| other.keeps(*id)) && !contested(id)
             };
             stranded.extend(server.lacking().into_iter().filter(|id| !kept(id)).map(|id| (server.id, id)));
         }

@@ -34,6 +34,7 @@ pub mod network;
 mod notation;
 mod operator;
 pub mod options;
+mod perjury;
 pub mod planted;
 pub mod queue;
 mod record;

@@ -172,7 +172,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::StandsWithDecay, &["repair"]),
     core(Bug::MendedNotRewritten, &["repair", "liveness", "service"]),
     core(Bug::StaleTransferBlocks, &["liveness", "service"]),
-    core(Bug::LostIsDurable, &["durable_before_sent"]),
+    core(Bug::LostIsDurable, &["durable_before_sent", "receipts"]),
     core(Bug::LossRefuses, &["liveness"]),
     core(Bug::BlindCompares, &["election_safety", "leader_completeness"]),
     core(Bug::AsksMembersOnly, &["liveness", "service"]),
@@ -182,6 +182,7 @@ pub const TABLE: &[Row] = &[
     core(Bug::GiversTermIgnored, &["commit_term"]),
     core(Bug::OnlyLeadersGive, &["liveness", "service"]),
     core(Bug::StandsForEarlierDisk, &["only_voters_stand"]),
+    core(Bug::TruncatesBelowCommit, &["kept_commit"]),
     core(Bug::ReceiptCoversEarlier, &["receipts"]),
     core(Bug::AsksFoundersOnly, &["liveness"]),
     core(Bug::VotesForIdAlone, &["one_vote", "election_safety"]),
@@ -205,12 +206,6 @@ pub const TABLE: &[Row] = &[
     machine(Unsound::YoungKeyLeaves, &["exactly_once", "key_tables"]),
     machine(Unsound::StampIsLogTime, &["exactly_once", "key_tables"]),
 ];
-
-/// Bugs that the swarm hardly or never finds, each with what it would take; the surface tests of the core show them.
-pub const ELSEWHERE: &[(Bug, &str)] = &[(
-    Bug::TruncatesBelowCommit,
-    "a leader without what is committed: who lost its disk is not elected (rule 16)",
-)];
 
 /// A seed that exposed a bug.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! processes of one id are live then. Both may stand for election, in one term too, and a vote is one disk's (rule 16).
 //!
 //! Who came back is heard wherever its seat's links lead, and hears what answers it; whatever else is for its id goes to the new
-//! server. It does nothing but stand. If it wins, it is judged like any leader, and then it is gone for good.
+//! server. It does nothing but stand. If it wins, its term and its log are judged, and then it is gone for good.
 
 use crate::choices::{Choices, Purpose, Site};
 use crate::disk::Disk;
@@ -58,13 +58,20 @@ pub(crate) struct Plot {
     stage: Stage,
 }
 
+impl Revenant {
+    /// Whether this is its seat.
+    pub(crate) fn is_of(&self, at: usize) -> bool {
+        self.at == at
+    }
+}
+
 impl World {
     /// What a seat leaves that gets another disk, if it may ever be started again.
     pub(crate) fn estate(&self, at: usize) -> Option<Box<Estate>> {
         let server = &self.servers[at];
         let bad = server.lost || server.refused || server.gave_up || !server.rot.is_empty();
-        let whole =
-            server.seated && server.founded && !bad && !self.rolled_back.contains_key(&server.disk_id);
+        let founded = server.founded || server.joins;
+        let whole = server.seated && founded && !bad && !self.rolled_back.contains_key(&server.disk_id);
         if self.options.faults[Family::Revenant as usize].is_none() || self.healed || !whole {
             return None;
         }
@@ -85,6 +92,10 @@ impl World {
 
     /// A server comes back on the disk that its seat had before.
     fn return_of(&mut self, at: usize) -> Result<(), Violation> {
+        // A disk that was put back is heard by few, and another matter.
+        if self.rolled_back.contains_key(&self.servers[at].disk_id) {
+            return Ok(());
+        }
         let Some(mut estate) = self.servers[at].estate.take() else { return Ok(()) };
         let identity = self.identity(at, estate.id);
         let Ok(recovery) = recover(identity, self.options.disk.layout, estate.disk.read()) else {

@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::facts::{Class, Fact, Time, Violation};
 use crate::invariants::quorum;
 use crate::invariants::rollback::NAME;
+use crate::server::Server;
 use crate::snapshots::Snapshots;
 use crate::world::World;
 use raft_core::{Boot, DiskId, Message, NodeId, Payload, Recovered, Stamp};
@@ -34,6 +35,24 @@ pub(crate) struct RolledBack {
     given_up: bool,
 }
 
+impl Image {
+    /// What a server's disk holds now.
+    pub(crate) fn of(server: &Server) -> Image {
+        let (disk, snapshots) = (server.disk.clone(), server.snapshots.clone());
+        Image { disk, snapshots, of: server.newest }
+    }
+
+    /// Whether it is of this process.
+    pub(crate) fn is_of(&self, stamp: Stamp) -> bool {
+        self.of == stamp
+    }
+
+    /// The disk holds that again.
+    pub(crate) fn put_back(self, server: &mut Server) {
+        (server.disk, server.snapshots) = (self.disk, self.snapshots);
+    }
+}
+
 impl World {
     /// Puts back a disk of which there is an image that is old enough; otherwise an image is made.
     pub(crate) fn roll_back(&mut self, victim: usize) -> Result<(), Violation> {
@@ -42,8 +61,7 @@ impl World {
         else {
             let server = &mut self.servers[victim];
             if server.seated && !server.lost && !server.refused && server.rot.is_empty() {
-                let (disk, snapshots, of) = (server.disk.clone(), server.snapshots.clone(), server.newest);
-                server.image = Some(Box::new(Image { disk, snapshots, of }));
+                server.image = Some(Box::new(Image::of(server)));
             }
             return Ok(());
         };
@@ -51,7 +69,8 @@ impl World {
         self.counts.rollbacks += 1;
         let server = &mut self.servers[at];
         let Some(image) = server.image.take() else { return Ok(()) };
-        (server.disk, server.snapshots) = (image.disk, image.snapshots);
+        let older = image.of.boot;
+        image.put_back(server);
         (server.lost, server.original, server.founded, server.torn) = (true, false, false, false);
         // What it has got back since it is not good again for that.
         server.decays = false;
@@ -61,8 +80,7 @@ impl World {
         let (id, newest) = (server.id, server.newest);
         let put_back = RolledBack { id, newest: newest.boot, exposed: None, given_up: false };
         self.rolled_back.insert(newest.disk, put_back);
-        self.trace
-            .say(self.now, format_args!("{at} is put back from boot {} to {}", newest.boot, image.of.boot));
+        self.trace.say(self.now, format_args!("{at} is put back from boot {} to {older}", newest.boot));
         if let Some(behaviour) = &mut self.trace.behaviour {
             behaviour.ends();
         }
@@ -81,7 +99,8 @@ impl World {
         let founds = server.joins || self.may_found_again(at);
         let heard =
             || (1..self.servers.len()).any(|by| by != at && self.has_seen(by, server.id, server.newest));
-        older && founds && self.may_rot(at) && heard()
+        let doubled = self.revenant.as_ref().is_some_and(|it| it.is_of(at));
+        older && !doubled && founds && self.may_rot(at) && heard()
     }
 
     fn has_seen(&self, by: usize, id: NodeId, stamp: Stamp) -> bool {

@@ -12,7 +12,7 @@ impl World {
     pub(crate) fn ruin(&mut self) -> Result<(), Violation> {
         // What a disk forgets that is put back, and who has to be told so, is another matter.
         let committed = self.committed_commands();
-        if self.ruined.is_some() || !self.rolled_back.is_empty() || committed.is_empty() {
+        if self.is_beyond() || !self.rolled_back.is_empty() || committed.is_empty() {
             return Ok(());
         }
         self.cut_all_power()?;
@@ -39,9 +39,10 @@ impl World {
             return Ok(());
         }
         for server in &mut self.servers {
-            // An older state of the disk is a copy, too.
-            server.image = None;
+            // An older state of the disk is a copy, too, and so is the disk before it.
+            (server.image, server.estate) = (None, None);
         }
+        self.revenant = None;
         for (at, segment, place) in places {
             let server = &mut self.servers[at];
             (server.lost, server.decays) = (true, true);

@@ -299,6 +299,7 @@ impl Totals {
             ("times without a whole log", counts.none_whole),
             ("uncommitted commands lost with every copy", counts.forlorn),
             ("committed commands without a copy", counts.ruins),
+            ("quorums of disks that had lied about syncs", counts.perjuries),
             ("lost commands", counts.decayed),
             ("repaired logs", counts.repaired),
             ("refused starts", counts.refusals),

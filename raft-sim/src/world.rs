@@ -13,6 +13,7 @@ use crate::naming::WallClocks;
 use crate::network::{Letter, Network};
 use crate::operator::Operator;
 use crate::options::{Family, Leases, Options};
+use crate::perjury::Oath;
 use crate::planted::Planted;
 use crate::queue::Queue;
 use crate::revenant::{Plot, Revenant};
@@ -43,6 +44,7 @@ pub(crate) enum Event {
     Bereave { at: usize },
     Haunt { disk: DiskId },
     Plot(Plot),
+    Perjury,
     Resume { at: usize, life: u32, tells: bool },
     Fault(Family),
     Mend,
@@ -92,6 +94,10 @@ pub struct World {
     pub(crate) healed: bool,
     /// The committed entry of which nobody has a copy any more.
     pub(crate) ruined: Option<EntryId>,
+    /// What the disks of a quorum will have kept.
+    pub(crate) oath: Option<Box<Oath>>,
+    /// They have lost the rest.
+    pub(crate) perjured: bool,
     pub(crate) leader: Option<usize>,
     /// Who alone hears the next leader, before it is lost.
     pub(crate) heir: Option<usize>,
@@ -142,6 +148,8 @@ impl World {
             calm_until: 0,
             healed: false,
             ruined: None,
+            oath: None,
+            perjured: false,
             leader: None,
             heir: None,
             latecomer: None,
@@ -232,6 +240,7 @@ impl World {
             Event::Bereave { at } => self.bereave(at),
             Event::Haunt { disk } => self.haunt(disk),
             Event::Plot(plot) => self.plotted(plot),
+            Event::Perjury => self.perjury(),
             Event::Capture => match self.leader {
                 Some(at) => self.input(at, Input::Capture),
                 None => Ok(()),

@@ -24,6 +24,7 @@ mod model;
 pub mod monotone;
 pub mod one_vote;
 pub mod patience;
+pub mod perjury;
 pub mod pre_vote;
 pub mod progress;
 pub mod promises;
@@ -118,6 +119,7 @@ pub struct Judges {
     liveness: liveness::Liveness,
     once: exactly_once::Once,
     ruin: ruin::Ruin,
+    perjury: Option<perjury::Perjury>,
     history: History,
     coverage: Coverage,
 }
@@ -138,6 +140,7 @@ impl Judges {
             liveness: Default::default(),
             once: Default::default(),
             ruin: Default::default(),
+            perjury: None,
             history: Default::default(),
             coverage: Coverage::default(),
         }
@@ -148,12 +151,11 @@ impl Judges {
     /// # Errors
     /// The first invariant that this fact breaks.
     pub fn observe(&mut self, at: Time, fact: &Fact<'_>) -> Result<(), Violation> {
-        self.judge(at, fact).map_err(|Broken { invariant, class, said }| Violation {
-            invariant,
-            class,
-            at,
-            said,
-        })
+        let verdict = match &mut self.perjury {
+            Some(perjury) => perjury.observe(&mut self.coverage, fact),
+            None => self.judge(at, fact),
+        };
+        verdict.map_err(|Broken { invariant, class, said }| Violation { invariant, class, at, said })
     }
 
     /// Whether the cluster has done all that liveness asks of it. Once it is healed, the run may then end.
@@ -234,7 +236,7 @@ impl Judges {
             Fact::Returned { op, outcome } => {
                 self.history.returned(at, op, outcome, self.cluster.canon.last().index)
             }
-            Fact::Healed | Fact::Settled | Fact::Ended => self.course(at, fact),
+            Fact::Healed | Fact::Settled | Fact::Ended | Fact::Perjured => self.course(at, fact),
             Fact::RolledBack { .. } => Ok(()),
             Fact::Revenant { node, stamp, term, log, leads } => {
                 self.revenant(node, stamp, (term, leads), log)
@@ -254,11 +256,12 @@ impl Judges {
 
     /// Of a process on an earlier disk of a seat no more is known than what it stands with, and that it has won.
     fn revenant(&mut self, node: NodeId, stamp: Stamp, (term, leads): (Term, bool), log: &Log) -> Verdict {
-        self.cluster.seat_mut(node).stood.insert((term, stamp.disk), log.last());
-        self.coverage.reach(if leads { Mark::RevenantElected } else { Mark::RevenantStood });
         if !leads {
+            self.coverage.reach(Mark::RevenantStood);
+            self.cluster.seat_mut(node).stood.insert((term, stamp.disk), log.last());
             return Ok(());
         }
+        self.coverage.reach(Mark::RevenantElected);
         self.elections.claim(term, node, stamp)?;
         let ends = (log.base(), log.last());
         self.completeness.leads((node, term), ends, |index| log.hash_at(index), &self.cluster.canon)
@@ -273,6 +276,7 @@ impl Judges {
     /// How far the run is.
     fn course(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
         match fact {
+            Fact::Perjured => self.perjury = Some(perjury::Perjury::begins(&self.cluster)),
             Fact::Healed => self.liveness.healed(at),
             Fact::Settled => self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage),
             _ => {

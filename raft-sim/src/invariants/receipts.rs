@@ -21,7 +21,7 @@ struct Written {
 /// What one process has heard of its disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receipts {
-    /// The highest end of the log that was ever sure.
+    /// The end of the log that is sure.
     sure: Index,
     /// The end of the log with all writes.
     end: Index,
@@ -43,6 +43,11 @@ impl Receipts {
     pub(crate) fn wrote(&mut self, number: u64, update: &Update) {
         let base = update.base.as_ref().map_or(self.end, |base| base.id.index);
         let kept = update.keep.map_or(base, |keep| base.min(keep));
+        if kept < self.end {
+            // What is taken away is sure no more, whichever write it came with.
+            self.sure = self.sure.min(kept);
+            self.open.iter_mut().for_each(|write| write.end = write.end.min(kept));
+        }
         self.end = update.entries.last().map_or(kept, |entry| entry.id().index);
         self.open.push_back(Written { number, end: self.end, confirmed: false });
     }

@@ -18,7 +18,7 @@ pub(crate) fn observed(cluster: &mut Cluster, coverage: &mut Coverage, fact: &Fa
             seat.rolled_back = true;
             return Some(Ok(()));
         }
-        Fact::Wiped { .. } | Fact::Seated { .. } => return None,
+        Fact::Wiped { .. } | Fact::Seated { .. } | Fact::Revenant { .. } => return None,
         Fact::Started { node, stamp, .. } if is_rolled_back(cluster, node) => {
             cluster.seat_mut(node).again.insert(stamp);
         }

@@ -50,9 +50,13 @@ pub(crate) struct AskedBefore {
 /// A node is asked whether it would vote for another.
 pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Message, last: EntryId) {
     let own = seat.log.last();
-    let asked = (from, message.from, message.term);
-    let known = seat.asked_before.entry(asked).or_insert(AskedBefore { first: at, last, own });
-    // An answer to an earlier one may still wait for the boot to be durable: the shorter log counts, and the better question.
+    let fresh = AskedBefore { first: at, last, own };
+    let known = seat.asked_before.entry((from, message.from, message.term)).or_insert(fresh);
+    // As long as nothing has left this boot, an answer to an earlier question may wait for the boot to be durable: the shorter
+    // log counts, and the better question. Later answers leave at once.
+    if seat.spoke == seat.stamp && known.first < at {
+        *known = fresh;
+    }
     (known.last, known.own) = (known.last.max(last), known.own.min(own));
 }
 

@@ -59,11 +59,13 @@ pub enum Family {
     Ruin,
     /// A server comes back on a disk that was given up.
     Revenant,
+    /// The disks of a quorum lose what they have said they had synced.
+    Perjury,
 }
 
 impl Family {
     /// Every family, in order.
-    pub const ALL: [Family; 26] = [
+    pub const ALL: [Family; 27] = [
         Family::Crash,
         Family::PowerCut,
         Family::Partition,
@@ -90,6 +92,7 @@ impl Family {
         Family::Moth,
         Family::Ruin,
         Family::Revenant,
+        Family::Perjury,
     ];
 
     /// Where its choices are made.
@@ -121,6 +124,7 @@ impl Family {
             Family::Moth => Purpose::Moths,
             Family::Ruin => Purpose::Ruins,
             Family::Revenant => Purpose::Revenants,
+            Family::Perjury => Purpose::Perjuries,
         }
     }
 
@@ -140,7 +144,7 @@ impl Family {
             | Family::Moth => (20, 6),
             Family::Replay | Family::Nudge | Family::Capture | Family::Report => (8, 2),
             Family::Change | Family::Renew => (6, 2),
-            Family::Wipe | Family::Rot | Family::Spoil | Family::Ruin => (60, 25),
+            Family::Wipe | Family::Rot | Family::Spoil | Family::Ruin | Family::Perjury => (60, 25),
         }
     }
 
@@ -164,7 +168,7 @@ impl Family {
             | Family::Moth
             | Family::Revenant => draw.0.one_of(self.purpose().into(), &[None, None, low, high]),
             // Nothing is served from then on: most runs had better go on.
-            Family::Ruin => match draw.0.pick(self.purpose().into(), 20) {
+            Family::Ruin | Family::Perjury => match draw.0.pick(self.purpose().into(), 20) {
                 18 => low,
                 19 => high,
                 _ => None,

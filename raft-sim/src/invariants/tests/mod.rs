@@ -5,6 +5,7 @@ mod disks;
 mod elections;
 mod logs;
 mod members;
+mod perjury;
 mod reading;
 mod removals;
 mod repair;
