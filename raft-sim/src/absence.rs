@@ -3,7 +3,7 @@
 //! that it knows, and has lost some commands meanwhile: it gets them from those who took their places (rule 8 of DESIGN).
 
 use crate::choices::{Choices, Purpose, Site};
-use crate::facts::Violation;
+use crate::facts::{Time, Violation};
 use crate::options::Family;
 use crate::world::{Event, World};
 use bytes::Bytes;
@@ -74,6 +74,7 @@ impl World {
             // As long as the calm lasts nothing starts it but its return.
             self.servers[late].life += 1;
             self.counts.latecomers += 1;
+            self.trace.say(self.now, format_args!("{late} was not done with founding, and stays away"));
             self.all_leave_but(late);
             self.calm_until = self.now + u64::from(EXODUS) * 2 * timeout;
             self.queue.push(self.now + 2 * timeout, Event::Swap { away: late, left: EXODUS });
@@ -139,8 +140,14 @@ impl World {
         }
         let exodus = self.have_left(&self.settled()) && !self.healed;
         let gone = mem::take(&mut self.operator.leaving);
+        self.trace.say(self.now, format_args!("{at} is back; all that it knew have left: {exodus}"));
         if exodus {
             self.counts.exoduses += 1;
+            if self.latecomer == Some(at) && !self.servers[at].founded {
+                // Nobody must come again under an id that it asks.
+                self.calm_until = Time::MAX;
+                self.options.inputs = self.options.inputs.min(self.counts.inputs + 3_000);
+            }
             for gone in gone {
                 // Who left is used for something else.
                 if !self.belongs(gone) && self.may_seat(gone) {

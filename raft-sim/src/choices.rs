@@ -143,10 +143,10 @@ purposes! {
     Outruns,
     /// Servers that come back on a disk that was given up.
     Revenants,
-    /// Disks of a quorum that lose what they have said they had synced.
-    Perjuries,
     /// Founders that are away from the founding on until all others have left.
     Latecomers,
+    /// Disks of a quorum that lose what they have said they had synced.
+    Perjuries,
 }
 
 /// Where a choice is made: its purpose and the node (or client) it concerns. Each site draws from a stream of its own,
