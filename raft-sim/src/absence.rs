@@ -134,6 +134,9 @@ impl World {
 
     /// The member is back; another one, mostly the leader, is lost at the same time.
     pub(crate) fn come_back(&mut self, at: usize) -> Result<(), Violation> {
+        if self.perjured {
+            return Ok(());
+        }
         self.network.mend();
         if self.latecomer == Some(at) && !self.healed {
             self.start(at)?;

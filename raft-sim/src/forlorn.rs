@@ -25,7 +25,7 @@ impl Server {
 
     /// Whether it has an entry of a later term in that place.
     fn has_later(&self, id: EntryId) -> bool {
-        let log = self.process.as_ref().map(|process| process.node.log());
+        let log = self.process.as_ref().filter(|process| !process.halted).map(|process| process.node.log());
         log.and_then(|log| log.id_at(id.index)).is_some_and(|other| other.term > id.term)
     }
 
@@ -44,7 +44,9 @@ impl World {
     pub(crate) fn stranded(&self, gone: usize) -> Vec<(NodeId, EntryId)> {
         let mut stranded = Vec::new();
         for (at, server) in self.servers.iter().enumerate().filter(|(at, it)| it.decays && *at != gone) {
-            let contested = |id: &EntryId| self.servers.iter().any(|other| other.has_later(*id));
+            let contested = |id: &EntryId| {
+                id.index > self.judges.commit() && self.servers.iter().any(|other| other.has_later(*id))
+            };
             let kept = |id: &EntryId| {
                 let mut others =
                     self.servers.iter().enumerate().filter(|(other, _)| ![at, gone].contains(other));

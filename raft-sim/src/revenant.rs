@@ -216,7 +216,7 @@ impl World {
     /// A stage of the plot is due.
     pub(crate) fn plotted(&mut self, plot: Plot) -> Result<(), Violation> {
         let Plot { at, leader, left, stage, .. } = plot;
-        if self.healed {
+        if self.healed || self.perjured {
             return Ok(());
         }
         let ready = match stage {

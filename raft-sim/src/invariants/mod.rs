@@ -276,7 +276,10 @@ impl Judges {
     /// How far the run is.
     fn course(&mut self, at: Time, fact: &Fact<'_>) -> Verdict {
         match fact {
-            Fact::Perjured => self.perjury = Some(perjury::Perjury::begins(&self.cluster)),
+            Fact::Perjured => {
+                self.history.ended(&mut self.coverage)?;
+                self.perjury = Some(perjury::Perjury::begins(&self.cluster));
+            }
             Fact::Healed => self.liveness.healed(at),
             Fact::Settled => self.liveness.settled(at, &self.cluster, &self.rules, &mut self.coverage),
             _ => {

@@ -52,9 +52,9 @@ pub(crate) fn asked_before(seat: &mut Seat, at: Time, from: NodeId, message: &Me
     let own = seat.log.last();
     let fresh = AskedBefore { first: at, last, own };
     let known = seat.asked_before.entry((from, message.from, message.term)).or_insert(fresh);
-    // As long as nothing has left this boot, an answer to an earlier question may wait for the boot to be durable: the shorter
-    // log counts, and the better question. Later answers leave at once.
-    if seat.spoke == seat.stamp && known.first < at {
+    // The answer to an earlier question may wait for the boot to be durable: the shorter log counts, and the better question. When
+    // nothing waited after the turn before, it has left.
+    if known.first < at && seat.status.as_ref().is_some_and(|status| status.held == 0) {
         *known = fresh;
     }
     (known.last, known.own) = (known.last.max(last), known.own.min(own));

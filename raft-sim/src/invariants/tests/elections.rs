@@ -275,7 +275,9 @@ fn the_answer_to_a_pre_vote_is_not_judged_by_an_older_one_that_comes_again() {
     stage.elect(1, &[2], 1);
     stage.follow(2, 1).unwrap();
     stage.restart(2, 0).unwrap();
-    // Seed 30013431: it waits for its boot to be durable, and old questions arrive meanwhile.
+    // Seed 30013431: the answer waits for its boot to be durable, and old questions arrive meanwhile.
+    stage.actor(2).status.held = 1;
+    stage.step(2).unwrap();
     for (term, last) in [(3, EntryId::new(1, 1)), (2, EntryId::ORIGIN), (3, EntryId::ORIGIN)] {
         let message = stage.message(3, 2, term, Body::PreVote { last, recorded: true });
         stage.tell(&Fact::Received { node: NodeId(2), from: NodeId(3), message: &message }).unwrap();
