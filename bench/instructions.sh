@@ -12,8 +12,8 @@ cargo build -q --release --target-dir target
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# The instructions of a command; what it prints goes to $scratch/said, where they are to $scratch/profile. A swarm of one seed
-# can't have everything that a swarm has to have, and ends with 20.
+# The instructions of a command; what it prints goes to $scratch/said, where they are to $scratch/profile. A swarm of few
+# seeds can't have everything that a swarm has to have, and ends with 20.
 count() {
     valgrind --tool=callgrind --callgrind-out-file="$scratch/profile" "$@" >"$scratch/said" 2>"$scratch/log" || (($? == 20)) ||
         { cat "$scratch/said" "$scratch/log" >&2; return 1; }
@@ -28,10 +28,10 @@ of_scenario() {
     echo $(((more - less) / ($2 * $3)))
 }
 
-# A whole run of the simulator as a swarm makes it, without words for a reader; a piece is an input to a node.
-of_seed() {
+# Whole runs of the simulator as a swarm makes them, without words for a reader; a piece is an input to a node.
+of_seeds() {
     local all inputs
-    all=$(count "$target/sim/raft-sim" swarm --seeds "$1..$(($1 + 1))" --jobs 1)
+    all=$(count "$target/sim/raft-sim" swarm --seeds "$1..$2" --jobs 1)
     inputs=$(sed -n 's/^ *\([0-9]*\) inputs to nodes$/\1/p' "$scratch/said")
     echo $((all / inputs))
 }
@@ -39,11 +39,11 @@ of_seed() {
 failed=0
 while read -r name times each expected; do
     case $name in
-        seed) now=$(of_seed "$times") ;;
+        seeds) now=$(of_seeds "$times" "$each") ;;
         *) now=$(of_scenario "$name" "$times" "$each") ;;
     esac
     echo "$name $times $each $now" >>"$scratch/now"
-    echo "$name $times: $now instructions each, $expected before"
+    echo "$name $times $each: $now instructions each, $expected before"
     if ((now * 100 > expected * 103)); then
         failed=1
         echo "That is more than 3% up. Look at what grew:"
