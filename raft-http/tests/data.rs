@@ -311,6 +311,23 @@ async fn streams_end_when_the_node_stops() {
 }
 
 #[tokio::test]
+async fn half_of_the_lines_never_looks_like_all() {
+    let (mut cluster, mut client) = one(&[]).await;
+    // Far more than any buffer on the way holds.
+    let entry = vec![b'x'; 1 << 20];
+    for number in 0..32 {
+        assert_eq!(client.with("POST", "/v1/log", &[], &entry).await.status, 201, "{number}");
+    }
+    let lines = [("Accept", "application/x-ndjson")];
+    let mut whole = Stream::open(&client, "/v1/log", &lines).await;
+    assert_eq!((whole.rest().await.lines().count(), whole.whole), (32, true));
+    let mut half = Stream::open(&client, "/v1/log", &lines).await;
+    assert_eq!(cluster.stop(0).await.code, raft_http::exit::Code::Ok);
+    let lines = half.rest().await.lines().count();
+    assert!(lines < 32 && !half.whole, "{lines} lines and an end");
+}
+
+#[tokio::test]
 async fn a_watcher_that_takes_nothing_costs_no_writer_anything() {
     let (_cluster, mut client) = one(&[]).await;
     let mut watch = Stream::open(&client, "/v1/watch", &[]).await;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// The longest time that a command may be given.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long beyond the server's own deadline an answer is waited for.
+/// How much of its time an endpoint is not told of, at most: in it comes the answer that its time is over.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The pause before a request is sent again that was not applied and may succeed later.
@@ -94,9 +94,11 @@ impl Request {
         self
     }
 
-    fn call(&self, timeout: Duration) -> Call {
-        let mut headers = self.headers.clone();
-        headers.push(("raft-timeout", format!("{}ms", timeout.as_millis().max(1))));
+    /// To an endpoint that has until then.
+    fn call(&self, until: Instant) -> Call {
+        let (mut headers, time) = (self.headers.clone(), left(until));
+        let told = time - GRACE.min(time / 4);
+        headers.push(("raft-timeout", format!("{}ms", told.as_millis().max(1))));
         Call { method: self.method.clone(), path: self.path.clone(), headers, body: self.body.clone() }
     }
 }
@@ -176,7 +178,7 @@ impl Endpoints {
     /// The same for an answer that comes bit by bit.
     pub(super) async fn open(&self, request: &Request) -> Result<(String, Opened), Exit> {
         self.try_all(async |endpoint, until| {
-            let opened = request.call(left(until)).open(endpoint, until + GRACE).await;
+            let opened = request.call(until).open(endpoint, until).await;
             let opened = opened.map_err(|error| again(Code::Temporary, error))?;
             if opened.status.is_success() {
                 return Ok((endpoint.to_string(), opened));
@@ -220,7 +222,7 @@ fn left(until: Instant) -> Duration {
 
 /// Asks one endpoint, which has until then.
 async fn ask(request: &Request, endpoint: &str, until: Instant) -> Result<Reply, Failed> {
-    match request.call(left(until)).send(endpoint, until + GRACE).await {
+    match request.call(until).send(endpoint, until).await {
         Ok(reply) if reply.status.is_success() => Ok(reply),
         Ok(reply) => Err(judge(&reply, endpoint, request.keyed)),
         Err(error @ CallError::NotSent { .. }) => Err(again(Code::Temporary, error)),

@@ -147,4 +147,28 @@ mod tests {
         assert!(matches!(ended, Err(Broken::Frame(CodecError::Checksum { .. }))), "{ended:?}");
         assert_eq!(read, []);
     }
+
+    /// An announced length takes no memory, and is waited for only if it may be.
+    #[tokio::test]
+    async fn what_the_caller_may_not_say_ends_the_stream() {
+        let mut long = frame(Body::Hello);
+        long[12..16].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        let (_, ended) = all([long.clone(), frame(Body::Stale)].concat()).await;
+        let too_long = |max| matches!(max, Err(Broken::Frame(CodecError::TooLong { max: 1_048_576, .. })));
+        assert!(too_long(ended));
+        long[12..16].copy_from_slice(&(1_u32 << 19).to_le_bytes());
+        let (_, ended) = all([long, frame(Body::Stale)].concat()).await;
+        assert!(matches!(ended, Err(Broken::Read(error)) if error.kind() == io::ErrorKind::UnexpectedEof));
+        let other = Message {
+            from: Stamp { disk: DiskId(8), boot: Boot(1) },
+            to: None,
+            term: Term(1),
+            body: Body::Hello,
+        };
+        let mut chunks = Vec::new();
+        codec::encode(&other, &mut chunks);
+        let (read, ended) = all([frame(Body::Hello), chunks.concat()].concat()).await;
+        assert!(matches!(ended, Err(Broken::OtherSender { .. })), "{ended:?}");
+        assert_eq!(read, []);
+    }
 }

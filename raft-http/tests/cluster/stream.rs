@@ -14,6 +14,8 @@ pub(crate) struct Stream {
     /// Bytes of the body, without what is taken.
     body: Vec<u8>,
     ended: bool,
+    /// It ended as an answer does, and did not break off.
+    pub(crate) whole: bool,
 }
 
 /// A Server-Sent Event.
@@ -30,7 +32,8 @@ impl Stream {
         let stream = TcpStream::connect(client.stream.peer_addr().unwrap()).await.unwrap();
         let mut client = Client { stream, received: Vec::new() };
         client.write(&request("GET", path, headers, b"")).await.unwrap();
-        let mut stream = Stream { client, headers: BTreeMap::new(), body: Vec::new(), ended: false };
+        let mut stream =
+            Stream { client, headers: BTreeMap::new(), body: Vec::new(), ended: false, whole: false };
         let end = loop {
             let received = &stream.client.received;
             match received.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -65,7 +68,8 @@ impl Stream {
                 if received.len() >= line + 2 + size + 2 {
                     self.body.extend_from_slice(&received[line + 2..line + 2 + size]);
                     self.client.received.drain(..line + 2 + size + 2);
-                    self.ended = size == 0;
+                    self.whole = size == 0;
+                    self.ended = self.whole;
                     return !self.ended;
                 }
             }

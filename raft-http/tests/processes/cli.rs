@@ -5,9 +5,10 @@ use crate::cluster::{Cluster, ELECTION, ends_within, http, httpraft, report};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     httpraft(directory).env("RUST_LOG", "warn").args(arguments).output().expect("httpraft starts")
@@ -156,6 +157,28 @@ fn keys_and_entries_are_written_and_read_at_any_node() {
     assert!(log.lines().last().is_some_and(|line| line.ends_with("  hello")), "{log}");
     let log = run(&["log", "--limit", "2", "-o", "json"]);
     assert_eq!(log.lines().count(), 2, "{log}");
+}
+
+/// The system takes connections for it, and nobody reads what comes.
+#[test]
+fn who_stands_still_leaves_the_others_their_time() {
+    let cluster = Cluster::started(1);
+    let silent: Vec<TcpListener> =
+        (0..2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let mut endpoints: Vec<String> =
+        silent.iter().map(|silent| silent.local_addr().expect("an address").to_string()).collect();
+    let nobody = endpoints.join(",");
+    endpoints.push(cluster.apis[0].clone());
+    let all = endpoints.join(",");
+    for words in [&["put", "k", "v"][..], &["get", "k"], &["log"], &["backup", "copy.snap"]] {
+        let words = [words, &["--timeout", "3s", "--endpoints", &all]].concat();
+        done(cluster.directory(), &words);
+    }
+    let begun = Instant::now();
+    let (code, line) =
+        fails(cluster.directory(), &["put", "k", "v", "--timeout", "1s", "--endpoints", &nobody]);
+    assert_eq!((code, line.contains("its time is over")), (4, true), "it may have been done: {line}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod crashes;
 mod decay;
+mod descriptors;
 mod exactly_once;
 mod idle;
 mod leases;
