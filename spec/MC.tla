@@ -76,7 +76,4 @@ Next ==
 Bounded ==
     /\ Cardinality(net) <= MaxNet
     /\ \A i \in Server : Len(pend[i]) <= MaxPend /\ (Up(i) => Len(node[i].log) <= MaxLog)
-
-\* Where nobody but the first server is named, the others are alike.
-Symmetry == Permutations(Server \ {First})
 =============================================================================

@@ -29,14 +29,15 @@ ONE_OF_THREE = '{<<n1, "Voter">>, <<n2, "Leaving">>, <<n3, "Leaving">>}'
 ONE_AND_LEARNER = '{<<n1, "Voter">>, <<n2, "Learner">>}'
 TWO_AND_LEARNERS = '{<<n1, "Voter">>, <<n2, "Learner">>, <<n3, "Learner">>}'
 
-# What every model begins with; each changes some of it. Stands: who may stand for election in which term.
+# What every model begins with; each changes some of it. Stands: who may stand for election in which term. Alike: servers
+# that nothing tells apart; states that differ only in which of them is which are searched once.
 PLAIN = dict(
-    Begins='"empty"', Stands="<<>>", Founders=THREE, Features="{}", Bugs="{}", Actions="{}", Confs="{}",
+    Begins='"empty"', Alike="", Stands="<<>>", Founders=THREE, Features="{}", Bugs="{}", Actions="{}", Confs="{}",
     MaxLog=1, MaxPend=2, MaxCrashes=0, MaxRounds=0, MaxReads=0, MaxNet=99,
 )
 MODELS = {
-    "elections": dict(Stands="<<{n1, n2}>>", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=8),
-    "pre-votes": dict(Stands="<<{n1, n2}>>", Features='{"prevote"}', MaxPend=1, MaxNet=10),
+    "elections": dict(Stands="<<{n1, n2}>>", Alike="{n1, n2}", Actions='{"crash"}', MaxCrashes=1, MaxPend=1, MaxNet=8),
+    "pre-votes": dict(Stands="<<{n1, n2}>>", Alike="{n1, n2}", Features='{"prevote"}', MaxPend=1, MaxNet=10),
     "replication": dict(
         Begins='"led"', Stands="<<{}, {n2}, {n1}>>", Actions='{"append", "propose"}', MaxLog=3, MaxPend=1, MaxNet=6,
     ),
@@ -121,10 +122,12 @@ def model(name, changes, invariants):
     bounds = "MaxLog MaxPend MaxCrashes MaxRounds MaxReads MaxNet".split()
     lines = [f"---- MODULE {name} ----", "EXTENDS MC", "CONSTANTS n1, n2, n3"]
     lines += [f"The{each} == {settings[each]}" for each in names]
+    lines += [f"Symmetry == Permutations({settings['Alike']})"] if settings["Alike"] else []
     config = ["CONSTANTS", "Server = {n1, n2, n3}", "None = None", "First = n1"]
     config += [f"{each} = {each}" for each in ("n2", "n3")] + ["n1 = n1"]
     config += [f"{each} <- The{each}" for each in names] + [f"{each} = {settings[each]}" for each in bounds]
     config += ["INIT Init", "NEXT Next", "CONSTRAINT Bounded", "INVARIANTS", *invariants]
+    config += ["SYMMETRY Symmetry"] if settings["Alike"] else []
     return "\n".join([*lines, "===="]), "\n".join(config)
 
 
