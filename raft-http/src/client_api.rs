@@ -38,6 +38,7 @@ use crate::config::Limits;
 use crate::contact::{AddressBook, Contact, founders};
 use crate::driver::{Admission, Core, TickTimes};
 use crate::machine::Retention;
+use crate::patience::Patience;
 use answer::{Answer, Outcome, Problem, ProblemCode};
 use bytes::Bytes;
 use http::uri::Authority;
@@ -65,6 +66,7 @@ pub(crate) struct Api {
     disk: DiskId,
     cluster: ClusterId,
     book: Arc<AddressBook>,
+    patience: Arc<Patience>,
     /// Who founds the cluster, to be shown until it is founded.
     founders: Membership,
     limits: Limits,
@@ -112,6 +114,7 @@ impl Api {
     pub(crate) fn new(
         core: Core,
         book: Arc<AddressBook>,
+        patience: Arc<Patience>,
         config: &crate::config::Config,
         disk: DiskId,
     ) -> Api {
@@ -121,6 +124,7 @@ impl Api {
             disk,
             cluster: config.cluster_id,
             book,
+            patience,
             founders: founders(config).filter(|_| config.founds).unwrap_or_default(),
             limits: config.limits.clone(),
             bodies: Admission::new(usize::MAX, config.limits.body_bytes),

@@ -12,6 +12,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The newest format of a data directory that this version reads and the one that it writes.
 pub const FORMAT: u32 = 1;
@@ -237,6 +238,22 @@ impl DataDir {
     /// Whose log it holds.
     pub fn identity(&self) -> Identity {
         Identity { cluster: self.cluster(), node: self.node(), disk: self.disk() }
+    }
+
+    /// Puts on record how long this start waits for a leader. If that is less than before, first waits until nobody can count
+    /// on what the last start promised: a leader's lease may rest on it (rule 14), and its clock may run slower by a tenth.
+    pub(crate) fn keep_promises(&mut self, patience: Duration) -> Result<(), DataDirError> {
+        let new = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        let old = self.node.patience_us.replace(new);
+        if let Some(longer) = old.filter(|old| *old > new) {
+            let wait = Duration::from_micros(longer.saturating_add(longer / 10));
+            tracing::info!(
+                ?wait,
+                "the election timeout is shorter than at the last start: waiting for what that promised"
+            );
+            std::thread::sleep(wait);
+        }
+        if old == Some(new) { Ok(()) } else { self.node.write(&self.path) }
     }
 
     /// Where the log is.

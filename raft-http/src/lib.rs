@@ -28,6 +28,7 @@ pub mod join;
 pub mod listen;
 pub mod local;
 mod metrics;
+mod patience;
 mod peer_api;
 mod peers;
 pub mod rebuild;

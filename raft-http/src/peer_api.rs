@@ -5,6 +5,7 @@ mod reader;
 use crate::contact::AddressBook;
 use crate::driver::Event;
 use crate::listen::Listeners;
+use crate::patience::Patience;
 use crate::peers::Lane;
 use crate::peers::handshake::{Caller, Identity, Refusal, UPGRADE};
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub(crate) struct PeerApi {
     identity: Arc<Identity>,
     /// Learns where the callers are.
     book: Arc<AddressBook>,
+    /// .. and how long they wait.
+    patience: Arc<Patience>,
     /// The way to the driver.
     events: mpsc::Sender<Event>,
     max_frame: usize,
@@ -53,11 +56,12 @@ impl PeerApi {
     pub(crate) fn new(
         identity: Arc<Identity>,
         book: Arc<AddressBook>,
+        patience: Arc<Patience>,
         events: mpsc::Sender<Event>,
         max_frame: usize,
     ) -> PeerApi {
         let (streams, refused) = (Mutex::default(), Mutex::default());
-        PeerApi { identity, book, events, max_frame, streams, refused }
+        PeerApi { identity, book, patience, events, max_frame, streams, refused }
     }
 
     /// Serves the listener's connections until aborted, and all streams with it.
@@ -139,6 +143,7 @@ impl PeerApi {
             older.notify_one();
         }
         self.book.called(caller.node, caller.contact.clone());
+        self.patience.called(caller.node, caller.patience);
         let reading =
             reader::read(parts.io.into_inner(), &parts.read_buf, &caller, &self.events, self.max_frame);
         let ended = tokio::select! {

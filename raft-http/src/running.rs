@@ -9,6 +9,7 @@ use crate::driver::{Admission, Core, Driver, Event, TickTimes, inbox};
 use crate::exit::{Code, Exit};
 use crate::listen::{ListenError, listen, raise_descriptor_limit};
 use crate::machine::Machine;
+use crate::patience::Patience;
 use crate::peer_api::PeerApi;
 use crate::peers::Peers;
 use crate::peers::handshake::Identity;
@@ -34,6 +35,7 @@ const FRAME_OVERHEAD: usize = 1 << 20;
 pub(crate) struct Running<M> {
     pub(crate) core: Core<M>,
     pub(crate) book: Arc<AddressBook>,
+    pub(crate) patience: Arc<Patience>,
     store: Store,
     driver: JoinHandle<Exit>,
     /// What goes on beside the driver: the streams from the other nodes among others. It ends with this.
@@ -117,7 +119,9 @@ impl<M: Replicated> Running<M> {
             node: node.config().id,
             stamp: node.stamp(),
             contact: config.own.clone(),
+            patience: times.patience(),
         });
+        let patience = Arc::new(Patience::new(identity.node, identity.patience));
         // Of whatever size the others take requests: they may be set otherwise, as while all are set anew one by one.
         let command = BODY_AT_MOST + COMMAND_OVERHEAD;
         let max_frame = node.config().limits.batch_bytes.max(command) + FRAME_OVERHEAD;
@@ -126,15 +130,15 @@ impl<M: Replicated> Running<M> {
         let mut peers = Peers::new(identity.clone(), book.clone(), founders, core.events.clone());
         peers.follow(&node.status(), Instant::now());
         let mut tasks = JoinSet::new();
-        let peer_api = Arc::new(PeerApi::new(identity, book.clone(), core.events.clone(), max_frame));
-        tasks.spawn(peer_api.run(peer_listeners));
+        let peer_api = PeerApi::new(identity, book.clone(), patience.clone(), core.events.clone(), max_frame);
+        tasks.spawn(Arc::new(peer_api).run(peer_listeners));
         if scattered {
             tasks.spawn(gather(core.clone(), covered));
         }
         let driver = Driver::new(node, disk_thread, snapshot_thread, peers, inbox, &times);
         let driver = tokio::spawn(driver.run());
         info!(node = config.id, api = config.api(), peer = config.peer(), "started");
-        Ok(Running { core, book, store: config.store.clone(), driver, tasks })
+        Ok(Running { core, book, patience, store: config.store.clone(), driver, tasks })
     }
 
     /// Waits for the node's end.

@@ -52,7 +52,8 @@ impl Server {
     ) -> Result<Server, StartError> {
         let client_listeners = listen(config.api(), config.insecure).await?;
         let mut running = Running::start(&config, storage, recovered, restored, disk).await?;
-        let api = Arc::new(Api::new(running.core.clone(), running.book.clone(), &config, disk));
+        let (core, book, patience) = (running.core.clone(), running.book.clone(), running.patience.clone());
+        let api = Arc::new(Api::new(core, book, patience, &config, disk));
         running.tasks.spawn(client_api::keep_up(api.clone()));
         let (closing, closed) = watch::channel(false);
         let addresses = client_listeners.addresses();

@@ -3,6 +3,7 @@
 use crate::application::Replicated;
 use crate::config::{Config, Store};
 use crate::data_dir::{DataDir, random_disk_id};
+use crate::driver::TickTimes;
 use crate::exit::{Code, Exit};
 use crate::join;
 use crate::machine::Machine;
@@ -40,7 +41,8 @@ impl<M: Replicated> Prepared<M> {
                 return Ok(Prepared { config, storage, recovered, restored, disk });
             }
         };
-        let data = DataDir::open(path, &config)?;
+        let mut data = DataDir::open(path, &config)?;
+        data.keep_promises(TickTimes::new(config.heartbeat, config.election_timeout).patience())?;
         let options = StorageOptions { sync: !config.unsafe_no_fsync, ..StorageOptions::default() };
         let (storage, mut recovered) = Storage::open(&data, data.identity(), options)?;
         tracing::info!(

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests, too")]
 
-use raft_http::config::{Config, Given, GivenFrom};
+use raft_http::config::{Config, Given, GivenFrom, Store};
 use raft_http::data_dir::DataDir;
+use raft_http::machine::Machine;
+use raft_http::start::Prepared;
 use raft_http::storage::{Storage, StorageOptions};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
@@ -11,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const NODES: usize = 2;
@@ -69,6 +72,36 @@ fn assert_refused(directory: &Path, config: &Config, code: i32, words: &[&str]) 
     for word in words {
         assert!(stderr.contains(word), "{word:?} is not in {stderr}");
     }
+}
+
+#[test]
+fn a_shorter_patience_begins_when_the_longer_one_is_over() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let opened_within = |election_ms: u64| {
+        let mut config = config(0, None, 8000);
+        config.store = Store::Directory(directory.path().to_path_buf());
+        config.heartbeat = Duration::from_millis(10);
+        config.election_timeout = Duration::from_millis(election_ms);
+        let begun = Instant::now();
+        Prepared::<Machine>::open(config).unwrap();
+        begun.elapsed()
+    };
+    let on_record = || -> Value {
+        serde_json::from_slice::<Value>(&fs::read(directory.path().join("node.json")).unwrap()).unwrap()
+            ["patience_us"]
+            .clone()
+    };
+    opened_within(100);
+    assert_eq!(on_record(), json!(99_000));
+    opened_within(20_000);
+    assert_eq!(on_record(), json!(19_999_000), "what it promises from then on");
+    edit(directory.path(), |node| node["patience_us"] = json!(400_000));
+    assert!(opened_within(100) >= Duration::from_millis(440), "what it had promised, by the slowest clock");
+    assert_eq!(on_record(), json!(99_000));
+    edit(directory.path(), |node| drop(node.as_object_mut().unwrap().remove("patience_us")));
+    opened_within(100);
+    assert_eq!(on_record(), json!(99_000), "a directory of an older version");
 }
 
 #[test]

@@ -282,3 +282,35 @@ async fn the_death_of_a_leader_costs_little_more_than_the_election_timeout() {
     let after = cluster.client(next).await.get("/v1/status").await.json["term"].as_u64().unwrap();
     assert_eq!(after, before + 1, "the first election is won");
 }
+
+/// Whether a leader that has just lost both others answers by its lease.
+async fn leads_by_lease(short: Option<usize>) -> bool {
+    let times =
+        [("heartbeat", json!("100ms")), ("election_timeout", json!("3s")), ("lease_reads", json!(true))];
+    let mut configs = configs(3, &times);
+    if let Some(short) = short {
+        configs[short].election_timeout = Duration::from_secs(2);
+    }
+    let mut cluster = Cluster::start(configs).await;
+    cluster.leader().await;
+    let to = json!({ "to": 0 });
+    assert_eq!(cluster.client(1).await.post("/v1/leader/transfer", &to).await.status, 200);
+    let mut client = cluster.client(0).await;
+    // It has committed an entry of its term, and has heard both in it.
+    assert_eq!(client.post("/request", &json!({ "entry": "x" })).await.status, 200);
+    sleep(Duration::from_millis(300)).await;
+    let path = "/v1/log?consistency=lease&timeout=400ms";
+    assert_eq!(client.get(path).await.status, 200, "by a lease, or by a quorum");
+    cluster.kill(1).await;
+    cluster.kill(2).await;
+    let reply = client.get(path).await;
+    assert!(matches!(reply.status, 200 | 504), "{reply:?}");
+    reply.status == 200
+}
+
+#[tokio::test]
+async fn a_lease_rests_on_the_patience_of_all_voters() {
+    assert!(leads_by_lease(None).await);
+    assert!(!leads_by_lease(Some(2)).await, "one of them may elect another leader sooner");
+    assert!(leads_by_lease(Some(0)).await, "the leader's own is the shortest");
+}

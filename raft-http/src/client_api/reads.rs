@@ -72,6 +72,7 @@ impl Api {
         let failed = |code, detail| Err(Problem::new(code, detail));
         loop {
             self.until_led(deadline).await?;
+            let lease = lease && self.patience.is_shared(&self.core.status.borrow().membership);
             let (answer, answered) = oneshot::channel();
             self.hand_in(Event::Read { answer, lease }, deadline).await?;
             return match timeout_at(deadline, answered).await {

@@ -25,6 +25,9 @@ pub(super) struct NodeFile {
     /// Whether it was told that the cluster is without it.
     #[serde(default)]
     pub(super) removed: bool,
+    /// For how long the last start waits for a leader that it has heard, in microseconds; of an older version, nobody knows.
+    #[serde(default)]
+    pub(super) patience_us: Option<u64>,
     /// Whether the log has its first segment: from then on, a log without any is a loss.
     pub(super) log_begun: bool,
 }
@@ -77,6 +80,7 @@ impl NodeFile {
             apis: config.apis.clone(),
             joined: !config.founds,
             removed: false,
+            patience_us: None,
             log_begun: false,
         }
     }

@@ -37,6 +37,11 @@ impl TickTimes {
         let election = ticks(election);
         TickTimes { length, heartbeat: ticks(heartbeat), election, drift: election.div_ceil(10) }
     }
+
+    /// For how long a voter that has heard a leader surely waits for it: the tick in which it heard may be all but over.
+    pub(crate) fn patience(&self) -> Duration {
+        self.length * (self.election - 1)
+    }
 }
 
 /// Counts the ticks of the clock.
@@ -94,6 +99,7 @@ mod tests {
     fn times_never_get_shorter() {
         let times = TickTimes::new(Duration::from_millis(100), Duration::from_millis(505));
         assert_eq!((times.length, times.heartbeat, times.election), (LONGEST_TICK, 10, 51));
+        assert_eq!(times.patience(), Duration::from_millis(500));
         let times = TickTimes::new(Duration::from_millis(5), Duration::from_millis(25));
         assert_eq!((times.length, times.heartbeat, times.election), (Duration::from_millis(1), 5, 25));
     }

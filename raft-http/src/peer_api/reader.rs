@@ -121,7 +121,7 @@ mod tests {
     async fn all(stream: Vec<u8>) -> (Vec<Body>, Result<(), Broken>) {
         let (events, mut received) = mpsc::channel(8);
         let stamp = Stamp { disk: DiskId(7), boot: Boot(1) };
-        let caller = Caller { node: NodeId(2), stamp, contact: None };
+        let caller = Caller { node: NodeId(2), stamp, contact: None, patience: None };
         let ended = read(&stream[..], &[], &caller, &events, 1 << 20).await;
         drop(events);
         let mut bodies = Vec::new();

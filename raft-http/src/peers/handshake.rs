@@ -4,6 +4,7 @@
 use crate::contact::Contact;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use raft_core::{Boot, ClusterId, DiskId, NodeId, Stamp, codec};
+use std::time::Duration;
 
 /// The value of the `Upgrade` header.
 pub(crate) const UPGRADE: &str = "httpraft";
@@ -17,6 +18,8 @@ const PROTOCOL: &str = "raft-protocol";
 /// Where the caller is reached, for nodes whose configuration doesn't name it yet.
 const PEER: &str = "raft-peer";
 const API: &str = "raft-api";
+/// How long the caller waits for a leader, in microseconds.
+const PATIENCE: &str = "raft-patience";
 
 /// The versions of the codec that this program reads, as `lowest-highest`.
 const PROTOCOLS: (u64, u64) = (codec::VERSION as u64, codec::VERSION as u64);
@@ -32,6 +35,8 @@ pub(crate) struct Identity {
     pub(crate) stamp: Stamp,
     /// Where it is reached.
     pub(crate) contact: Contact,
+    /// How long it waits for a leader.
+    pub(crate) patience: Duration,
 }
 
 /// Who calls, as far as the caller says.
@@ -43,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) stamp: Stamp,
     /// Where it is reached, if it says so.
     pub(crate) contact: Option<Contact>,
+    /// How long it waits for a leader, if it says so.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// Why a stream is refused: what was wrong, and what to do.
@@ -87,7 +94,7 @@ impl Refusal {
 impl Identity {
     /// The headers that name this process to node `to`.
     pub(crate) fn introduce(&self, to: NodeId, headers: &mut HeaderMap) {
-        let Identity { cluster, node, stamp, contact } = self;
+        let Identity { cluster, node, stamp, contact, patience } = self;
         for (name, value) in [
             (CLUSTER, format!("{:016x}", cluster.0)),
             (FROM, node.to_string()),
@@ -97,6 +104,7 @@ impl Identity {
             (PROTOCOL, format!("{}-{}", PROTOCOLS.0, PROTOCOLS.1)),
             (PEER, contact.peer.clone()),
             (API, contact.api.clone()),
+            (PATIENCE, patience.as_micros().to_string()),
         ] {
             headers
                 .insert(name, HeaderValue::try_from(value).expect("numbers and addresses are header values"));
@@ -136,7 +144,8 @@ impl Identity {
             (Ok(peer), Ok(api)) => Some(Contact { peer: peer.to_string(), api: api.to_string() }),
             _ => None,
         };
-        Ok(Caller { node, stamp, contact: contact.filter(Contact::is_sound) })
+        let patience = number(headers, PATIENCE, 10).ok().map(Duration::from_micros);
+        Ok(Caller { node, stamp, contact: contact.filter(Contact::is_sound), patience })
     }
 }
 
@@ -156,7 +165,8 @@ mod tests {
         let stamp = Stamp { disk: DiskId(u64::MAX - node), boot: Boot(node + 7) };
         let contact =
             Contact { peer: format!("localhost:{}", 8000 + node), api: format!("localhost:{}", 9000 + node) };
-        Identity { cluster: ClusterId(cluster), node: NodeId(node), stamp, contact }
+        let patience = Duration::from_micros(490_001);
+        Identity { cluster: ClusterId(cluster), node: NodeId(node), stamp, contact, patience }
     }
 
     fn call(caller: &Identity, to: u64, change: impl Fn(&mut HeaderMap)) -> Result<Caller, Refusal> {
@@ -169,7 +179,9 @@ mod tests {
     #[test]
     fn a_peer_is_known_by_its_headers() {
         let peer = identity(5, 2);
-        let caller = |contact| Ok(Caller { node: peer.node, stamp: peer.stamp, contact });
+        let caller = |contact| {
+            Ok(Caller { node: peer.node, stamp: peer.stamp, contact, patience: Some(peer.patience) })
+        };
         assert_eq!(call(&peer, 0, |_| {}), caller(Some(peer.contact.clone())));
         assert_eq!(
             call(&peer, 0, |headers| drop(headers.remove(PEER))),
@@ -178,6 +190,10 @@ mod tests {
         );
         let odd = |headers: &mut HeaderMap| drop(headers.insert(API, HeaderValue::from_static("nowhere")));
         assert_eq!(call(&peer, 0, odd), caller(None));
+        for say in ["", "-1", "soon", "99999999999999999999"] {
+            let odd = |headers: &mut HeaderMap| drop(headers.insert(PATIENCE, HeaderValue::from_static(say)));
+            assert_eq!(call(&peer, 0, odd).map(|caller| caller.patience), Ok(None), "{say}");
+        }
     }
 
     #[test]

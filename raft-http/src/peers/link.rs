@@ -202,7 +202,8 @@ mod tests {
     #[tokio::test]
     async fn streams_that_are_closed_at_once_are_dialled_ever_more_slowly_and_name_the_cause() {
         let (contact, stamp) = (Contact { peer: "a:1".into(), api: "a:2".into() }, Stamp::default());
-        let identity = Identity { cluster: ClusterId(1), node: NodeId(1), stamp, contact };
+        let (cluster, node, patience) = (ClusterId(1), NodeId(1), Duration::ZERO);
+        let identity = Identity { cluster, node, stamp, contact, patience };
         let (events, _driver) = mpsc::channel(1);
         let heard = Arc::default();
         let mut link = Link::new(Arc::new(identity), NodeId(0), "a:1".into(), Lane::Control, heard, events);
