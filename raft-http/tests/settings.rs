@@ -79,6 +79,10 @@ fn each_mistake_in_the_file_is_one_clear_line() {
         (r#"{"max_body": "much"}"#, &["max_body: \"much\" is not a size", "64MiB"]),
         (r#"{"max_body": "0B"}"#, &["not from 1B to 1GiB"]),
         (r#"{"max_connections": 0}"#, &["max_connections: 0 is not a whole number"]),
+        (
+            r#"{"in_memory": true, "data_dir": "x"}"#,
+            &["peers.json: data_dir", "peers.json: in_memory is true, too"],
+        ),
         (r#"{"insecure": "yes"}"#, &["insecure: \"yes\" is neither true nor false"]),
         (
             r#"{"peers": ["0.0.0.0:8000"], "apis": ["localhost:9000"]}"#,
@@ -125,6 +129,9 @@ fn each_mistake_on_the_command_line_is_one_clear_line() {
     assert_refused("proposals", &output, 2, &["max_proposal_bytes is 1KiB", "1537KiB"]);
     let output = httpraft(directory.path(), &["0"]).env("HTTPRAFT_MAX_BODY", "x").output().unwrap();
     assert_refused("environment", &output, 2, &["HTTPRAFT_MAX_BODY: \"x\" is not a size"]);
+    let both = [("HTTPRAFT_DATA_DIR", "d"), ("HTTPRAFT_IN_MEMORY", "1")];
+    let output = httpraft(directory.path(), &["0"]).envs(both).output().unwrap();
+    assert_refused("stores", &output, 2, &["HTTPRAFT_DATA_DIR: HTTPRAFT_IN_MEMORY is true, too"]);
 }
 
 /// What `config show` says of node 0 with these arguments and variables.

@@ -111,6 +111,20 @@ pub(super) fn apply(config: &mut Config, given: &[Given]) -> Result<(), ConfigEr
         read(config, &given.value)
             .map_err(|problem| ConfigError::Value { place: given.to_string(), problem })?;
     }
+    refuse_two_stores(given)
+}
+
+/// No place may say that the node keeps its data and that it keeps nothing: neither can be what was meant for sure.
+fn refuse_two_stores(given: &[Given]) -> Result<(), ConfigError> {
+    let memory = |given: &&Given| given.key == "in_memory" && switch(&given.value) == Ok(true);
+    for memory in given.iter().filter(memory) {
+        if let Some(directory) =
+            given.iter().find(|other| other.key == "data_dir" && other.from == memory.from)
+        {
+            let problem = format!("{memory} is true, too: leave one of them out");
+            return Err(ConfigError::Value { place: directory.to_string(), problem });
+        }
+    }
     Ok(())
 }
 
