@@ -1,11 +1,8 @@
 //! Every answer that a test gets is held against the document that the server describes itself with.
 
 use super::Reply;
+use super::document::{DOCUMENT, template_fits};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
-
-static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../../openapi.json")).unwrap());
 
 /// Holds an answer against the document. `request`: its bytes, of which the first line matters; what is no request has
 /// no place in the document.
@@ -54,32 +51,6 @@ fn conforms(method: &str, path: &str, reply: &Reply) -> Result<(), String> {
     let media = reply.headers["content-type"].as_str();
     let content = response["content"].get(media).ok_or(format!("{media} is undescribed"))?;
     if media.contains("json") { check_schema(&content["schema"], &reply.json) } else { Ok(()) }
-}
-
-/// All described operations: method, path, and whether a path is this one.
-pub(crate) fn described() -> Vec<(String, String, impl Fn(&str) -> bool)> {
-    let paths = DOCUMENT["paths"].as_object().unwrap();
-    let operations = paths.iter().flat_map(|(template, operations)| {
-        let methods = operations.as_object().unwrap().keys().filter(|key| *key != "parameters");
-        methods.map(move |method| (method.to_ascii_uppercase(), template.clone()))
-    });
-    operations
-        .map(|(method, template)| {
-            let of = template.clone();
-            (method, template, move |path: &str| of == path || template_fits(&of, path))
-        })
-        .collect()
-}
-
-/// Whether a path is one of a template; only the last part of `/v1/kv/{key}` holds slashes.
-fn template_fits(template: &str, path: &str) -> bool {
-    if let Some(before) = template.strip_suffix("{key}") {
-        return path.strip_prefix(before).is_some_and(|key| !key.is_empty());
-    }
-    let parts = |text: &str| text.split('/').map(str::to_string).collect::<Vec<_>>();
-    let (template, path) = (parts(template), parts(path));
-    template.len() == path.len()
-        && template.iter().zip(&path).all(|(wanted, part)| wanted.starts_with('{') || wanted == part)
 }
 
 fn check_header(name: &str, header: &Value, reply: &Reply) -> Result<(), String> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code, too")]
 
 pub(crate) mod contract;
+mod document;
 pub(crate) mod stream;
 
 use raft_http::config::{Config, Given, GivenFrom};

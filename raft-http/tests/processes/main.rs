@@ -7,6 +7,10 @@ mod cluster;
 mod crashes;
 mod decay;
 mod descriptors;
+mod docs;
+#[path = "../cluster/document.rs"]
+#[allow(dead_code, reason = "each test program uses its own part of it")]
+mod document;
 mod exactly_once;
 mod idle;
 mod leases;

@@ -1,11 +1,7 @@
 //! The clients' routes of `/v1` on one node: what they answer, and how they refuse.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::stream::Stream;
-use cluster::{Client, Cluster, Reply};
+use crate::cluster::stream::Stream;
+use crate::cluster::{Client, Cluster, Reply};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,9 +1,6 @@
 //! What operators look at: metrics, the cluster, events.
-#![allow(clippy::unwrap_used, reason = "this is test code")]
 
-mod cluster;
-
-use cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, PATIENCE};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

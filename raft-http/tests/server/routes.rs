@@ -1,11 +1,7 @@
 //! The routes of one node: what they answer, and how they refuse.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::stream::Stream;
-use cluster::{Client, Cluster, Reply, configs, request};
+use crate::cluster::stream::Stream;
+use crate::cluster::{Client, Cluster, Reply, configs, request};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -222,7 +218,7 @@ async fn a_request_meant_for_somebody_else_is_refused() {
     {
         let sent = put(&headers);
         let reply = client.raw(&sent).await;
-        cluster::contract::check(&sent, &reply);
+        crate::cluster::contract::check(&sent, &reply);
         assert_eq!((reply.status, &reply.json["code"]), (421, &json!(code)), "{reply:?}");
         assert_eq!(reply.json["outcome"], "not_applied");
     }

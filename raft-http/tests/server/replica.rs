@@ -1,11 +1,7 @@
 //! A program's own state machine on this driver: the example, and what it rests on.
-#![allow(clippy::unwrap_used, reason = "this is test code")]
 
-mod cluster;
-#[path = "../examples/counter.rs"]
-mod counter;
-
-use cluster::PATIENCE;
+use crate::cluster::PATIENCE;
+use crate::counter;
 use raft_http::config::{Config, Store};
 use raft_http::exit::{Code, Exit};
 use serde_json::json;
@@ -75,7 +71,7 @@ async fn sum(api: &str) -> i64 {
 
 fn configs(directory: &Path) -> Vec<Config> {
     let more = [("snapshot_entries", json!(8)), ("retain_entries", json!(1))];
-    let mut configs = cluster::configs(3, &more);
+    let mut configs = crate::cluster::configs(3, &more);
     for (id, config) in configs.iter_mut().enumerate() {
         config.store = Store::Directory(directory.join(format!("node-{id}")));
     }

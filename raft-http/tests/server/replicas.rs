@@ -1,10 +1,6 @@
 //! The clients' routes of `/v1` on three nodes: forwarding, exactly once, and replicas that compare themselves.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::{Cluster, PATIENCE, Reply, configs};
+use crate::cluster::{Cluster, PATIENCE, Reply, configs};
 use raft_core::envelope::Envelope;
 use raft_core::{ClusterId, Entry, EntryId, Index, Payload};
 use raft_http::config::{Config, Store};

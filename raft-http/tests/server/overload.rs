@@ -1,9 +1,6 @@
 //! What clients can make a node hold is bounded, and who is slow is cut off.
-#![allow(clippy::unwrap_used, reason = "this is test code")]
 
-mod cluster;
-
-use cluster::{Client, Cluster, PATIENCE};
+use crate::cluster::{Client, Cluster, PATIENCE};
 use serde_json::json;
 use socket2::SockRef;
 use std::time::Duration;

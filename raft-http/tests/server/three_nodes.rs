@@ -1,10 +1,6 @@
 //! Three nodes in one process: elections, writes, reads, the loss of a leader, answers to everybody their own.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::{Client, Cluster, PATIENCE, configs};
+use crate::cluster::{Client, Cluster, PATIENCE, configs};
 use raft_http::exit::Code;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,10 +1,6 @@
 //! The routes for members and leadership: what they change, what they refuse, and what a follower does with them.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::{Client, Cluster, PATIENCE, Reply, configs};
+use crate::cluster::{Client, Cluster, PATIENCE, Reply, configs};
 use raft_http::config::Config;
 use raft_http::exit::Code;
 use serde_json::{Value, json};

@@ -1,11 +1,7 @@
 //! `log_retention`: what is dropped of the clients' log, the same on every node, and how clients learn of it.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-
-use cluster::stream::Stream;
-use cluster::{Client, Cluster, PATIENCE, Reply, configs};
+use crate::cluster::stream::Stream;
+use crate::cluster::{Client, Cluster, PATIENCE, Reply, configs};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -1,15 +1,7 @@
 //! Writes that are under way when something happens to their leader, and what they may say of their outcome.
 
-#![allow(clippy::unwrap_used, reason = "this is test code, too")]
-
-mod cluster;
-#[path = "processes/cluster/ports.rs"]
-mod ports;
-#[path = "processes/cluster/proxy.rs"]
-mod proxy;
-
-use cluster::{Client, Cluster, Reply, configs, request};
-use proxy::Proxy;
+use crate::cluster::{Client, Cluster, Reply, configs, request};
+use crate::proxy::Proxy;
 use raft_http::exit::Code;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -120,7 +112,7 @@ async fn a_write_whose_body_comes_too_late_is_not_begun() {
     };
     let (exit, reply) = tokio::join!(cluster.stop(0), finish);
     assert_eq!(exit.code, Code::Ok);
-    cluster::contract::check(&whole, &reply);
+    crate::cluster::contract::check(&whole, &reply);
     refused(&reply, 503, "draining", "not_applied");
 }
 
@@ -138,7 +130,7 @@ async fn a_write_whose_body_comes_when_the_node_is_no_member_any_more_is_not_beg
     // Until it has been told; it then waits for those whom it owes an answer.
     sleep(Duration::from_millis(500)).await;
     let reply = client.raw(last).await;
-    cluster::contract::check(&whole, &reply);
+    crate::cluster::contract::check(&whole, &reply);
     refused(&reply, 410, "removed", "not_applied");
     assert_eq!(cluster.ended(removed).await.code, Code::Removed);
 }
