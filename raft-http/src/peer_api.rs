@@ -3,7 +3,7 @@
 mod reader;
 
 use crate::contact::AddressBook;
-use crate::driver::Event;
+use crate::driver::{Event, since_start};
 use crate::listen::Listeners;
 use crate::patience::Patience;
 use crate::peers::Lane;
@@ -143,7 +143,7 @@ impl PeerApi {
             older.notify_one();
         }
         self.book.called(caller.node, caller.contact.clone());
-        self.patience.called(caller.node, caller.patience);
+        self.patience.called(caller.node, caller.stamp, caller.patience, since_start());
         let reading =
             reader::read(parts.io.into_inner(), &parts.read_buf, &caller, &self.events, self.max_frame);
         let ended = tokio::select! {

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Problem, ProblemCode};
 use super::{Api, query};
-use crate::driver::Event;
+use crate::driver::{Event, since_start};
 use http::Request;
 use raft_core::{Answer as Core, Limit};
 use tokio::sync::oneshot;
@@ -66,13 +66,18 @@ impl Api {
         Ok(())
     }
 
+    /// Whether a lease is good for anything (rule 14).
+    fn shares_patience(&self) -> bool {
+        self.patience.is_shared(&self.core.status.borrow().membership, since_start())
+    }
+
     /// Waits until this node has applied all that was committed anywhere when the read came in. Any node can: a follower
     /// asks its leader.
     pub(super) async fn read(&self, lease: bool, deadline: Instant) -> Result<(), Problem> {
         let failed = |code, detail| Err(Problem::new(code, detail));
         loop {
             self.until_led(deadline).await?;
-            let lease = lease && self.patience.is_shared(&self.core.status.borrow().membership);
+            let lease = lease && self.shares_patience();
             let (answer, answered) = oneshot::channel();
             self.hand_in(Event::Read { answer, lease }, deadline).await?;
             return match timeout_at(deadline, answered).await {
