@@ -97,7 +97,7 @@ impl Request {
     /// To an endpoint that has until then.
     fn call(&self, until: Instant) -> Call {
         let (mut headers, time) = (self.headers.clone(), left(until));
-        let told = time - GRACE.min(time / 4);
+        let told = time - GRACE.min(time / 3);
         headers.push(("raft-timeout", format!("{}ms", told.as_millis().max(1))));
         Call { method: self.method.clone(), path: self.path.clone(), headers, body: self.body.clone() }
     }
@@ -193,23 +193,29 @@ impl Endpoints {
         &self,
         mut one: impl AsyncFnMut(&str, Instant) -> Result<T, Failed>,
     ) -> Result<T, Exit> {
+        // What each endpoint said: who can't be reached must not hide what another one knows.
+        let mut said: Vec<Option<Failed>> = self.endpoints.iter().map(|_| None).collect();
         loop {
-            // What each endpoint said in this round: who can't be reached must not hide what another one knows.
-            let (mut failed, mut hopeless): (Vec<Exit>, bool) = (Vec::new(), true);
-            for (nth, endpoint) in (0..).zip(&self.endpoints) {
+            let mut hopeless = true;
+            for (nth, endpoint) in self.endpoints.iter().enumerate() {
                 // One that stands still must leave time for the others.
-                let share = left(self.deadline) / (self.endpoints.len() as u32 - nth);
-                match one(endpoint, Instant::now() + share).await {
+                let share = left(self.deadline) / (self.endpoints.len() - nth) as u32;
+                let failed = match one(endpoint, Instant::now() + share).await {
                     Ok(answer) => return Ok(answer),
-                    Err(Failed { exit, next: Next::Nothing }) => return Err(exit),
-                    Err(Failed { exit, next }) => {
-                        hopeless &= next == Next::Others;
-                        failed.push(exit);
+                    Err(Failed { exit, next: Next::Nothing, .. }) => return Err(exit),
+                    Err(failed) => failed,
+                };
+                hopeless &= failed.next == Next::Others;
+                match &mut said[nth] {
+                    // The last tries have little time: that they had no answer must not hide an earlier one.
+                    Some(before) if failed.silent && !before.silent => {
+                        before.exit.code = worse(before.exit.code, failed.exit.code);
                     }
+                    said => *said = Some(failed),
                 }
             }
             if hopeless || Instant::now() + AGAIN >= self.deadline {
-                return Err(worst(failed));
+                return Err(worst(said.into_iter().flatten().map(|failed| failed.exit).collect()));
             }
             sleep(AGAIN).await;
         }
@@ -232,15 +238,19 @@ async fn ask(request: &Request, endpoint: &str, until: Instant) -> Result<Reply,
         Err(error @ CallError::NoAnswer { .. }) => {
             let line = format!("{error}; whether it was done can't be told: look before you try again");
             let next = if request.keyed { Next::All } else { Next::Nothing };
-            Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), next })
+            Err(Failed { exit: Exit::new(Code::OutcomeUnknown, line), next, silent: true })
         }
     }
 }
 
-/// All of these as one: what may have been done comes first, then the highest code.
+/// What may have been done comes first, then the highest code.
+fn worse(one: Code, other: Code) -> Code {
+    std::cmp::max_by_key(one, other, |code| (*code == Code::OutcomeUnknown, *code as u8))
+}
+
+/// All of these as one.
 pub(super) fn worst(failed: Vec<Exit>) -> Exit {
-    let rank = |exit: &Exit| (exit.code == Code::OutcomeUnknown, exit.code as u8);
-    let code = failed.iter().max_by_key(|exit| rank(exit)).map_or(Code::Temporary, |exit| exit.code);
+    let code = failed.iter().map(|exit| exit.code).reduce(worse).unwrap_or(Code::Temporary);
     Exit { code, line: failed.into_iter().map(|exit| exit.line).collect::<Vec<_>>().join("; ") }
 }
 
@@ -248,6 +258,8 @@ pub(super) fn worst(failed: Vec<Exit>) -> Exit {
 struct Failed {
     exit: Exit,
     next: Next,
+    /// It was not answered, whether it could be reached or not.
+    silent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -261,7 +273,7 @@ enum Next {
 }
 
 fn again(code: Code, error: CallError) -> Failed {
-    Failed { exit: Exit::new(code, error), next: Next::All }
+    Failed { exit: Exit::new(code, error), next: Next::All, silent: true }
 }
 
 /// What a failure means to a script: its exit code.
@@ -281,7 +293,7 @@ fn judge(reply: &Reply, endpoint: &str, keyed: bool) -> Failed {
         (_, 400) => Code::Usage,
         _ => Code::Failed,
     };
-    Failed { exit: Exit::new(code, line), next }
+    Failed { exit: Exit::new(code, line), next, silent: false }
 }
 
 #[cfg(test)]
@@ -305,8 +317,8 @@ mod tests {
         let answer = crate::start::runtime().unwrap().block_on(asking.try_all(async |endpoint: &str, _| {
             asked += 1;
             let answer = answers[usize::from(endpoint == "b")];
-            answer
-                .map_err(|next| Failed { exit: Exit::new(Code::Failed, format!("{endpoint} failed")), next })
+            let exit = || Exit::new(Code::Failed, format!("{endpoint} failed"));
+            answer.map_err(|next| Failed { exit: exit(), next, silent: false })
         }));
         (answer.map_err(|exit| exit.line), asked)
     }
@@ -317,6 +329,30 @@ mod tests {
         assert_eq!(tried([Err(Next::Others), Err(Next::Others)]), (Err("a failed; b failed".to_string()), 2));
         assert_eq!(tried([Err(Next::Nothing), Ok("done")]), (Err("a failed".to_string()), 1));
         assert!(tried([Err(Next::Others), Err(Next::All)]).1 > 2);
+    }
+
+    #[test]
+    fn silence_hides_no_answer_and_a_newer_answer_hides_an_older_one() {
+        let line = |rounds: [(&str, bool); 3]| {
+            let deadline = Instant::now() + 10 * AGAIN;
+            let asking = Endpoints { endpoints: vec!["a".to_string()], deadline };
+            let mut rounds = rounds.into_iter();
+            let asked = asking.try_all(async |_: &str, _| {
+                let (line, silent) = rounds.next().expect("no try is begun with the time over");
+                if rounds.len() == 0 {
+                    tokio::time::sleep_until(deadline).await;
+                }
+                let code = if silent { Code::OutcomeUnknown } else { Code::Failed };
+                Err::<(), _>(Failed { exit: Exit::new(code, line), next: Next::All, silent })
+            });
+            let exit = crate::start::runtime().unwrap().block_on(asked).unwrap_err();
+            (exit.line, exit.code)
+        };
+        let unknown = |said: &str| (said.to_string(), Code::OutcomeUnknown);
+        assert_eq!(line([("no leader", false), ("late", true), ("later", true)]), unknown("no leader"));
+        assert_eq!(line([("late", true), ("later", true), ("refused", true)]), unknown("refused"));
+        let newest = ("timeout".to_string(), Code::Failed);
+        assert_eq!(line([("late", true), ("no leader", false), ("timeout", false)]), newest);
     }
 
     #[test]
